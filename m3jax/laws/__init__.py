@@ -1,0 +1,52 @@
+"""Laws and their registry. A new law is one new file and one line here."""
+
+from __future__ import annotations
+
+from .._errors import M3Error
+from ._base import VARIABLES, Coefficient, Law
+from ._log_space import LogSpaceLaw
+from .chinchilla import CHINCHILLA
+from .data_constrained import DATA_CONSTRAINED
+from .m3 import M3
+from .m3_posynomial import M3_POSYNOMIAL
+
+__all__ = [
+    "VARIABLES",
+    "Coefficient",
+    "Law",
+    "LogSpaceLaw",
+    "get_law",
+    "list_laws",
+    "register_law",
+]
+
+_REGISTRY: dict[str, Law] = {}
+
+
+def register_law(law: Law, *, overwrite: bool = False) -> Law:
+    """Make `law` known by its name to `fit`, `compare`, `optimize` and the command line.
+
+    Returns the law. Raises `M3Error` if the name is taken and `overwrite` is false.
+    """
+    if law.name in _REGISTRY and not overwrite:
+        raise M3Error(f"law {law.name!r} is registered already; pass overwrite=True to replace it")
+    _REGISTRY[law.name] = law
+    return law
+
+
+def get_law(law: str | Law) -> Law:
+    """The law of that name (a `Law` is returned as is). Raises `M3Error` on an unknown name."""
+    if isinstance(law, Law):
+        return law
+    if law not in _REGISTRY:
+        raise M3Error(f"unknown law {law!r}; known laws: {', '.join(list_laws())}")
+    return _REGISTRY[law]
+
+
+def list_laws() -> tuple[str, ...]:
+    """Names of all registered laws."""
+    return tuple(_REGISTRY)
+
+
+for _law in (M3, M3_POSYNOMIAL, CHINCHILLA, DATA_CONSTRAINED):
+    register_law(_law)

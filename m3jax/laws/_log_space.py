@@ -1,0 +1,96 @@
+"""Laws whose every term is a product of powers, evaluated in logarithms throughout."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+
+import jax.numpy as jnp
+import numpy as np
+
+from ..recipe import Array, Recipe
+from ._base import Law, LossFunction
+
+# exponent coefficient -> (sign, feature name)
+Powers = Mapping[str, tuple[int, str]]
+FeatureFunction = Callable[[Mapping[str, Array], Recipe], Mapping[str, Array]]
+
+
+def log_variables(recipe: Recipe) -> dict[str, Array]:
+    """Logarithms of the recipe's variables; finite for every valid recipe, also at r = 1."""
+    log_k, log_r = jnp.log(recipe.epochs), jnp.log(recipe.target_ratio)
+    log_t = jnp.log(recipe.target_tokens)
+    return {
+        "n_params": jnp.log(recipe.n_params),
+        "target_tokens": log_t,
+        "epochs": log_k,
+        "target_ratio": log_r,
+        "final_ratio": jnp.log(recipe.final_ratio),
+        "total_tokens": log_k + log_t - log_r,
+    }
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class LogSpaceLaw(Law):
+    """A sum of terms, each `amplitude · Π feature^(sign·exponent)`.
+
+    The terms are stated once and the loss, its logarithm and the centring follow from them. Every
+    factor is the exponential of an affine map of log-features, so nothing over- or underflows on
+    the way and derivatives are exact and cheap.
+
+    Attributes:
+        terms: amplitude coefficient -> its powers.
+        features: `(theta by name, recipe) -> log-features by name`; theta by name holds logarithms
+            of the coefficients marked `log`. Most features are plain log-variables; those with a
+            shape coefficient inside (repetition, effective text) are built from them.
+    """
+
+    function: LossFunction = dataclasses.field(init=False, repr=False)
+    terms: Mapping[str, Powers] = dataclasses.field(default_factory=dict)
+    features: FeatureFunction = lambda theta, recipe: log_variables(recipe)
+
+    def __post_init__(self) -> None:
+        def function(coefficients: Mapping[str, Array], recipe: Recipe) -> Array:
+            logs = {
+                c.name: jnp.log(coefficients[c.name]) if c.log else coefficients[c.name]
+                for c in self.coefficients
+            }
+            return jnp.exp(self._log_loss(logs, recipe))
+
+        object.__setattr__(self, "function", function)
+        super().__post_init__()
+
+    def log_loss_theta(self, theta: Array, recipe: Recipe) -> Array:
+        """Logarithm of the loss for one coefficient vector `theta` of shape (p,)."""
+        named = {name: theta[..., i] for i, name in enumerate(self.names)}
+        return self._log_loss(named, recipe)
+
+    def _log_loss(self, theta: Mapping[str, Array], recipe: Recipe) -> Array:
+        features = self.features(theta, recipe)
+        log_terms = []
+        for amplitude, powers in self.terms.items():
+            log_term = theta[amplitude]
+            for exponent, (sign, feature) in powers.items():
+                log_term = log_term + sign * theta[exponent] * features[feature]
+            log_terms.append(log_term)
+        total = log_terms[0]
+        for log_term in log_terms[1:]:
+            total = jnp.logaddexp(total, log_term)
+        return total
+
+    def centre(self, recipe: Recipe) -> np.ndarray:
+        """Quote each amplitude at the geometric middle of the runs instead of at one.
+
+        `recipe` holds the runs' arrays (NumPy). Features with a shape coefficient are centred at
+        the middle of their range of starting values; any fixed centre gives the same law.
+        """
+        low, high = self.theta_start()
+        named = dict(zip(self.names, (low + high) / 2, strict=True))
+        features = {k: float(np.mean(v)) for k, v in self.features(named, recipe).items()}
+        index = {name: i for i, name in enumerate(self.names)}
+        matrix = np.eye(len(self.names))
+        for amplitude, powers in self.terms.items():
+            for exponent, (sign, feature) in powers.items():
+                # log amplitude = centred log amplitude − Σ sign·exponent·mean feature
+                matrix[index[amplitude], index[exponent]] -= sign * features[feature]
+        return matrix

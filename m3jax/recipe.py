@@ -1,0 +1,163 @@
+"""A training recipe and everything that follows from it: tokens, compute, stages, regime."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._errors import M3Error
+
+Array = Any  # a float, a NumPy array or a JAX array (traced ones too)
+
+MONOLINGUAL, SINGLE_STAGE, TWO_STAGE = 0, 1, 2
+REGIMES = ("monolingual single-stage", "multilingual single-stage", "multilingual two-stage")
+
+# Ratios come out of divisions of token counts: 0.3 and 0.30000000000000004 are one ratio.
+_SAME = 1e-9
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How to train on a scarce target corpus, with or without a source language.
+
+    A pytree of arrays (any shapes that broadcast together), usable under `jit`, `vmap` and `grad`.
+    `Recipe.create` fills in defaults and checks; the bare constructor does neither.
+
+    Attributes:
+        n_params: model size N, parameters.
+        target_tokens: unique target-language tokens D_T.
+        epochs: passes over the target corpus k = target tokens seen / D_T.
+        target_ratio: share r of all training tokens that is target language, 0 < r <= 1.
+        final_ratio: share r_f in the final stage, r <= r_f <= 1; r_f = r is one stage.
+        first_ratio: share r_1 before the final stage, 0 <= r_1 <= r.
+    """
+
+    n_params: Array
+    target_tokens: Array
+    epochs: Array
+    target_ratio: Array
+    final_ratio: Array
+    first_ratio: Array
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        n_params: Array,
+        target_tokens: Array,
+        epochs: Array,
+        target_ratio: Array = 1.0,
+        final_ratio: Array | None = None,
+        first_ratio: Array | None = None,
+    ) -> Recipe:
+        """A checked recipe of NumPy arrays broadcast to one shape.
+
+        `final_ratio` defaults to `target_ratio` (one stage); `first_ratio` to 0 where there are two
+        stages and to `target_ratio` elsewhere. Raises `M3Error` on values outside their range.
+        """
+        final = target_ratio if final_ratio is None else final_ratio
+        parts = np.broadcast_arrays(n_params, target_tokens, epochs, target_ratio, final)
+        n, tokens, k, r, rf = (np.asarray(part, dtype=np.float64) for part in parts)
+        if first_ratio is None:
+            r1 = np.where(r < rf, 0.0, r)
+        else:
+            r1 = np.broadcast_to(np.asarray(first_ratio, dtype=np.float64), r.shape)
+        for name, value in (("n_params", n), ("target_tokens", tokens), ("epochs", k)):
+            if not np.all((value > 0) & np.isfinite(value)):
+                raise M3Error(f"{name}: expected positive finite numbers, got {value}")
+        slack = 1 + _SAME
+        if not np.all((r > 0) & (r <= slack)):
+            raise M3Error(f"target_ratio: expected 0 < r <= 1, got {r}")
+        if not np.all((rf * slack >= r) & (rf <= slack)):
+            raise M3Error(f"final_ratio: expected target_ratio <= final_ratio <= 1, got {rf}")
+        if not np.all((r1 >= 0) & (r1 <= r * slack)):
+            raise M3Error(f"first_ratio: expected 0 <= first_ratio <= target_ratio, got {r1}")
+        return cls(n, tokens, k, r, rf, r1)
+
+    @property
+    def target_tokens_seen(self) -> Array:
+        """Target tokens trained on, repeats counted: k·D_T."""
+        return self.epochs * self.target_tokens
+
+    @property
+    def total_tokens(self) -> Array:
+        """All tokens trained on: D = k·D_T / r."""
+        return self.target_tokens_seen / self.target_ratio
+
+    @property
+    def source_tokens(self) -> Array:
+        """Source-language tokens trained on: D_S = D − k·D_T."""
+        return self.target_tokens_seen * (1 - self.target_ratio) / self.target_ratio
+
+    @property
+    def compute(self) -> Array:
+        """Training compute in FLOP, by the usual C = 6·N·D."""
+        return 6.0 * self.n_params * self.total_tokens
+
+    @property
+    def is_two_stage(self) -> Array:
+        """True where the final stage holds more of the target language than the average."""
+        return self.final_ratio > self.target_ratio * (1 + _SAME)
+
+    @property
+    def stage_fraction(self) -> Array:
+        """Share of all tokens in the final stage: s = (r − r_1) / (r_f − r_1); 1 with one stage.
+
+        Follows from r = s·r_f + (1 − s)·r_1.
+        """
+        two, xp = self.is_two_stage, self._namespace
+        span = xp.where(two, self.final_ratio - self.first_ratio, 1.0)
+        return xp.where(two, (self.target_ratio - self.first_ratio) / span, 1.0)
+
+    @property
+    def regime(self) -> Array:
+        """Index into `REGIMES`: 0 monolingual, 1 multilingual single-stage, 2 two-stage."""
+        xp = self._namespace
+        multilingual = xp.where(self.is_two_stage, TWO_STAGE, SINGLE_STAGE)
+        return xp.where(self.target_ratio >= 1 - _SAME, MONOLINGUAL, multilingual)
+
+    @property
+    def _namespace(self) -> Any:
+        # NumPy recipes stay in float64 whatever JAX's global precision is.
+        return jnp if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(self)) else np
+
+    def stage_plan(self) -> list[dict[str, Any]]:
+        """What to feed the trainer, stage by stage, for one (unbatched) recipe.
+
+        Each stage is a dict: `stage` (from 1), `tokens`, `target_tokens` and `source_tokens`
+        (training tokens, repeats counted), `target_probability` and `source_probability` (sampling,
+        they sum to 1), `target_epochs` (passes over the target corpus in this stage) and `fraction`
+        (of all tokens). Stages sum to the whole run; a stage of zero tokens is left out.
+        Raises `M3Error` for a batch of recipes.
+        """
+        if any(np.ndim(leaf) for leaf in jax.tree.leaves(self)):
+            raise M3Error("stage_plan: expected one recipe, got a batch")
+        two, last = bool(self.is_two_stage), float(self.stage_fraction)
+        total = float(self.total_tokens)
+        if two:
+            shares = [(1 - last, float(self.first_ratio)), (last, float(self.final_ratio))]
+        else:
+            shares = [(1.0, min(float(self.target_ratio), 1.0))]
+        stages: list[dict[str, Any]] = []
+        for fraction, ratio in shares:
+            if fraction <= 0:
+                continue
+            tokens = fraction * total
+            stages.append(
+                {
+                    "stage": len(stages) + 1,
+                    "fraction": fraction,
+                    "tokens": tokens,
+                    "target_tokens": tokens * ratio,
+                    "source_tokens": tokens * (1 - ratio),
+                    "target_probability": ratio,
+                    "source_probability": 1 - ratio,
+                    "target_epochs": tokens * ratio / float(self.target_tokens),
+                }
+            )
+        return stages
