@@ -44,7 +44,9 @@ class Coefficient:
     def __post_init__(self) -> None:
         low, high = self.bounds
         if not low <= self.start[0] <= self.start[1] <= high:
-            raise M3Error(f"coefficient {self.name}: start {self.start} leaves bounds {self.bounds}")
+            raise M3Error(
+                f"coefficient {self.name}: start {self.start} leaves bounds {self.bounds}"
+            )
         if not low <= self.neutral <= high:
             raise M3Error(f"coefficient {self.name}: neutral {self.neutral} leaves {self.bounds}")
         if self.log and low <= 0:

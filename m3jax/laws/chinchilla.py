@@ -7,7 +7,7 @@ from ._log_space import LogSpaceLaw
 
 COEFFICIENTS = (
     Coefficient(
-        "E", (0.5, 3.0), (1e-6, 1e3), log=True, neutral=1.0, meaning="irreducible loss, nats"
+        "E", (0.5, 3.0), (1e-6, 1e3), log=True, neutral=1e-6, meaning="irreducible loss, nats"
     ),
     Coefficient(
         "A",
@@ -21,7 +21,7 @@ COEFFICIENTS = (
     Coefficient(
         "alpha",
         (0.1, 0.8),
-        (0.0, 10.0),
+        (0.0, 3.0),
         neutral=0.35,
         needs=("n_params",),
         meaning="exponent of model size",
@@ -38,7 +38,7 @@ COEFFICIENTS = (
     Coefficient(
         "beta",
         (0.1, 0.8),
-        (0.0, 10.0),
+        (0.0, 3.0),
         neutral=0.35,
         needs=("total_tokens",),
         meaning="exponent of total tokens",

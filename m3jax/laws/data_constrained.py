@@ -33,8 +33,8 @@ def _loss(c: Mapping[str, Array], recipe: Recipe) -> Array:
 _BASE = [c for c in CHINCHILLA if c.name not in ("alpha", "beta")]
 _EXPONENTS = [
     # The rule for N_opt divides by the exponents: they stay away from zero.
-    Coefficient("alpha", (0.2, 0.6), (0.02, 10.0), neutral=0.35, meaning="exponent of model size"),
-    Coefficient("beta", (0.2, 0.6), (0.02, 10.0), neutral=0.35, meaning="exponent of target tokens"),
+    Coefficient("alpha", (0.2, 0.6), (0.02, 3.0), neutral=0.35, meaning="exponent of model size"),
+    Coefficient("beta", (0.2, 0.6), (0.02, 3.0), neutral=0.35, meaning="exponent of target tokens"),
 ]
 
 DATA_CONSTRAINED = Law(

@@ -15,12 +15,12 @@ _REPEATED = ("epochs",)
 
 RATIOS = (
     Coefficient(
-        "gamma", (0.0, 0.2), (-5.0, 5.0), needs=("target_ratio",), meaning="exponent of r^-gamma"
+        "gamma", (0.0, 0.2), (-3.0, 3.0), needs=("target_ratio",), meaning="exponent of r^-gamma"
     ),
     Coefficient(
         "eta",
         (-0.05, 0.05),
-        (-5.0, 5.0),
+        (-3.0, 3.0),
         needs=("target_ratio", "final_ratio"),
         meaning="exponent of r_f^-eta",
     ),
@@ -36,18 +36,18 @@ PENALTY = (
         needs=_REPEATED,
         meaning="size of the repetition penalty, nats",
     ),
-    Coefficient("delta", (0.3, 2.0), (0.0, 20.0), needs=_REPEATED, neutral=1.0, meaning="of rho"),
+    Coefficient("delta", (0.3, 2.0), (0.0, 6.0), needs=_REPEATED, neutral=1.0, meaning="of rho"),
     Coefficient(
         "kappa",
         (0.1, 1.0),
-        (0.0, 10.0),
+        (0.0, 4.0),
         needs=("n_params", "epochs"),
         meaning="growth of the penalty with model size",
     ),
     Coefficient(
         "omega",
         (0.1, 1.0),
-        (0.0, 10.0),
+        (0.0, 4.0),
         needs=_REPEATED,
         neutral=0.5,
         meaning="fall of the penalty with unique text",
@@ -99,7 +99,7 @@ M3 = LogSpaceLaw(
         Coefficient(
             "theta",
             (-0.5, 0.5),
-            (-10.0, 10.0),
+            (-3.0, 3.0),
             needs=("target_ratio", "epochs"),
             meaning="growth of the penalty with concentration, exponent of r_f",
         ),

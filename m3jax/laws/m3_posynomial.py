@@ -16,14 +16,14 @@ M3_POSYNOMIAL = LogSpaceLaw(
         Coefficient(
             "zeta",
             (-0.5, 0.5),
-            (-10.0, 10.0),
+            (-3.0, 3.0),
             needs=("target_ratio", "epochs"),
             meaning="growth of the penalty with the target ratio, exponent of r",
         ),
         Coefficient(
             "theta",
             (-0.5, 0.5),
-            (-10.0, 10.0),
+            (-3.0, 3.0),
             needs=("target_ratio", "final_ratio", "epochs"),
             meaning="growth of the penalty with concentration, exponent of r_f",
         ),

@@ -1,0 +1,370 @@
+"""`fit`: all languages of a run table in one batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import M3Error
+from ..laws import Law, LogSpaceLaw, get_law
+from ..recipe import Recipe
+from ..runs import RunBatch, RunTable
+from ._fits import Fits
+from ._objective import Data, residuals
+from ._scope import Scope, undetermined, unmet_needs
+from ._solver import Solution, multi_start, refit
+from ._starts import draw_starts
+
+Progress = Callable[[str, int, int], None]  # what is being done, done so far, in all
+
+_SPARE_RUNS = 2  # runs beyond the number of coefficients that a fit must have
+_AMPLITUDE_SPAN = 30.0  # a term may be e^±30 of the typical loss; below that it is gone
+_CHUNK = 300_000  # runs × starts (or draws) in one compiled call: bounds memory, fits the cache
+
+
+@dataclasses.dataclass
+class _Job:
+    """One language on its way through the fit."""
+
+    name: str
+    row: int  # in the batch
+    recipe: Recipe
+    log_loss: np.ndarray
+    scope: Scope
+    theta0: np.ndarray  # values of the coefficients that are held
+    free: np.ndarray
+    messages: list[str]
+
+    def centre(self, law: Law) -> np.ndarray:
+        matrix = law.centre(self.recipe)
+        if matrix is None:
+            return np.eye(len(law.names))
+        # A held amplitude is held as quoted, not at the middle of the runs.
+        matrix[~self.free] = np.eye(len(law.names))[~self.free]
+        return matrix
+
+
+def fit(
+    runs: RunTable,
+    law: str | Law = "m3",
+    *,
+    fixed: Mapping[str, float] | None = None,
+    huber_delta: float = 1e-3,
+    starts: int = 96,
+    draws: int = 200,
+    level: float = 0.9,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Fits:
+    """Fit a law to the runs of every language in the table.
+
+    Minimises Σ weight·Huber_δ(log predicted loss − log measured loss) from many starts, then refits
+    `draws` cluster-bootstrap resamples (runs sharing a `run_id` stay together) for intervals.
+    Coefficients that the runs cannot determine are frozen, with a message. A language that cannot be
+    fitted is reported in `Fits.failed`.
+
+    Args:
+        runs: the run table.
+        law: a law or its registered name.
+        fixed: coefficient name -> value to hold it at, in all languages.
+        huber_delta: δ, in log loss; set it near the noise level of the runs.
+        starts: random starts for each language.
+        draws: bootstrap draws, 0 for none.
+        level: of the intervals.
+        seed: of starts and draws; a language's result does not depend on the others in the table.
+        progress: called as `progress(stage, done, total)`.
+
+    Raises `M3Error` on options outside their range or an unknown law or coefficient.
+    """
+    law = get_law(law)
+    fixed = dict(fixed or {})
+    _check(law, fixed, huber_delta, starts, draws, level)
+    report = progress or (lambda stage, done, total: None)
+    batch = runs.batch()
+    jobs, failed = _prepare(law, batch, fixed)
+
+    with jax.enable_x64(True):
+        solutions: dict[str, tuple[Solution, float]] = {}
+        todo = jobs
+        while todo:
+            for name, solution in _solve(law, batch, todo, huber_delta, starts, seed, report):
+                solutions[name] = solution
+            # Freezing removes at least one coefficient each time round, so this ends.
+            todo = [j for j in todo if _freeze(law, j, batch, solutions[j.name][0].x)]
+        lost = [j for j in jobs if not np.isfinite(solutions[j.name][0].value)]
+        failed |= {
+            j.name: (len(j.log_loss), "no start gave a finite loss; check the law's start ranges")
+            for j in lost
+        }
+        jobs = [j for j in jobs if j not in lost]
+        resampled = _bootstrap(law, batch, jobs, solutions, huber_delta, draws, seed, report)
+        return _assemble(
+            law,
+            jobs,
+            solutions,
+            resampled,
+            failed,
+            settings={
+                "huber_delta": huber_delta,
+                "starts": starts,
+                "draws": draws,
+                "level": level,
+                "seed": seed,
+                "fixed": fixed,
+                "source": runs.source,
+                "notes": list(runs.notes),
+            },
+        )
+
+
+def _check(
+    law: Law, fixed: Mapping[str, float], delta: float, starts: int, draws: int, level: float
+) -> None:
+    for name, value in fixed.items():
+        if name not in law.names:
+            raise M3Error(
+                f"law {law.name} has no coefficient {name!r}; it has {', '.join(law.names)}"
+            )
+        c = law.coefficients[law.names.index(name)]
+        if not c.bounds[0] <= value <= c.bounds[1]:
+            raise M3Error(f"fixed {name} = {value}: expected a value within {c.bounds}")
+    if not (np.isfinite(delta) and delta > 0):
+        raise M3Error(f"huber_delta: expected a positive number, got {delta}")
+    if starts < 1 or draws < 0 or draws == 1:
+        raise M3Error(f"expected starts >= 1 and draws 0 or >= 2, got {starts} and {draws}")
+    if not 0 < level < 1:
+        raise M3Error(f"level: expected a number between 0 and 1, got {level}")
+
+
+def _prepare(
+    law: Law, batch: RunBatch, fixed: Mapping[str, float]
+) -> tuple[list[_Job], dict[str, tuple[int, str]]]:
+    jobs, failed = [], {}
+    neutral = law.theta_neutral()
+    for i, name in enumerate(batch.languages):
+        real = np.asarray(batch.mask[i])
+        recipe = jax.tree.map(lambda leaf, i=i, real=real: np.asarray(leaf[i])[real], batch.recipe)
+        scope = Scope.of(recipe)
+        frozen, messages = unmet_needs(law, scope, fixed)
+        theta0 = neutral.copy()
+        for j, c in enumerate(law.coefficients):
+            if c.name in fixed:
+                theta0[j] = np.log(fixed[c.name]) if c.log else fixed[c.name]
+        free = np.array([n not in frozen and n not in fixed for n in law.names])
+        used = np.asarray(batch.weight[i])[real] > 0
+        distinct = len(np.unique(np.asarray(batch.cluster[i])[real][used]))
+        needed = int(free.sum()) + _SPARE_RUNS
+        if distinct < needed:
+            failed[name] = (
+                int(real.sum()),
+                f"too few runs: {distinct}, but law {law.name} has {free.sum()} coefficients to"
+                f" determine and needs at least {needed}; add runs, fix coefficients or take a"
+                " smaller law",
+            )
+            continue
+        log_loss = np.log(np.asarray(batch.loss[i])[real])
+        jobs.append(_Job(name, i, recipe, log_loss, scope, theta0, free, messages))
+    return jobs, failed
+
+
+def _data(law: Law, batch: RunBatch, jobs: list[_Job]) -> Data:
+    """The jobs as one batch for the solver."""
+    rows = np.array([j.row for j in jobs])
+    centre = np.stack([j.centre(law) for j in jobs])
+    lower, upper = (np.tile(b, (len(jobs), 1)) for b in law.theta_bounds())
+    if isinstance(law, LogSpaceLaw):
+        for i, job in enumerate(jobs):
+            for name in law.terms:
+                k = law.names.index(name)
+                if job.free[k]:
+                    middle = job.log_loss.mean()
+                    lower[i, k], upper[i, k] = middle - _AMPLITUDE_SPAN, middle + _AMPLITUDE_SPAN
+    return Data(
+        recipe=jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], batch.recipe),
+        log_loss=jnp.log(jnp.asarray(batch.loss)[rows]),
+        weight=jnp.asarray(batch.weight)[rows],
+        centre=jnp.asarray(centre),
+        # Held variables are clipped to bounds too: widen those to whatever they are held at.
+        lower=jnp.asarray(np.where([j.free for j in jobs], lower, -np.inf)),
+        upper=jnp.asarray(np.where([j.free for j in jobs], upper, np.inf)),
+        free=jnp.asarray(np.stack([j.free for j in jobs])),
+    )
+
+
+def _chunks(jobs: list[_Job], runs: int, repeats: int) -> list[list[_Job]]:
+    """Split jobs so that one compiled call stays small; the sizes are powers of two."""
+    most = max(1, _CHUNK // max(1, runs * repeats))
+    size = 1 << (most.bit_length() - 1)
+    return [jobs[i : i + size] for i in range(0, len(jobs), size)]
+
+
+def _padded(jobs: list[_Job]) -> list[_Job]:
+    """Repeat the last job up to a power of two, so that few shapes are ever compiled."""
+    size = 1 << (len(jobs) - 1).bit_length()
+    return jobs + [jobs[-1]] * (size - len(jobs))
+
+
+def _rng(seed: int, language: str, purpose: int) -> np.random.Generator:
+    return np.random.default_rng([seed, purpose, zlib.crc32(language.encode())])
+
+
+def _solve(
+    law: Law,
+    batch: RunBatch,
+    jobs: list[_Job],
+    delta: float,
+    count: int,
+    seed: int,
+    report: Progress,
+) -> list[tuple[str, tuple[Solution, float]]]:
+    out: list[tuple[str, tuple[Solution, float]]] = []
+    for chunk in _chunks(jobs, batch.loss.shape[1], count):
+        report("fitting", len(out), len(jobs))
+        padded = _padded(chunk)
+        data = _data(law, batch, padded)
+        starts = []
+        for job, centre in zip(padded, np.asarray(data.centre), strict=True):
+            drawn = draw_starts(
+                law,
+                count,
+                rng=_rng(seed, job.name, 0),
+                centre=centre,
+                mean_log_loss=float(job.log_loss.mean()),
+            )
+            held = np.linalg.solve(centre, job.theta0)
+            starts.append(np.where(job.free, drawn, held))
+        solution, agreement = multi_start(law, jnp.asarray(np.stack(starts)), data, delta)
+        theta = jnp.einsum("bij,bj->bi", data.centre, solution.x)
+        solution = jax.tree.map(np.asarray, solution._replace(x=theta))
+        for i, job in enumerate(chunk):
+            one = Solution(*(leaf[i] for leaf in solution))
+            out.append((job.name, (one, float(agreement[i]))))
+    report("fitting", len(jobs), len(jobs))
+    return out
+
+
+def _freeze(law: Law, job: _Job, batch: RunBatch, theta: np.ndarray) -> bool:
+    """Freeze what the runs turn out not to determine at the optimum; True if that needs a refit."""
+    data = jax.tree.map(lambda leaf: leaf[0], _data(law, batch, [job]))
+    x = jnp.linalg.solve(data.centre, jnp.asarray(theta))
+    if not np.all(np.isfinite(x)):
+        return False
+    inside = np.asarray((x > data.lower) & (x < data.upper) & data.free)
+    jacobian = np.asarray(jax.jacfwd(lambda x: residuals(law, x, data))(x))
+    idle, redundant = undetermined(jacobian, inside)
+    for indices, why in (
+        (idle, "has no effect on the runs' losses at the best fit: held where it is"),
+        (redundant, "cannot be told from the other coefficients by these runs: held at neutral"),
+    ):
+        if indices:
+            job.messages.append(f"{', '.join(law.names[i] for i in indices)} {why}")
+            job.free[indices] = False
+    job.theta0[idle] = theta[idle]
+    return bool(redundant)
+
+
+def _bootstrap(
+    law: Law,
+    batch: RunBatch,
+    jobs: list[_Job],
+    solutions: Mapping[str, tuple[Solution, float]],
+    delta: float,
+    draws: int,
+    seed: int,
+    report: Progress,
+) -> dict[str, np.ndarray]:
+    """Draws of theta, (draws, p) per language: whole clusters resampled with replacement."""
+    p = len(law.names)
+    if draws == 0:
+        return {job.name: np.empty((0, p)) for job in jobs}
+    out: dict[str, np.ndarray] = {}
+    for chunk in _chunks(jobs, batch.loss.shape[1], draws):
+        report("bootstrap", len(out), len(jobs))
+        padded = _padded(chunk)
+        data = _data(law, batch, padded)
+        weights = []
+        for job in padded:
+            cluster = np.asarray(batch.cluster[job.row])
+            size = int(cluster.max()) + 1
+            counts = _rng(seed, job.name, 1).multinomial(size, np.full(size, 1 / size), draws)
+            weights.append(counts[:, cluster] * np.asarray(batch.weight[job.row]))
+        theta = jnp.asarray(np.stack([solutions[j.name][0].x for j in padded]))
+        warm = jnp.linalg.solve(data.centre, theta[..., None])[..., 0]
+        solution = refit(law, warm, data, jnp.asarray(np.stack(weights)), delta)
+        found = np.asarray(jnp.einsum("bij,bwj->bwi", data.centre, solution.x))
+        for i, job in enumerate(chunk):
+            out[job.name] = found[i]
+    report("bootstrap", len(jobs), len(jobs))
+    return out
+
+
+def _assemble(
+    law: Law,
+    jobs: list[_Job],
+    solutions: Mapping[str, tuple[Solution, float]],
+    resampled: Mapping[str, np.ndarray],
+    failed: Mapping[str, tuple[int, str]],
+    settings: Mapping[str, Any],
+) -> Fits:
+    best = [solutions[j.name][0] for j in jobs]
+    p = len(law.names)
+    r2, messages = [], []
+    for job, solution in zip(jobs, best, strict=True):
+        loss = np.exp(job.log_loss)
+        recipe = jax.tree.map(jnp.asarray, job.recipe)
+        predicted = np.exp(np.asarray(law.log_loss_theta(jnp.asarray(solution.x), recipe)))
+        total = np.sum((loss - loss.mean()) ** 2)
+        r2.append(1 - np.sum((predicted - loss) ** 2) / total if total > 0 else 0.0)
+        told = list(job.messages)
+        if not solution.converged:
+            told.append("the fit stopped at its iteration limit; try more starts")
+        told += _at_bounds(law, job, solution.x)
+        messages.append(tuple(told))
+    return Fits(
+        law=law,
+        languages=tuple(j.name for j in jobs),
+        theta=np.array([s.x for s in best]).reshape(len(jobs), p),
+        draws=np.array([resampled[j.name] for j in jobs]).reshape(len(jobs), -1, p)
+        if jobs
+        else np.empty((0, settings["draws"], p)),
+        frozen=np.array([~j.free for j in jobs]).reshape(len(jobs), p),
+        objective=np.array([float(s.value) for s in best]),
+        r2=np.array(r2),
+        n_runs=np.array([len(j.log_loss) for j in jobs], dtype=np.int64),
+        converged=np.array([bool(s.converged) for s in best], dtype=bool),
+        agreement=np.array([solutions[j.name][1] for j in jobs]),
+        scopes=tuple(j.scope for j in jobs),
+        messages=tuple(messages),
+        failed=failed,
+        settings=settings,
+    )
+
+
+def _at_bounds(law: Law, job: _Job, theta: np.ndarray) -> list[str]:
+    """In words, the fitted coefficients that ended at a bound of their range."""
+    low, high = law.theta_bounds()
+    messages = []
+    centre = job.centre(law)
+    x = np.linalg.solve(centre, theta)
+    terms = law.terms if isinstance(law, LogSpaceLaw) else {}
+    for i, c in enumerate(law.coefficients):
+        if not job.free[i]:
+            continue
+        if c.name in terms:
+            if x[i] < job.log_loss.mean() - 0.8 * _AMPLITUDE_SPAN:
+                messages.append(f"{c.name} vanishes: the runs show no sign of its term")
+            continue
+        slack = 1e-6 * (high[i] - low[i])
+        for bound, side, at in (
+            (c.bounds[0], "lower", theta[i] <= low[i] + slack),
+            (c.bounds[1], "upper", theta[i] >= high[i] - slack),
+        ):
+            if at:
+                messages.append(f"{c.name} ({c.meaning}) is at its {side} bound {bound:g}")
+    return messages

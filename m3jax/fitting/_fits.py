@@ -1,0 +1,295 @@
+"""The result of a fit, and the file it lives in."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .._errors import M3Error
+from .._files import write_atomically, write_text
+from .._version import __version__
+from ..laws import Law, get_law
+from ..recipe import Array, Recipe
+from ._scope import Scope
+
+SCHEMA_VERSION = 1
+
+UNITS = {
+    "loss": "nats per token",
+    "objective": "sum of Huber losses of log residuals",
+    "n_params": "parameters",
+    "target_tokens": "tokens",
+    "total_tokens": "tokens",
+    "epochs": "passes over the target corpus",
+    "compute": "FLOP",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Fits:
+    """A law fitted to the runs of one or many languages.
+
+    The arrays hold the languages that could be fitted, L of them; the others are in `failed`.
+
+    Attributes:
+        law: the law.
+        languages: names, in the order of the arrays.
+        theta: coefficient vectors, shape (L, p); see `Law.from_theta`.
+        draws: bootstrap draws of theta, shape (L, B, p).
+        frozen: coefficients not fitted (fixed by the caller or undetermined), shape (L, p) bool.
+        objective: sum of Huber losses of log residuals, shape (L,).
+        r2: share of the variance of the loss explained, shape (L,).
+        n_runs: shape (L,).
+        converged: shape (L,) bool.
+        agreement: share of the kept starts that ended within 0.1% of the best, shape (L,).
+        scopes: what each language's runs cover.
+        messages: per language, what the user should know.
+        failed: language -> (number of runs, why it could not be fitted).
+        settings: how the fit was made.
+    """
+
+    law: Law
+    languages: tuple[str, ...]
+    theta: np.ndarray
+    draws: np.ndarray
+    frozen: np.ndarray
+    objective: np.ndarray
+    r2: np.ndarray
+    n_runs: np.ndarray
+    converged: np.ndarray
+    agreement: np.ndarray
+    scopes: tuple[Scope, ...]
+    messages: tuple[tuple[str, ...], ...]
+    failed: Mapping[str, tuple[int, str]]
+    settings: Mapping[str, Any]
+
+    def index(self, language: str | None = None) -> int:
+        """Position of a language; None is allowed where there is only one.
+
+        Raises `M3Error` for a language that is unknown or could not be fitted.
+        """
+        if language is None:
+            if len(self.languages) == 1:
+                return 0
+            raise M3Error(f"name a language: the fits hold {', '.join(self.languages) or 'none'}")
+        if language in self.failed:
+            raise M3Error(f"language {language!r} was not fitted: {self.failed[language][1]}")
+        if language not in self.languages:
+            raise M3Error(f"unknown language {language!r}; fitted: {', '.join(self.languages)}")
+        return self.languages.index(language)
+
+    def coefficients(self, language: str | None = None) -> dict[str, float]:
+        """Best-fit coefficients by name."""
+        theta = self.theta[self.index(language)]
+        return {
+            c.name: float(np.exp(v) if c.log else v)
+            for c, v in zip(self.law.coefficients, theta, strict=True)
+        }
+
+    def intervals(self, language: str | None = None) -> dict[str, tuple[float, float]]:
+        """Bootstrap interval (low, high) of each coefficient, at the fit's `level`."""
+        i = self.index(language)
+        low, high = (
+            interval(self.draws[i], self.settings["level"])
+            if self.draws.shape[1]
+            else (
+                self.theta[i],
+                self.theta[i],
+            )
+        )
+        return {
+            c.name: (float(np.exp(a) if c.log else a), float(np.exp(b) if c.log else b))
+            for c, a, b in zip(self.law.coefficients, low, high, strict=True)
+        }
+
+    def predict(self, recipe: Recipe, language: str | None = None) -> np.ndarray:
+        """Predicted loss in nats per token, of the recipe's shape."""
+        with jax.enable_x64(True):
+            recipe = jax.tree.map(jnp.asarray, recipe)
+            return np.asarray(predict(self.law, self.theta[self.index(language)], recipe))
+
+    def predict_draws(self, recipe: Recipe, language: str | None = None) -> np.ndarray:
+        """Predicted loss under each bootstrap draw, of shape (B, *recipe's shape)."""
+        with jax.enable_x64(True):
+            recipe = jax.tree.map(jnp.asarray, recipe)
+            over_draws = jax.vmap(predict, in_axes=(None, 0, None))
+            return np.asarray(over_draws(self.law, self.draws[self.index(language)], recipe))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The public JSON shape; every number is finite."""
+        languages: dict[str, Any] = {}
+        for i, name in enumerate(self.languages):
+            values, spans = self.coefficients(name), self.intervals(name)
+            languages[name] = {
+                "status": "ok" if self.converged[i] else "not converged",
+                "objective": float(self.objective[i]),
+                "r2": float(self.r2[i]),
+                "n_runs": int(self.n_runs[i]),
+                "start_agreement": float(self.agreement[i]),
+                "coefficients": {
+                    c.name: {
+                        "value": values[c.name],
+                        "low": spans[c.name][0],
+                        "high": spans[c.name][1],
+                        "frozen": bool(self.frozen[i, j]),
+                    }
+                    for j, c in enumerate(self.law.coefficients)
+                },
+                "messages": list(self.messages[i]),
+                "runs": {
+                    "ranges": {k: list(v) for k, v in self.scopes[i].ranges.items()},
+                    "varies": sorted(self.scopes[i].varies),
+                    "first_share": self.scopes[i].first_share,
+                },
+            }
+        for name, (n_runs, reason) in self.failed.items():
+            languages[name] = {
+                "status": "not fitted",
+                "objective": None,
+                "r2": None,
+                "n_runs": n_runs,
+                "coefficients": {},
+                "messages": [reason],
+            }
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "law": self.law.name,
+            "formula": self.law.formula,
+            "m3jax_version": __version__,
+            "units": UNITS,
+            "settings": dict(self.settings),
+            "languages": languages,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write `path` (readable JSON) and beside it `.npz` with the arrays.
+
+        Both are written whole or not at all, the JSON last; it holds the digest of its arrays.
+        Raises `M3Error` if the folder cannot be written to.
+        """
+        path = Path(path)
+        if path.suffix != ".json":
+            raise M3Error(f"{path}: expected a file name ending in .json")
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, theta=self.theta, draws=self.draws)
+        data = buffer.getvalue()
+        content = self.to_dict()
+        content["arrays"] = {
+            "file": path.with_suffix(".npz").name,
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        write_atomically(path.with_suffix(".npz"), lambda file: file.write(data), mode="wb")
+        return write_text(path, text)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, law: Law | None = None) -> Fits:
+        """Read what `save` wrote; `law` is needed only for a law that is not registered.
+
+        Raises `M3Error` on a missing, truncated or foreign file, another schema version, or arrays
+        that do not belong to it.
+        """
+        path = Path(path)
+        content = _read_json(path)
+        version = content.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise M3Error(
+                f"{path}: schema version {version!r}, this m3jax reads version {SCHEMA_VERSION};"
+                " fit again with this version"
+            )
+        try:
+            return cls._from_content(path, content, law)
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise M3Error(f"{path}: not a complete fit file: {error!r}") from error
+
+    @classmethod
+    def _from_content(cls, path: Path, content: Mapping[str, Any], law: Law | None) -> Fits:
+        law = get_law(content["law"]) if law is None else law
+        arrays = _read_arrays(path.parent / content["arrays"]["file"], content["arrays"]["sha256"])
+        entries = content["languages"]
+        fitted = {k: v for k, v in entries.items() if v["status"] != "not fitted"}
+        theta, draws = arrays["theta"], arrays["draws"]
+        p = len(law.names)
+        if theta.shape != (len(fitted), p) or draws.shape[::2] != (len(fitted), p):
+            raise M3Error(
+                f"{path}: arrays of shape {theta.shape} and {draws.shape} do not fit"
+                f" {len(fitted)} languages and the {p} coefficients of law {law.name!r}"
+            )
+        rows = list(fitted.values())
+        return cls(
+            law=law,
+            languages=tuple(fitted),
+            theta=theta,
+            draws=draws,
+            frozen=np.array(
+                [[row["coefficients"][n]["frozen"] for n in law.names] for row in rows], dtype=bool
+            ).reshape(len(rows), p),
+            objective=np.array([row["objective"] for row in rows], dtype=np.float64),
+            r2=np.array([row["r2"] for row in rows], dtype=np.float64),
+            n_runs=np.array([row["n_runs"] for row in rows], dtype=np.int64),
+            converged=np.array([row["status"] == "ok" for row in rows], dtype=bool),
+            agreement=np.array([row["start_agreement"] for row in rows], dtype=np.float64),
+            scopes=tuple(
+                Scope(
+                    {k: (v[0], v[1]) for k, v in row["runs"]["ranges"].items()},
+                    frozenset(row["runs"]["varies"]),
+                    row["runs"]["first_share"],
+                )
+                for row in rows
+            ),
+            messages=tuple(tuple(row["messages"]) for row in rows),
+            failed={
+                k: (v["n_runs"], v["messages"][0])
+                for k, v in entries.items()
+                if v["status"] == "not fitted"
+            },
+            settings=content["settings"],
+        )
+
+
+def predict(law: Law, theta: Array, recipe: Recipe) -> Array:
+    """Loss for one coefficient vector (p,), of the recipe's shape; pure."""
+    return jnp.exp(law.log_loss_theta(jnp.asarray(theta), recipe))
+
+
+def interval(draws: np.ndarray, level: float, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Percentile interval of bootstrap draws along `axis`."""
+    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=axis)
+    return low, high
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise M3Error(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise M3Error(f"{path}: cannot be read: {error}") from error
+    except json.JSONDecodeError as error:
+        raise M3Error(
+            f"{path}: not valid JSON, perhaps cut short: {error.msg} at line {error.lineno}"
+        ) from error
+    if not isinstance(content, dict) or "schema_version" not in content:
+        raise M3Error(f"{path}: not a fit file of m3jax (no schema_version)")
+    return content
+
+
+def _read_arrays(path: Path, digest: str) -> dict[str, np.ndarray]:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise M3Error(f"{path}: cannot be read, the fit file needs its arrays: {error}") from error
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise M3Error(f"{path}: does not belong to the fit file beside it, or was cut short")
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in ("theta", "draws")}

@@ -1,0 +1,51 @@
+"""The fit's objective: Huber loss of log residuals, weighted and summed."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from ..laws import Law
+from ..recipe import Array, Recipe
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What one fit sees; a batch of fits has a leading axis on every leaf.
+
+    Attributes:
+        recipe: leaves of shape (n,).
+        log_loss: measured, shape (n,).
+        weight: >= 0, zero on padding, shape (n,).
+        centre: (p, p), theta = centre @ x with x the solver's variables.
+        lower, upper: bounds of x, shape (p,).
+        free: which of x the fit may move, shape (p,) bool.
+    """
+
+    recipe: Recipe
+    log_loss: Array
+    weight: Array
+    centre: Array
+    lower: Array
+    upper: Array
+    free: Array
+
+
+def huber(residual: Array, delta: Array) -> Array:
+    """Huber loss, elementwise: e²/2 within `delta`, delta·(|e| − delta/2) beyond."""
+    size = jnp.abs(residual)
+    return jnp.where(size <= delta, 0.5 * residual**2, delta * (size - 0.5 * delta))
+
+
+def residuals(law: Law, x: Array, data: Data) -> Array:
+    """Predicted minus measured log loss, shape (n,); zero on padding."""
+    predicted = law.log_loss_theta(data.centre @ x, data.recipe)
+    return jnp.where(data.weight > 0, predicted - data.log_loss, 0.0)
+
+
+def objective(law: Law, x: Array, data: Data, delta: Array) -> Array:
+    """Weighted sum of Huber losses: a sum, so that tolerances do not depend on the run count."""
+    return jnp.sum(data.weight * huber(residuals(law, x, data), delta))

@@ -1,0 +1,172 @@
+"""Levenberg–Marquardt for one robust fit, with bounds; `vmap` makes the batch.
+
+Two kinds of step share one loop. Far from the optimum the Huber loss is majorised by a weighted
+square (weights δ/|e| beyond δ): Gauss–Newton on that always points downhill and is not misled by
+the curvature of outliers, but converges only linearly. Close by, the exact Hessian of the objective
+converges quadratically. So a fit first runs with the one, then polishes with the other.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.linalg import cho_solve
+
+from ..laws import Law
+from ..recipe import Array
+from ._objective import Data, objective, residuals
+
+_DAMPING = (1e-10, 1e10)  # range of the damping parameter; at its top no step helps any more
+
+
+class _State(NamedTuple):
+    x: Array
+    value: Array
+    damping: Array
+    iteration: Array
+    done: Array
+    converged: Array
+
+
+class Solution(NamedTuple):
+    """Solver variables (p,), objective, iterations used, whether it converged."""
+
+    x: Array
+    value: Array
+    iterations: Array
+    converged: Array
+
+
+def minimise(
+    law: Law,
+    start: Array,
+    data: Data,
+    delta: Array,
+    *,
+    max_iterations: int,
+    exact_hessian: bool = False,
+    tolerance: float = 1e-9,
+) -> Solution:
+    """Minimise the objective from `start` (p,) within the bounds of `data`.
+
+    Converged means that an undamped step promises a relative gain below `tolerance`.
+    A start with a non-finite objective is returned unconverged with an infinite objective.
+    """
+
+    def value_of(x: Array) -> Array:
+        value = objective(law, x, data, delta)
+        return jnp.where(jnp.isfinite(value), value, jnp.inf)
+
+    def step(state: _State) -> _State:
+        x = state.x
+        e = residuals(law, x, data)
+        jacobian = jax.jacfwd(lambda x: residuals(law, x, data))(x)
+        gradient = jacobian.T @ (data.weight * jnp.clip(e, -delta, delta))
+        majoriser = data.weight * delta / jnp.maximum(jnp.abs(e), delta)
+        gauss = (jacobian.T * majoriser) @ jacobian
+        hessian = (
+            jax.hessian(lambda x: objective(law, x, data, delta))(x) if exact_hessian else gauss
+        )
+
+        # Variables pressed against a bound, or not the fit's to move, sit this step out.
+        pressed = ((x <= data.lower) & (gradient > 0)) | ((x >= data.upper) & (gradient < 0))
+        moving = jnp.where(data.free & ~pressed, 1.0, 0.0)
+        diagonal = jnp.diagonal(gauss)
+        floor = 1e-10 * jnp.max(diagonal) + jnp.finfo(x.dtype).tiny
+        scale = moving / jnp.sqrt(jnp.maximum(diagonal, floor))
+        scaled_gradient = gradient * scale
+        scaled_hessian = hessian * scale[:, None] * scale[None, :]
+        # Where the damped Hessian is indefinite the factor is NaN, the step is refused, damping grows.
+        eye = jnp.eye(x.shape[0], dtype=x.dtype)
+        factor = jnp.linalg.cholesky(
+            scaled_hessian + state.damping * eye + jnp.diag(1.0 - moving).astype(x.dtype)
+        )
+        move = -cho_solve((factor, True), scaled_gradient)
+        trial = jnp.clip(x + scale * move, data.lower, data.upper)
+        trial = jnp.where(jnp.all(jnp.isfinite(trial)), trial, x)
+        moved = jnp.where(scale > 0, (trial - x) / jnp.where(scale > 0, scale, 1.0), 0.0)
+
+        promised = -(scaled_gradient @ moved + 0.5 * moved @ scaled_hessian @ moved)
+        value = value_of(trial)
+        better = value < state.value
+        ratio = (state.value - value) / jnp.maximum(promised, jnp.finfo(x.dtype).tiny)
+        factor_of = jnp.where(ratio > 0.75, 0.2, jnp.where(ratio < 0.25, 2.0, 1.0))
+        damping = jnp.clip(state.damping * jnp.where(better, factor_of, 4.0), *_DAMPING)
+
+        # What a full step could still gain, in units of the objective.
+        stationary = jnp.max(jnp.abs(scaled_gradient)) ** 2 <= tolerance * state.value
+        little = better & (state.value - value <= tolerance * state.value) & (damping < 1.0)
+        stuck = ~better & (damping >= _DAMPING[1])
+        return _State(
+            x=jnp.where(better, trial, x),
+            value=jnp.where(better, value, state.value),
+            damping=damping,
+            iteration=state.iteration + 1,
+            done=stationary | little | stuck,
+            converged=stationary | little,
+        )
+
+    start = jnp.clip(start, data.lower, data.upper)
+    value = value_of(start)
+    state = _State(
+        x=start,
+        value=value,
+        damping=jnp.asarray(1e-2, start.dtype),
+        iteration=jnp.asarray(0),
+        done=~jnp.isfinite(value),
+        converged=jnp.asarray(False),
+    )
+    state = jax.lax.while_loop(lambda s: ~s.done & (s.iteration < max_iterations), step, state)
+    return Solution(state.x, state.value, state.iteration, state.converged)
+
+
+@partial(jax.jit, static_argnames=("law", "screen_iterations", "keep", "max_iterations"))
+def multi_start(
+    law: Law,
+    starts: Array,
+    data: Data,
+    delta: Array,
+    *,
+    screen_iterations: int = 40,
+    keep: int = 8,
+    max_iterations: int = 200,
+) -> tuple[Solution, Array]:
+    """Fit a batch: `starts` (B, S, p), `data` with leading axis B.
+
+    Every start gets a few cheap iterations, the best `keep` go on to convergence, and the best of
+    those is polished with the exact Hessian. Returns the solutions (leading axis B) and the share of
+    kept starts, shape (B,), that ended within 0.1% of the best.
+    """
+
+    def one(starts: Array, data: Data) -> tuple[Solution, Array]:
+        run = partial(minimise, law, data=data, delta=delta)
+        screened = jax.vmap(lambda s: run(s, max_iterations=screen_iterations))(starts)
+        _, chosen = jax.lax.top_k(-screened.value, min(keep, starts.shape[0]))
+        kept = jax.vmap(lambda s: run(s, max_iterations=max_iterations))(screened.x[chosen])
+        best = jnp.argmin(kept.value)
+        first = jax.tree.map(lambda leaf: leaf[best], kept)
+        polished = run(first.x, max_iterations=200, exact_hessian=True, tolerance=1e-13)
+        agree = jnp.mean(kept.value <= polished.value * 1.001)
+        return polished._replace(converged=polished.converged | first.converged), agree
+
+    return jax.vmap(one)(starts, data)
+
+
+@partial(jax.jit, static_argnames=("law", "max_iterations"))
+def refit(
+    law: Law, starts: Array, data: Data, weights: Array, delta: Array, *, max_iterations: int = 60
+) -> Solution:
+    """Refit with other run weights from a warm start: `starts` (B, p), `weights` (B, W, n).
+
+    Returns solutions with leading axes (B, W).
+    """
+
+    def one(start: Array, data: Data, weight: Array) -> Solution:
+        data = Data(**{**vars(data), "weight": weight})
+        return minimise(law, start, data, delta, max_iterations=max_iterations, tolerance=1e-6)
+
+    over_draws = jax.vmap(one, in_axes=(None, None, 0))
+    return jax.vmap(over_draws)(starts, data, weights)
