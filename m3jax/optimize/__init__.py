@@ -1,0 +1,6 @@
+"""The best recipe under real constraints, for many languages, budgets and corpus sizes at once."""
+
+from ._problem import LIMITS
+from ._recommend import Recommendations, optimize
+
+__all__ = ["LIMITS", "Recommendations", "optimize"]
