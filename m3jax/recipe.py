@@ -61,12 +61,11 @@ class Recipe:
         stages and to `target_ratio` elsewhere. Raises `M3Error` on values outside their range.
         """
         final = target_ratio if final_ratio is None else final_ratio
-        parts = np.broadcast_arrays(n_params, target_tokens, epochs, target_ratio, final)
-        n, tokens, k, r, rf = (np.asarray(part, dtype=np.float64) for part in parts)
+        first = target_ratio if first_ratio is None else first_ratio
+        parts = np.broadcast_arrays(n_params, target_tokens, epochs, target_ratio, final, first)
+        n, tokens, k, r, rf, r1 = (np.asarray(part, dtype=np.float64) for part in parts)
         if first_ratio is None:
-            r1 = np.where(r < rf, 0.0, r)
-        else:
-            r1 = np.broadcast_to(np.asarray(first_ratio, dtype=np.float64), r.shape)
+            r1 = np.where(rf > r * (1 + _SAME), 0.0, r)
         for name, value in (("n_params", n), ("target_tokens", tokens), ("epochs", k)):
             if not np.all((value > 0) & np.isfinite(value)):
                 raise M3Error(f"{name}: expected positive finite numbers, got {value}")
@@ -75,9 +74,14 @@ class Recipe:
             raise M3Error(f"target_ratio: expected 0 < r <= 1, got {r}")
         if not np.all((rf * slack >= r) & (rf <= slack)):
             raise M3Error(f"final_ratio: expected target_ratio <= final_ratio <= 1, got {rf}")
-        if not np.all((r1 >= 0) & (r1 <= r * slack)):
-            raise M3Error(f"first_ratio: expected 0 <= first_ratio <= target_ratio, got {r1}")
-        return cls(n, tokens, k, r, rf, r1)
+        # With two stages and r_1 = r the final stage would have no tokens.
+        two = rf > r * slack
+        if not np.all((r1 >= 0) & np.where(two, r1 < r, r1 <= r * slack)):
+            raise M3Error(
+                "first_ratio: expected 0 <= first_ratio <= target_ratio, and less than it where"
+                f" there are two stages, got {r1}"
+            )
+        return cls(n, tokens, k, np.minimum(r, 1.0), np.minimum(rf, 1.0), np.minimum(r1, r))
 
     @property
     def target_tokens_seen(self) -> Array:
@@ -142,7 +146,7 @@ class Recipe:
         if two:
             shares = [(1 - last, float(self.first_ratio)), (last, float(self.final_ratio))]
         else:
-            shares = [(1.0, min(float(self.target_ratio), 1.0))]
+            shares = [(1.0, float(self.target_ratio))]
         stages: list[dict[str, Any]] = []
         for fraction, ratio in shares:
             if fraction <= 0:

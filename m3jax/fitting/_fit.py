@@ -292,7 +292,7 @@ def _bootstrap(
         for job in padded:
             cluster = np.asarray(batch.cluster[job.row])
             size = int(cluster.max()) + 1
-            counts = _rng(seed, job.name, 1).multinomial(size, np.full(size, 1 / size), draws)
+            counts = size * _rng(seed, job.name, 1).dirichlet(np.ones(size), draws)
             weights.append(counts[:, cluster] * np.asarray(batch.weight[job.row]))
         theta = jnp.asarray(np.stack([solutions[j.name][0].x for j in padded]))
         warm = jnp.linalg.solve(data.centre, theta[..., None])[..., 0]

@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 
 import jax.numpy as jnp
 
 from ..recipe import Array, Recipe
-from ._base import Coefficient, Law
+from ._base import Coefficient
+from ._log_space import LogSpaceLaw, log_variables
 from .chinchilla import COEFFICIENTS as CHINCHILLA
 
 
-def _decayed(log_base: Array, excess: Array, scale: Array) -> Array:
-    """log(U + U·s·(1 − e^{−excess/s})): what U and `excess` repeats of it are worth."""
+def _decayed(log_base: Array, log_times: Array, log_scale: Array) -> Array:
+    """log(U + U·s·(1 − e^{−(t − 1)/s})): what U is worth when there are t >= 1 times U."""
+    scale = jnp.exp(log_scale)
+    # Saturated long before e^30 times; beyond, squares would overflow in float32.
+    excess = jnp.expm1(jnp.minimum(log_times, 30.0))
     return log_base + jnp.log1p(-scale * jnp.expm1(-excess / scale))
 
 
-def _loss(c: Mapping[str, Array], recipe: Recipe) -> Array:
-    log_n, log_k = jnp.log(recipe.n_params), jnp.log(recipe.epochs)
+def _features(theta: Mapping[str, Array], recipe: Recipe) -> dict[str, Array]:
+    x = log_variables(recipe)
+    log_n, log_k, log_t = x["n_params"], x["epochs"], x["target_tokens"]
     # Below one epoch the unique text is what was read, not what lay there.
-    log_u = jnp.log(recipe.target_tokens) + jnp.minimum(log_k, 0.0)
-    log_a, log_b = jnp.log(c["A"]), jnp.log(c["B"])
+    log_u = log_t + jnp.minimum(log_k, 0.0)
+    alpha, beta = theta["alpha"], theta["beta"]
     # N_opt(D_opt = U) = G·(U·G)^(β/α), with G = (αA / βB)^(1/(α+β)).
-    log_g = (jnp.log(c["alpha"] / c["beta"]) + log_a - log_b) / (c["alpha"] + c["beta"])
-    log_un = jnp.minimum(log_n, log_g + c["beta"] / c["alpha"] * (log_u + log_g))
-    log_d = _decayed(log_u, jnp.maximum(jnp.expm1(log_k), 0.0), c["R_D"])
-    log_n_eff = _decayed(log_un, jnp.expm1(log_n - log_un), c["R_N"])
-    model, data = log_a - c["alpha"] * log_n_eff, log_b - c["beta"] * log_d
-    return c["E"] + jnp.exp(model) + jnp.exp(data)
+    log_g = (jnp.log(alpha / beta) + theta["A"] - theta["B"]) / (alpha + beta)
+    log_un = jnp.minimum(log_n, log_g + beta / alpha * (log_u + log_g))
+    return {
+        "model": _decayed(log_un, log_n - log_un, theta["R_N"]),
+        "data": _decayed(log_u, jnp.maximum(log_k, 0.0), theta["R_D"]),
+    }
 
 
-_BASE = [c for c in CHINCHILLA if c.name not in ("alpha", "beta")]
+# Any of D_T and k varying moves D': the rank of the Jacobian tells, not a list of needs.
+_BASE = [
+    dataclasses.replace(c, needs=()) if c.name == "B" else c
+    for c in CHINCHILLA
+    if c.name not in ("alpha", "beta")
+]
 _EXPONENTS = [
     # The rule for N_opt divides by the exponents: they stay away from zero.
     Coefficient("alpha", (0.2, 0.6), (0.02, 3.0), neutral=0.35, meaning="exponent of model size"),
     Coefficient("beta", (0.2, 0.6), (0.02, 3.0), neutral=0.35, meaning="exponent of target tokens"),
 ]
 
-DATA_CONSTRAINED = Law(
+DATA_CONSTRAINED = LogSpaceLaw(
     name="data_constrained",
     coefficients=(
         *_BASE,
@@ -61,8 +72,9 @@ DATA_CONSTRAINED = Law(
             meaning="R_N*, the same for parameters in excess of N_opt",
         ),
     ),
-    function=_loss,
     variables=("n_params", "target_tokens", "epochs"),
+    terms={"E": {}, "A": {"alpha": (-1, "model")}, "B": {"beta": (-1, "data")}},
+    features=_features,
     formula=(
         "L = E + A·N'^-alpha + B·D'^-beta; D' = U + U·R_D·(1 - exp(-(k-1)/R_D));"
         " N' = U_N + U_N·R_N·(1 - exp(-(N/U_N-1)/R_N)); U_N = min(N, N_opt(D_opt = U))"

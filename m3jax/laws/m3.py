@@ -36,7 +36,14 @@ PENALTY = (
         needs=_REPEATED,
         meaning="size of the repetition penalty, nats",
     ),
-    Coefficient("delta", (0.3, 2.0), (0.0, 6.0), needs=_REPEATED, neutral=1.0, meaning="of rho"),
+    Coefficient(
+        "delta",
+        (0.3, 2.0),
+        (0.0, 6.0),
+        needs=_REPEATED,
+        neutral=1.0,
+        meaning="growth of the penalty with repetition, exponent of rho",
+    ),
     Coefficient(
         "kappa",
         (0.1, 1.0),

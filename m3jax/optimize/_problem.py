@@ -150,7 +150,7 @@ def limits_for(
     wide = 100.0 if extrapolate else 1.0
     default = {
         # Model size is what small runs are extrapolated in; compute bounds it from above.
-        "n_params": (low["n_params"] / (4 * wide), high["n_params"] * 1e4 * wide),
+        "n_params": (low["n_params"] / wide, high["n_params"] * 1e4 * wide),
         "epochs": (min(1.0, low["epochs"]) / wide, high["epochs"] * wide),
         "target_ratio": (low["target_ratio"] / wide, 1.0 if extrapolate else high["target_ratio"]),
         "final_ratio": (low["target_ratio"] / wide, 1.0 if extrapolate else high["final_ratio"]),
@@ -196,9 +196,7 @@ def limits_for(
         regimes += [SINGLE_STAGE, TWO_STAGE] if two_stage else [SINGLE_STAGE]
     span = stage_fraction or scope.ranges.get("stage_fraction", (0.05, 1.0))
     share = scope.first_share if first_share is None else first_share
-    return Limits(
-        chosen, span, share, tuple(regimes), total_tokens, source_tokens, tuple(messages)
-    )
+    return Limits(chosen, span, share, tuple(regimes), total_tokens, source_tokens, tuple(messages))
 
 
 def build(limits: Limits, compute: float, target_tokens: float, regime: int) -> Problem:

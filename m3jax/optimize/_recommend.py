@@ -161,7 +161,7 @@ def optimize(
         target_tokens: unique target tokens, a number, (T,), or language -> either.
         languages: which of the fitted languages; default all.
         n_params, epochs, target_ratio, final_ratio: (low, high) bounds. By default epochs and ratios
-            stay within what was run, model size above a quarter of the smallest run.
+            stay within what was run and the model is at least the smallest that was run.
         stage_fraction: (low, high) of the final stage's share of tokens; default what was run.
         first_share: r_1 / r in two-stage recipes, 0 <= first_share < 1; default what was typical.
         max_total_tokens: cap on all training tokens.
@@ -379,7 +379,9 @@ def _collect(
 
         spans = jax.tree.map(lambda values: interval(own(values), level, axis=-1), drawn[1])
         recipe_low, recipe_high = (
-            jax.tree.map(lambda s, side=side: s[side], spans, is_leaf=lambda s: isinstance(s, tuple))
+            jax.tree.map(
+                lambda s, side=side: s[side], spans, is_leaf=lambda s: isinstance(s, tuple)
+            )
             for side in (0, 1)
         )
         for i, k in enumerate(index):

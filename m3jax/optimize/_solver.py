@@ -178,9 +178,7 @@ def _polish(
     return state.u, state.multipliers, state.kkt
 
 
-def _best(
-    law: Law, theta: Array, problem: Problem, starts: Array, descend: bool
-) -> Optimum:
+def _best(law: Law, theta: Array, problem: Problem, starts: Array, descend: bool) -> Optimum:
     """Solve from every start (S, 4) and keep the best feasible end."""
 
     def loss(u: Array) -> Array:

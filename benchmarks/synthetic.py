@@ -1,0 +1,83 @@
+"""Synthetic languages with known `m3` coefficients: the truth that studies are held against."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from m3jax.laws import get_law
+from m3jax.recipe import Recipe
+from m3jax.runs import RunTable
+
+
+def true_theta(languages: int, seed: int) -> np.ndarray:
+    """Coefficient vectors of `m3` for made-up but plausible languages, shape (languages, 14).
+
+    Each term is given its size in the middle of the runs (N = 1e8, D = 3e9, D_T = 1e8, k = 8).
+    """
+    law = get_law("m3")
+    rng = np.random.default_rng([seed, 0])
+
+    def between(low: float, high: float) -> np.ndarray:
+        return rng.uniform(low, high, languages)
+
+    alpha, beta, delta, kappa, omega = (
+        between(*span) for span in ((0.3, 0.45), (0.3, 0.45), (0.8, 1.8), (0.3, 0.9), (0.5, 1.0))
+    )
+    scale, tau = between(10, 60), between(0.05, 0.5)
+    worn = 1 + scale * (1 - np.exp(-7 / scale))  # rho at k = 8
+    coefficients = {
+        "E": between(1.6, 2.2),
+        "A": between(0.3, 0.8) * 1e8**alpha,
+        "alpha": alpha,
+        "B": between(0.3, 0.8) * 3e9**beta,
+        "beta": beta,
+        "gamma": between(0.02, 0.1),
+        "eta": between(-0.02, 0.02),
+        "P": between(0.05, 0.2) / (worn**delta * 1e8**kappa * 3e8**-omega),
+        "delta": delta,
+        "kappa": kappa,
+        "omega": omega,
+        "theta": between(-0.3, 0.5),
+        "R": scale,
+        "tau": tau,
+    }
+    with jax.enable_x64(True):
+        return np.asarray(law.to_theta(coefficients))
+
+
+def true_loss(theta: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """The noiseless loss of one language."""
+    with jax.enable_x64(True):
+        recipe = jax.tree.map(jnp.asarray, recipe)
+        return np.asarray(jnp.exp(get_law("m3").log_loss_theta(jnp.asarray(theta), recipe)))
+
+
+def draw_recipes(runs: int, rng: np.random.Generator) -> Recipe:
+    """The recipes of a sensible set of small runs: all four variables vary, a third two-stage."""
+    ratio = np.where(rng.random(runs) < 0.25, 1.0, np.exp(rng.uniform(np.log(0.05), 0.0, runs)))
+    first = ratio * rng.choice([0.0, 0.3], runs)
+    fraction = rng.uniform(0.1, 0.6, runs)
+    final = np.minimum(first + (ratio - first) / fraction, 1.0)
+    two = (rng.random(runs) < 0.4) & (ratio < 0.9)
+    return Recipe.create(
+        n_params=rng.choice([1e7, 3e7, 1e8, 3e8, 1e9], runs),
+        target_tokens=rng.choice([1e7, 3e7, 1e8, 3e8, 1e9], runs),
+        epochs=np.exp(rng.uniform(0.0, np.log(64.0), runs)),
+        target_ratio=ratio,
+        final_ratio=np.where(two, final, ratio),
+        first_ratio=np.where(two, first, ratio),
+    )
+
+
+def run_table(theta: np.ndarray, runs: int, noise: float, seed: int) -> RunTable:
+    """`runs` noisy runs of every language in `theta` (L, 14); noise is the sd of the log loss."""
+    frames = []
+    for i, one in enumerate(theta):
+        rng = np.random.default_rng([seed, 1, i])
+        recipe = draw_recipes(runs, rng)
+        loss = true_loss(one, recipe) * np.exp(noise * rng.standard_normal(runs))
+        frames.append(pd.DataFrame({"language": f"language{i:04d}", **vars(recipe), "loss": loss}))
+    return RunTable.from_frame(pd.concat(frames).assign(seed=lambda f: np.arange(len(f))))
