@@ -119,7 +119,6 @@ PLANS = {
     "nearly one": {"target_ratio": np.nextafter(1.0, 2.0)},
     "two-stage from nothing": {"target_ratio": 0.25, "final_ratio": 1.0},
     "two-stage from some": TWO,
-    "first stage as rich as the average": {**TWO, "first_ratio": 0.25},
     "final ratio rounded up": {"target_ratio": 0.5, "final_ratio": np.nextafter(1.0, 2.0)},
     "rare target": {"target_ratio": 1e-6, "final_ratio": 1e-3},
 }

@@ -18,13 +18,13 @@ from ..runs import RunBatch, RunTable
 from ._fits import Fits
 from ._objective import Data, residuals
 from ._scope import Scope, undetermined, unmet_needs
-from ._solver import Solution, multi_start, refit
-from ._starts import draw_starts
+from ._solver import Fit, multi_start, refit
+from ._space import Space
 
 Progress = Callable[[str, int, int], None]  # what is being done, done so far, in all
 
 _SPARE_RUNS = 2  # runs beyond the number of coefficients that a fit must have
-_AMPLITUDE_SPAN = 30.0  # a term may be e^±30 of the typical loss; below that it is gone
+_VANISHED = -20.0  # log size of a term, relative to the typical loss, that is as good as gone
 _CHUNK = 300_000  # runs × starts (or draws) in one compiled call: bounds memory, fits the cache
 
 
@@ -41,13 +41,13 @@ class _Job:
     free: np.ndarray
     messages: list[str]
 
-    def centre(self, law: Law) -> np.ndarray:
-        matrix = law.centre(self.recipe)
-        if matrix is None:
-            return np.eye(len(law.names))
-        # A held amplitude is held as quoted, not at the middle of the runs.
-        matrix[~self.free] = np.eye(len(law.names))[~self.free]
-        return matrix
+    @property
+    def mean_log_loss(self) -> float:
+        return float(self.log_loss.mean())
+
+    def space(self, law: Law) -> Space:
+        """The solver's space; it changes when coefficients are frozen."""
+        return Space.of(law, self.recipe, self.mean_log_loss, self.free)
 
 
 def fit(
@@ -59,15 +59,17 @@ def fit(
     starts: int = 96,
     draws: int = 200,
     level: float = 0.9,
+    prior: str = "weak",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Fits:
     """Fit a law to the runs of every language in the table.
 
-    Minimises Σ weight·Huber_δ(log predicted loss − log measured loss) from many starts, then refits
-    `draws` cluster-bootstrap resamples (runs sharing a `run_id` stay together) for intervals.
-    Coefficients that the runs cannot determine are frozen, with a message. A language that cannot be
-    fitted is reported in `Fits.failed`.
+    Minimises Σ weight·Huber_δ(log predicted loss − log measured loss) from many starts. Intervals
+    come from `draws` refits with random run weights (the Bayesian bootstrap, Rubin 1981: Dirichlet
+    weights on clusters, runs that share a `run_id` being one).
+    Coefficients that the runs cannot determine are frozen, with a message. A language that cannot
+    be fitted is reported in `Fits.failed`.
 
     Args:
         runs: the run table.
@@ -77,6 +79,10 @@ def fit(
         starts: random starts for each language.
         draws: bootstrap draws, 0 for none.
         level: of the intervals.
+        prior: "weak" adds a normal prior on every coefficient, centred in the range its starts come
+            from with a standard deviation of that whole range, weighed against the noise of the
+            runs. It decides nothing that the runs decide, and keeps the rest sane. "none" is the
+            bare objective.
         seed: of starts and draws; a language's result does not depend on the others in the table.
         progress: called as `progress(stage, done, total)`.
 
@@ -84,30 +90,31 @@ def fit(
     """
     law = get_law(law)
     fixed = dict(fixed or {})
-    _check(law, fixed, huber_delta, starts, draws, level)
+    _check(law, fixed, huber_delta, starts, draws, level, prior)
     report = progress or (lambda stage, done, total: None)
     batch = runs.batch()
     jobs, failed = _prepare(law, batch, fixed)
 
+    weigh = 1.0 if prior == "weak" else 0.0
+
     with jax.enable_x64(True):
-        solutions: dict[str, tuple[Solution, float]] = {}
+        found: dict[str, Fit] = {}
         todo = jobs
         while todo:
-            for name, solution in _solve(law, batch, todo, huber_delta, starts, seed, report):
-                solutions[name] = solution
+            found |= _solve(law, batch, todo, huber_delta, weigh, starts, seed, report)
             # Freezing removes at least one coefficient each time round, so this ends.
-            todo = [j for j in todo if _freeze(law, j, batch, solutions[j.name][0].x)]
-        lost = [j for j in jobs if not np.isfinite(solutions[j.name][0].value)]
+            todo = [j for j in todo if _freeze(law, j, batch, found[j.name].x)]
+        lost = [j for j in jobs if not np.isfinite(found[j.name].misfit)]
         failed |= {
             j.name: (len(j.log_loss), "no start gave a finite loss; check the law's start ranges")
             for j in lost
         }
         jobs = [j for j in jobs if j not in lost]
-        resampled = _bootstrap(law, batch, jobs, solutions, huber_delta, draws, seed, report)
+        resampled = _bootstrap(law, batch, jobs, found, huber_delta, weigh, draws, seed, report)
         return _assemble(
             law,
             jobs,
-            solutions,
+            found,
             resampled,
             failed,
             settings={
@@ -115,6 +122,7 @@ def fit(
                 "starts": starts,
                 "draws": draws,
                 "level": level,
+                "prior": prior,
                 "seed": seed,
                 "fixed": fixed,
                 "source": runs.source,
@@ -124,8 +132,16 @@ def fit(
 
 
 def _check(
-    law: Law, fixed: Mapping[str, float], delta: float, starts: int, draws: int, level: float
+    law: Law,
+    fixed: Mapping[str, float],
+    delta: float,
+    starts: int,
+    draws: int,
+    level: float,
+    prior: str,
 ) -> None:
+    if prior not in ("weak", "none"):
+        raise M3Error(f"prior: expected 'weak' or 'none', got {prior!r}")
     for name, value in fixed.items():
         if name not in law.names:
             raise M3Error(
@@ -173,27 +189,22 @@ def _prepare(
     return jobs, failed
 
 
-def _data(law: Law, batch: RunBatch, jobs: list[_Job]) -> Data:
+def _data(law: Law, batch: RunBatch, jobs: list[_Job], weigh: float) -> Data:
     """The jobs as one batch for the solver."""
     rows = np.array([j.row for j in jobs])
-    centre = np.stack([j.centre(law) for j in jobs])
-    lower, upper = (np.tile(b, (len(jobs), 1)) for b in law.theta_bounds())
-    if isinstance(law, LogSpaceLaw):
-        for i, job in enumerate(jobs):
-            for name in law.terms:
-                k = law.names.index(name)
-                if job.free[k]:
-                    middle = job.log_loss.mean()
-                    lower[i, k], upper[i, k] = middle - _AMPLITUDE_SPAN, middle + _AMPLITUDE_SPAN
+    spaces = [j.space(law) for j in jobs]
+    free = np.stack([j.free for j in jobs])
+    sd = np.stack([s.prior_sd for s in spaces])
     return Data(
         recipe=jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], batch.recipe),
         log_loss=jnp.log(jnp.asarray(batch.loss)[rows]),
         weight=jnp.asarray(batch.weight)[rows],
-        centre=jnp.asarray(centre),
-        # Held variables are clipped to bounds too: widen those to whatever they are held at.
-        lower=jnp.asarray(np.where([j.free for j in jobs], lower, -np.inf)),
-        upper=jnp.asarray(np.where([j.free for j in jobs], upper, np.inf)),
-        free=jnp.asarray(np.stack([j.free for j in jobs])),
+        centre=jnp.asarray(np.stack([s.centre for s in spaces])),
+        lower=jnp.asarray(np.stack([s.lower for s in spaces])),
+        upper=jnp.asarray(np.stack([s.upper for s in spaces])),
+        free=jnp.asarray(free),
+        prior_mean=jnp.asarray(np.stack([s.prior_mean for s in spaces])),
+        prior_precision=jnp.asarray(weigh * free / np.maximum(sd, 1e-9) ** 2),
     )
 
 
@@ -219,40 +230,35 @@ def _solve(
     batch: RunBatch,
     jobs: list[_Job],
     delta: float,
+    weigh: float,
     count: int,
     seed: int,
     report: Progress,
-) -> list[tuple[str, tuple[Solution, float]]]:
-    out: list[tuple[str, tuple[Solution, float]]] = []
+) -> dict[str, Fit]:
+    """Best fit of each job, its x turned into theta."""
+    out: dict[str, Fit] = {}
     for chunk in _chunks(jobs, batch.loss.shape[1], count):
         report("fitting", len(out), len(jobs))
         padded = _padded(chunk)
-        data = _data(law, batch, padded)
         starts = []
-        for job, centre in zip(padded, np.asarray(data.centre), strict=True):
-            drawn = draw_starts(
-                law,
-                count,
-                rng=_rng(seed, job.name, 0),
-                centre=centre,
-                mean_log_loss=float(job.log_loss.mean()),
-            )
-            held = np.linalg.solve(centre, job.theta0)
-            starts.append(np.where(job.free, drawn, held))
-        solution, agreement = multi_start(law, jnp.asarray(np.stack(starts)), data, delta)
-        theta = jnp.einsum("bij,bj->bi", data.centre, solution.x)
-        solution = jax.tree.map(np.asarray, solution._replace(x=theta))
+        for job in padded:
+            space = job.space(law)
+            drawn = space.draw(count, _rng(seed, job.name, 0))
+            starts.append(np.where(job.free, drawn, space.to_x(job.theta0)))
+        data = _data(law, batch, padded, weigh)
+        found = multi_start(law, jnp.asarray(np.stack(starts)), data, delta)
+        found = found._replace(x=jnp.einsum("bij,bj->bi", data.centre, found.x))
+        found = jax.tree.map(np.asarray, found)
         for i, job in enumerate(chunk):
-            one = Solution(*(leaf[i] for leaf in solution))
-            out.append((job.name, (one, float(agreement[i]))))
+            out[job.name] = Fit(*(leaf[i] for leaf in found))
     report("fitting", len(jobs), len(jobs))
     return out
 
 
 def _freeze(law: Law, job: _Job, batch: RunBatch, theta: np.ndarray) -> bool:
     """Freeze what the runs turn out not to determine at the optimum; True if that needs a refit."""
-    data = jax.tree.map(lambda leaf: leaf[0], _data(law, batch, [job]))
-    x = jnp.linalg.solve(data.centre, jnp.asarray(theta))
+    data = jax.tree.map(lambda leaf: leaf[0], _data(law, batch, [job], 0.0))
+    x = jnp.asarray(job.space(law).to_x(theta))
     if not np.all(np.isfinite(x)):
         return False
     inside = np.asarray((x > data.lower) & (x < data.upper) & data.free)
@@ -273,13 +279,18 @@ def _bootstrap(
     law: Law,
     batch: RunBatch,
     jobs: list[_Job],
-    solutions: Mapping[str, tuple[Solution, float]],
+    found: Mapping[str, Fit],
     delta: float,
+    weigh: float,
     draws: int,
     seed: int,
     report: Progress,
 ) -> dict[str, np.ndarray]:
-    """Draws of theta, (draws, p) per language: whole clusters resampled with replacement."""
+    """Draws of theta, (draws, p) per language.
+
+    Whole clusters get Dirichlet weights. The centre of the prior is drawn too: were it fixed, what
+    only the prior decides would look certain.
+    """
     p = len(law.names)
     if draws == 0:
         return {job.name: np.empty((0, p)) for job in jobs}
@@ -287,19 +298,22 @@ def _bootstrap(
     for chunk in _chunks(jobs, batch.loss.shape[1], draws):
         report("bootstrap", len(out), len(jobs))
         padded = _padded(chunk)
-        data = _data(law, batch, padded)
-        weights = []
+        weights, means, warm = [], [], []
         for job in padded:
+            rng, space = _rng(seed, job.name, 1), job.space(law)
             cluster = np.asarray(batch.cluster[job.row])
             size = int(cluster.max()) + 1
-            counts = size * _rng(seed, job.name, 1).dirichlet(np.ones(size), draws)
-            weights.append(counts[:, cluster] * np.asarray(batch.weight[job.row]))
-        theta = jnp.asarray(np.stack([solutions[j.name][0].x for j in padded]))
-        warm = jnp.linalg.solve(data.centre, theta[..., None])[..., 0]
-        solution = refit(law, warm, data, jnp.asarray(np.stack(weights)), delta)
-        found = np.asarray(jnp.einsum("bij,bwj->bwi", data.centre, solution.x))
+            shares = size * rng.dirichlet(np.ones(size), draws)
+            weights.append(shares[:, cluster] * np.asarray(batch.weight[job.row]))
+            means.append(space.prior_mean + space.prior_sd * rng.standard_normal((draws, p)))
+            warm.append(space.to_x(found[job.name].x))
+        stacked = [jnp.asarray(np.stack(part)) for part in (warm, weights, means)]
+        noise = jnp.asarray([found[j.name].noise for j in padded])
+        data = _data(law, batch, padded, weigh)
+        x = refit(law, stacked[0], data, stacked[1], stacked[2], delta, noise)
+        theta = np.asarray(jnp.einsum("bij,bwj->bwi", data.centre, x))
         for i, job in enumerate(chunk):
-            out[job.name] = found[i]
+            out[job.name] = theta[i]
     report("bootstrap", len(jobs), len(jobs))
     return out
 
@@ -307,12 +321,12 @@ def _bootstrap(
 def _assemble(
     law: Law,
     jobs: list[_Job],
-    solutions: Mapping[str, tuple[Solution, float]],
+    found: Mapping[str, Fit],
     resampled: Mapping[str, np.ndarray],
     failed: Mapping[str, tuple[int, str]],
     settings: Mapping[str, Any],
 ) -> Fits:
-    best = [solutions[j.name][0] for j in jobs]
+    best = [found[j.name] for j in jobs]
     p = len(law.names)
     r2, messages = [], []
     for job, solution in zip(jobs, best, strict=True):
@@ -334,11 +348,11 @@ def _assemble(
         if jobs
         else np.empty((0, settings["draws"], p)),
         frozen=np.array([~j.free for j in jobs]).reshape(len(jobs), p),
-        objective=np.array([float(s.value) for s in best]),
+        objective=np.array([float(s.misfit) for s in best]),
         r2=np.array(r2),
         n_runs=np.array([len(j.log_loss) for j in jobs], dtype=np.int64),
         converged=np.array([bool(s.converged) for s in best], dtype=bool),
-        agreement=np.array([solutions[j.name][1] for j in jobs]),
+        agreement=np.array([float(s.agreement) for s in best]),
         scopes=tuple(j.scope for j in jobs),
         messages=tuple(messages),
         failed=failed,
@@ -350,14 +364,13 @@ def _at_bounds(law: Law, job: _Job, theta: np.ndarray) -> list[str]:
     """In words, the fitted coefficients that ended at a bound of their range."""
     low, high = law.theta_bounds()
     messages = []
-    centre = job.centre(law)
-    x = np.linalg.solve(centre, theta)
+    x = job.space(law).to_x(theta)
     terms = law.terms if isinstance(law, LogSpaceLaw) else {}
     for i, c in enumerate(law.coefficients):
         if not job.free[i]:
             continue
         if c.name in terms:
-            if x[i] < job.log_loss.mean() - 0.8 * _AMPLITUDE_SPAN:
+            if x[i] < job.mean_log_loss + _VANISHED:
                 messages.append(f"{c.name} vanishes: the runs show no sign of its term")
             continue
         slack = 1e-6 * (high[i] - low[i])

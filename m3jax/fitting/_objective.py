@@ -1,4 +1,4 @@
-"""The fit's objective: Huber loss of log residuals, weighted and summed."""
+"""The fit's objective: Huber loss of log residuals, weighted and summed, and a prior."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ class Data:
         centre: (p, p), theta = centre @ x with x the solver's variables.
         lower, upper: bounds of x, shape (p,).
         free: which of x the fit may move, shape (p,) bool.
+        prior_mean: where the prior expects x, shape (p,).
+        prior_precision: 1 / variance of the prior, zero where it has no say, shape (p,).
     """
 
     recipe: Recipe
@@ -32,6 +34,8 @@ class Data:
     lower: Array
     upper: Array
     free: Array
+    prior_mean: Array
+    prior_precision: Array
 
 
 def huber(residual: Array, delta: Array) -> Array:
@@ -46,6 +50,21 @@ def residuals(law: Law, x: Array, data: Data) -> Array:
     return jnp.where(data.weight > 0, predicted - data.log_loss, 0.0)
 
 
-def objective(law: Law, x: Array, data: Data, delta: Array) -> Array:
+def misfit(law: Law, x: Array, data: Data, delta: Array) -> Array:
     """Weighted sum of Huber losses: a sum, so that tolerances do not depend on the run count."""
     return jnp.sum(data.weight * huber(residuals(law, x, data), delta))
+
+
+def surprise(x: Array, data: Data) -> Array:
+    """Negative log density of the prior at x, up to a constant."""
+    return 0.5 * jnp.sum(data.prior_precision * (x - data.prior_mean) ** 2)
+
+
+def noise_level(misfit: Array, data: Data) -> Array:
+    """The misfit that is worth one unit of negative log likelihood: that of a degree of freedom.
+
+    Delta times the scale of the noise where that is larger than delta (then the Huber loss is
+    Laplace's likelihood), half its variance where it is smaller, which leans towards the runs.
+    """
+    runs = jnp.sum(data.weight > 0)
+    return misfit / jnp.maximum(runs - jnp.sum(data.free), 1)

@@ -17,7 +17,7 @@ from jax.scipy.linalg import cho_solve
 
 from ..laws import Law
 from ..recipe import Array
-from ._objective import Data, objective, residuals
+from ._objective import Data, misfit, noise_level, residuals, surprise
 
 _DAMPING = (1e-10, 1e10)  # range of the damping parameter; at its top no step helps any more
 
@@ -45,31 +45,35 @@ def minimise(
     start: Array,
     data: Data,
     delta: Array,
+    prior_weight: Array,
     *,
     max_iterations: int,
     exact_hessian: bool = False,
     tolerance: float = 1e-9,
 ) -> Solution:
-    """Minimise the objective from `start` (p,) within the bounds of `data`.
+    """Minimise misfit + prior_weight · surprise from `start` (p,) within the bounds of `data`.
 
     Converged means that an undamped step promises a relative gain below `tolerance`.
     A start with a non-finite objective is returned unconverged with an infinite objective.
     """
 
+    def objective(x: Array) -> Array:
+        return misfit(law, x, data, delta) + prior_weight * surprise(x, data)
+
     def value_of(x: Array) -> Array:
-        value = objective(law, x, data, delta)
+        value = objective(x)
         return jnp.where(jnp.isfinite(value), value, jnp.inf)
 
     def step(state: _State) -> _State:
         x = state.x
         e = residuals(law, x, data)
         jacobian = jax.jacfwd(lambda x: residuals(law, x, data))(x)
+        pull = prior_weight * data.prior_precision
         gradient = jacobian.T @ (data.weight * jnp.clip(e, -delta, delta))
+        gradient = gradient + pull * (x - data.prior_mean)
         majoriser = data.weight * delta / jnp.maximum(jnp.abs(e), delta)
         gauss = (jacobian.T * majoriser) @ jacobian
-        hessian = (
-            jax.hessian(lambda x: objective(law, x, data, delta))(x) if exact_hessian else gauss
-        )
+        hessian = jax.hessian(objective)(x) if exact_hessian else gauss
 
         # Variables pressed against a bound, or not the fit's to move, sit this step out.
         pressed = ((x <= data.lower) & (gradient > 0)) | ((x >= data.upper) & (gradient < 0))
@@ -79,7 +83,8 @@ def minimise(
         scale = moving / jnp.sqrt(jnp.maximum(diagonal, floor))
         scaled_gradient = gradient * scale
         scaled_hessian = hessian * scale[:, None] * scale[None, :]
-        # Where the damped Hessian is indefinite the factor is NaN, the step is refused, damping grows.
+        # Where the damped Hessian is indefinite the factor is NaN: the step is refused and damping
+        # grows.
         eye = jnp.eye(x.shape[0], dtype=x.dtype)
         factor = jnp.linalg.cholesky(
             scaled_hessian + state.damping * eye + jnp.diag(1.0 - moving).astype(x.dtype)
@@ -123,6 +128,24 @@ def minimise(
     return Solution(state.x, state.value, state.iteration, state.converged)
 
 
+class Fit(NamedTuple):
+    """The best of many starts.
+
+    Attributes:
+        x: solver variables, (p,).
+        misfit: sum of Huber losses there, without the prior, ().
+        noise: what the prior was weighted by, ().
+        converged: () bool.
+        agreement: share of the kept starts that ended within 0.1% of the best, ().
+    """
+
+    x: Array
+    misfit: Array
+    noise: Array
+    converged: Array
+    agreement: Array
+
+
 @partial(jax.jit, static_argnames=("law", "screen_iterations", "keep", "max_iterations"))
 def multi_start(
     law: Law,
@@ -133,40 +156,59 @@ def multi_start(
     screen_iterations: int = 40,
     keep: int = 8,
     max_iterations: int = 200,
-) -> tuple[Solution, Array]:
-    """Fit a batch: `starts` (B, S, p), `data` with leading axis B.
+) -> Fit:
+    """Fit a batch: `starts` (B, S, p), `data` with leading axis B, as the result has.
 
-    Every start gets a few cheap iterations, the best `keep` go on to convergence, and the best of
-    those is polished with the exact Hessian. Returns the solutions (leading axis B) and the share of
-    kept starts, shape (B,), that ended within 0.1% of the best.
+    Every start gets a few cheap iterations without the prior, which tell the noise level and so
+    what the prior weighs. The best `keep` go on to convergence, and the best of those is polished
+    with the exact Hessian.
     """
 
-    def one(starts: Array, data: Data) -> tuple[Solution, Array]:
+    def one(starts: Array, data: Data) -> Fit:
         run = partial(minimise, law, data=data, delta=delta)
-        screened = jax.vmap(lambda s: run(s, max_iterations=screen_iterations))(starts)
-        _, chosen = jax.lax.top_k(-screened.value, min(keep, starts.shape[0]))
-        kept = jax.vmap(lambda s: run(s, max_iterations=max_iterations))(screened.x[chosen])
+        screen = partial(run, prior_weight=jnp.zeros(()), max_iterations=screen_iterations)
+        screened = jax.vmap(lambda s: screen(s))(starts)
+        lowest, chosen = jax.lax.top_k(-screened.value, min(keep, starts.shape[0]))
+        noise = noise_level(-lowest[0], data)
+        noise = jnp.where(jnp.isfinite(noise), noise, 0.0)
+        follow = partial(run, prior_weight=noise, max_iterations=max_iterations)
+        kept = jax.vmap(lambda s: follow(s))(screened.x[chosen])
         best = jnp.argmin(kept.value)
-        first = jax.tree.map(lambda leaf: leaf[best], kept)
-        polished = run(first.x, max_iterations=200, exact_hessian=True, tolerance=1e-13)
-        agree = jnp.mean(kept.value <= polished.value * 1.001)
-        return polished._replace(converged=polished.converged | first.converged), agree
+        polish = partial(run, exact_hessian=True, max_iterations=200, tolerance=1e-13)
+        polished = polish(kept.x[best], prior_weight=noise)
+        return Fit(
+            x=polished.x,
+            misfit=misfit(law, polished.x, data, delta),
+            noise=noise,
+            converged=polished.converged | kept.converged[best],
+            agreement=jnp.mean(kept.value <= polished.value * 1.001),
+        )
 
     return jax.vmap(one)(starts, data)
 
 
 @partial(jax.jit, static_argnames=("law", "max_iterations"))
 def refit(
-    law: Law, starts: Array, data: Data, weights: Array, delta: Array, *, max_iterations: int = 60
-) -> Solution:
-    """Refit with other run weights from a warm start: `starts` (B, p), `weights` (B, W, n).
+    law: Law,
+    starts: Array,
+    data: Data,
+    weights: Array,
+    prior_means: Array,
+    delta: Array,
+    noise: Array,
+    *,
+    max_iterations: int = 60,
+) -> Array:
+    """Refit from a warm start with other run weights and prior means.
 
-    Returns solutions with leading axes (B, W).
+    `starts` (B, p), `weights` (B, W, n), `prior_means` (B, W, p), `noise` (B,); returns (B, W, p).
     """
 
-    def one(start: Array, data: Data, weight: Array) -> Solution:
-        data = Data(**{**vars(data), "weight": weight})
-        return minimise(law, start, data, delta, max_iterations=max_iterations, tolerance=1e-6)
+    def one(start: Array, data: Data, weight: Array, prior_mean: Array, noise: Array) -> Array:
+        data = Data(**{**vars(data), "weight": weight, "prior_mean": prior_mean})
+        return minimise(
+            law, start, data, delta, noise, max_iterations=max_iterations, tolerance=1e-6
+        ).x
 
-    over_draws = jax.vmap(one, in_axes=(None, None, 0))
-    return jax.vmap(over_draws)(starts, data, weights)
+    over_draws = jax.vmap(one, in_axes=(None, None, 0, 0, None))
+    return jax.vmap(over_draws)(starts, data, weights, prior_means, noise)

@@ -28,8 +28,9 @@ class Coefficient:
         log: fit the logarithm; for coefficients that are positive and span orders of magnitude.
         neutral: value that takes the coefficient's effect away, or the usual one where there is
             none; a coefficient that the runs cannot determine is frozen there.
-        needs: the members of `VARIABLES` that must vary in the runs to determine it. "epochs" counts
-            as varying only beyond one epoch, "final_ratio" only where it differs from the ratio.
+        needs: the members of `VARIABLES` that must vary in the runs to determine it. "epochs"
+            counts as varying only beyond one epoch, "final_ratio" only where it differs from the
+            ratio.
         meaning: a few words, with the unit.
     """
 

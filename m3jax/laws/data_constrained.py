@@ -64,7 +64,7 @@ DATA_CONSTRAINED = LogSpaceLaw(
         ),
         Coefficient(
             "R_N",
-            (1.0, 60.0),
+            (1.0, 1000.0),
             (1e-2, 1e7),
             log=True,
             neutral=5.309743,

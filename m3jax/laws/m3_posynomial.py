@@ -47,6 +47,6 @@ M3_POSYNOMIAL = LogSpaceLaw(
 )
 """`L = (E + A·N^-α + B·D^-β)·r^-γ·r_f^-η + P·k^δ·N^κ·D_T^-ω·r^ζ·r_f^θ`, in nats per token.
 
-The special case of `m3` in which every term is a monomial in (N, k, r, r_f, D_T): the loss is convex
-in log-variables, so a local optimum under monomial constraints is the optimum.
+The special case of `m3` in which every term is a monomial in (N, k, r, r_f, D_T): the loss is
+convex in log-variables, so a local optimum under monomial constraints is the optimum.
 """

@@ -1,8 +1,8 @@
 """The recipe problem in log-variables: what may vary, within which limits.
 
-With z = (log N, log k, log r, log r_f) every limit a practitioner has is linear in z, but for the cap
-on unique source tokens. So one small problem is a matrix all problems share, a right-hand side, and
-the plane its regime lives in: z = origin + basis·u.
+With z = (log N, log k, log r, log r_f) every limit a practitioner has is linear in z, but for the
+cap on unique source tokens. So one small problem is a matrix all problems share, a right-hand side,
+and the plane its regime lives in: z = origin + basis·u.
 """
 
 from __future__ import annotations

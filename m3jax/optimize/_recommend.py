@@ -28,8 +28,8 @@ _CHUNK = 16_384  # problems × regimes × draws in one compiled call
 class Recommendations:
     """Best recipes for L languages × C budgets × T corpus sizes.
 
-    Where no recipe keeps the limits, `feasible` is False, the recipe is all zeros, its loss infinite
-    and `infeasible` says why; the same holds in `by_regime` for regimes that are not on offer.
+    Where no recipe keeps the limits, `feasible` is False, the recipe is all zeros, its loss
+    infinite and `infeasible` says why; the same holds in `by_regime` for regimes that are not on offer.
 
     Attributes:
         languages: L names.
@@ -160,8 +160,8 @@ def optimize(
         compute: budget(s) 6·N·D in FLOP, a number or (C,).
         target_tokens: unique target tokens, a number, (T,), or language -> either.
         languages: which of the fitted languages; default all.
-        n_params, epochs, target_ratio, final_ratio: (low, high) bounds. By default epochs and ratios
-            stay within what was run and the model is at least the smallest that was run.
+        n_params, epochs, target_ratio, final_ratio: (low, high) bounds. By default epochs and
+            ratios stay within what was run and the model is at least the smallest that was run.
         stage_fraction: (low, high) of the final stage's share of tokens; default what was run.
         first_share: r_1 / r in two-stage recipes, 0 <= first_share < 1; default what was typical.
         max_total_tokens: cap on all training tokens.
@@ -271,7 +271,7 @@ def _problems(
         reason = "the bounds leave no regime: no target_ratio is allowed"
         solvable = False
         for regime in reversed(limits[i].regimes):
-            problem = build(limits[i], budgets[j], sizes[i, t], regime)
+            problem = build(limits[i], float(budgets[j]), float(sizes[i, t]), regime)
             why = broken(limits[i], problem)
             if why is None:
                 where.append((i, j, t, regime))

@@ -44,7 +44,7 @@ class Optimum(NamedTuple):
 
 
 def halton(count: int, dimensions: int = 4) -> np.ndarray:
-    """Low-discrepancy points in the unit cube, shape (count, dimensions); the first is its middle."""
+    """Low-discrepancy points in the unit cube, (count, dimensions); the first is its middle."""
     points = np.empty((count, dimensions))
     for j, base in enumerate((2, 3, 5, 7)[:dimensions]):
         for i in range(count):
@@ -78,6 +78,9 @@ def pull_inside(problem: Problem, u: Array) -> Array:
     return along[jnp.argmax(margin <= 1e-12)]  # the corner comes last and keeps them all
 
 
+_Descent = tuple[Array, Array, optax.OptState]  # u, multipliers, optimiser state
+
+
 def _descend(law: Law, theta: Array, problem: Problem, u: Array) -> Array:
     """Adam on the augmented Lagrangian, multipliers updated between rounds."""
     there = problem.binding()
@@ -89,12 +92,12 @@ def _descend(law: Law, theta: Array, problem: Problem, u: Array) -> Array:
         penalty = jnp.sum(jnp.where(there, pressure**2, 0.0)) / (2 * _PENALTY)
         return law.log_loss_theta(theta, problem.recipe(u)) + penalty
 
-    def one_step(carry: tuple[Array, Array, optax.OptState], _: None) -> tuple[tuple, None]:
+    def one_step(carry: _Descent, _: None) -> tuple[_Descent, None]:
         u, multipliers, state = carry
         updates, state = optimiser.update(jax.grad(lagrangian)(u, multipliers), state, u)
         return (optax.apply_updates(u, updates), multipliers, state), None
 
-    def one_round(carry: tuple[Array, Array, optax.OptState], _: None) -> tuple[tuple, None]:
+    def one_round(carry: _Descent, _: None) -> tuple[_Descent, None]:
         (u, multipliers, state), _ = jax.lax.scan(one_step, carry, None, length=_STEPS)
         excess = jnp.where(there, problem.excess(u), -jnp.inf)
         multipliers = jnp.maximum(multipliers + _PENALTY * jnp.maximum(excess, -1e3), 0.0)
