@@ -1,0 +1,79 @@
+"""m3jax: from a table of small training runs to the best recipe for a low-resource language.
+
+The public names load on first use, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from ._errors import M3Error
+    from .evaluation import HOLDOUTS, Score, compare, holdout_mask
+    from .export import plan
+    from .fitting import Fits, fit
+    from .laws import Coefficient, Law, LogSpaceLaw, get_law, list_laws, register_law
+    from .optimize import Recommendations, optimize
+    from .recipe import REGIMES, Recipe
+    from .runs import RunTable
+
+_HOME = {
+    "HOLDOUTS": "evaluation",
+    "REGIMES": "recipe",
+    "Coefficient": "laws",
+    "Fits": "fitting",
+    "Law": "laws",
+    "LogSpaceLaw": "laws",
+    "M3Error": "_errors",
+    "Recipe": "recipe",
+    "Recommendations": "optimize",
+    "RunTable": "runs",
+    "Score": "evaluation",
+    "compare": "evaluation",
+    "fit": "fitting",
+    "get_law": "laws",
+    "holdout_mask": "evaluation",
+    "list_laws": "laws",
+    "optimize": "optimize",
+    "plan": "export",
+    "register_law": "laws",
+}
+
+__all__ = [
+    "HOLDOUTS",
+    "REGIMES",
+    "Coefficient",
+    "Fits",
+    "Law",
+    "LogSpaceLaw",
+    "M3Error",
+    "Recipe",
+    "Recommendations",
+    "RunTable",
+    "Score",
+    "__version__",
+    "compare",
+    "fit",
+    "get_law",
+    "holdout_mask",
+    "list_laws",
+    "optimize",
+    "plan",
+    "register_law",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    # Binding it here keeps `m3jax.optimize` the function once the submodule of that name is loaded.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,99 @@
+"""How often do the bootstrap intervals of the loss at the best recipe hold the truth?
+
+    python -m benchmarks.coverage --json
+
+Made-up languages with known `m3` coefficients get noisy runs, again and again; each time the law is
+fitted, the best recipe found, and the interval of the loss there held against the noiseless loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks.synthetic import run_table, true_loss, true_theta
+from m3jax import Fits, Recommendations, fit, optimize
+
+COMPUTE, TARGET_TOKENS = 3e19, 1e8  # in the middle of the runs: 6 · 1e8 · 5e10, and a scarce corpus
+
+
+def hits(theta: np.ndarray, fits: Fits, found: Recommendations) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each language's interval holds the truth, and the relative error of the estimate."""
+    truth = np.array(
+        [
+            true_loss(one, jax.tree.map(lambda leaf, i=i: leaf[i, 0, 0], found.recipe))
+            for i, one in enumerate(theta)
+        ]
+    )
+    low, high, value = (a[:, 0, 0] for a in (found.loss_low, found.loss_high, found.loss))
+    return (low <= truth) & (truth <= high), value / truth - 1
+
+
+def study(
+    *, languages: int, repeats: int, runs: int, noise: float, draws: int, delta: float, seed: int
+) -> dict[str, Any]:
+    theta = true_theta(languages, seed)
+    held, errors, started = [], [], time.time()
+    for repeat in range(repeats):
+        table = run_table(theta, runs, noise, seed + 1 + repeat)
+        fits = fit(table, "m3", draws=draws, huber_delta=delta, seed=repeat)
+        found = optimize(fits, compute=COMPUTE, target_tokens=TARGET_TOKENS, draws=draws)
+        inside, error = hits(theta, fits, found)
+        held.append(inside)
+        errors.append(error)
+        if (repeat + 1) % 10 == 0 or repeat + 1 == repeats:
+            print(
+                f"{repeat + 1}/{repeats} repeats, coverage so far {np.mean(held):.3f},"
+                f" {time.time() - started:.0f} s",
+                file=sys.stderr,
+            )
+    by_language = np.mean(held, axis=0)
+    return {
+        "languages": languages,
+        "repeats": repeats,
+        "runs": runs,
+        "noise": noise,
+        "draws": draws,
+        "huber_delta": delta,
+        "level": 0.9,
+        "coverage": float(np.mean(held)),
+        "coverage_by_language": {
+            "lowest": float(by_language.min()),
+            "median": float(np.median(by_language)),
+            "highest": float(by_language.max()),
+        },
+        "median_abs_relative_error": float(np.median(np.abs(errors))),
+        "mean_relative_error": float(np.mean(errors)),
+        "seconds": time.time() - started,
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--languages", type=int, default=20)
+    parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--runs", type=int, default=100, help="per language")
+    parser.add_argument("--noise", type=float, default=0.005, help="sd of the log loss")
+    parser.add_argument("--draws", type=int, default=200)
+    parser.add_argument("--delta", type=float, default=1e-3, help="Huber delta of the fit")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", action="store_true", help="print JSON only")
+    arguments = vars(parser.parse_args())
+    as_json = arguments.pop("json")
+    result = study(**arguments)
+    if as_json:
+        print(json.dumps(result, indent=1))
+    else:
+        for name, value in result.items():
+            print(f"{name}: {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+"""Results as tables on the terminal; plain text when piped."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from . import _format as fmt
+from .evaluation import Score
+from .fitting import Fits
+from .optimize import Recommendations
+
+_SHORT = {
+    "monolingual single-stage": "monolingual",
+    "multilingual single-stage": "multilingual, one stage",
+    "multilingual two-stage": "multilingual, two stages",
+}
+
+
+def _console() -> Console:
+    # Piped output has no width of its own: do not fold rows that a program may read.
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
+    return Console(width=wide, highlight=False)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
+    return table
+
+
+def _say(console: Console, notes: Sequence[str], prefix: str = "") -> None:
+    for note in notes:
+        console.print(f"  note: {escape(prefix + note)}", soft_wrap=True)
+
+
+def show_fits(fits: Fits, notes: Sequence[str] = (), *, brief: bool = False) -> None:
+    """One table of languages, then (unless `brief`) the coefficients of each."""
+    console = _console()
+    table = _table(
+        f"Law {fits.law.name}: fit of {escape(str(fits.settings['source']))}",
+        ["language", "runs", "R²", "objective", "status"],
+    )
+    for i, name in enumerate(fits.languages):
+        table.add_row(
+            escape(name),
+            str(fits.n_runs[i]),
+            f"{fits.r2[i]:.4f}",
+            f"{fits.objective[i]:.6g}",
+            "ok" if fits.converged[i] else "not converged",
+        )
+    for name, (n_runs, _) in fits.failed.items():
+        table.add_row(escape(name), str(n_runs), fmt.MISSING, fmt.MISSING, "not fitted")
+    console.print(table)
+    _say(console, notes)
+    many = len(fits.languages) > 1
+    for name, told in zip(fits.languages, fits.messages, strict=True):
+        _say(console, told, f"{name}: " if many else "")
+    for name, (_, reason) in fits.failed.items():
+        _say(console, [reason], f"{name}: ")
+    if brief or not fits.languages:
+        return
+    level = fits.settings["level"]
+    drawn = fits.draws.shape[1] > 0
+    for i, name in enumerate(fits.languages):
+        table = _table(
+            f"Coefficients{f' of {escape(name)}' if many else ''}",
+            ["coefficient", "value", f"{level:.0%} interval", "meaning"],
+        )
+        table.columns[3].justify = "left"
+        values, spans = fits.coefficients(name), fits.intervals(name)
+        for j, c in enumerate(fits.law.coefficients):
+            held = bool(fits.frozen[i, j])
+            low, high = spans[c.name]
+            span = "held" if held else f"{low:.4g} to {high:.4g}" if drawn else fmt.MISSING
+            table.add_row(c.name, f"{values[c.name]:.6g}", span, escape(c.meaning))
+        console.print(table)
+
+
+def show_scores(scores: Sequence[Score]) -> None:
+    """Hold-out errors by law, one table a hold-out."""
+    console = _console()
+    for holdout in dict.fromkeys(score.holdout for score in scores):
+        table = _table(
+            f"Error on held-out runs: {holdout}",
+            ["law", "language", "train", "held out", "MAE, nats", "relative error", "R²"],
+        )
+        table.columns[1].justify = "left"
+        for s in scores:
+            if s.holdout != holdout:
+                continue
+            table.add_row(
+                s.law,
+                escape(s.language),
+                str(s.n_train),
+                str(s.n_test),
+                fmt.loss(s.mae),
+                fmt.MISSING if s.mean_relative_error is None else f"{s.mean_relative_error:.2%}",
+                fmt.MISSING if s.r2 is None else f"{s.r2:.3f}",
+            )
+        console.print(table)
+        _say(console, [f"{s.law}, {s.language}: {s.message}" for s in scores if s.message])
+
+
+def show_predictions(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Predicted losses of given recipes."""
+    console = _console()
+    table = _table(
+        "Predicted loss, nats per token",
+        ["language", "N", "target tokens", "epochs", "ratio", "final", "FLOP", "loss", "interval"],
+    )
+    for row in rows:
+        table.add_row(
+            escape(row["language"]),
+            fmt.count(row["n_params"]),
+            fmt.count(row["target_tokens"]),
+            fmt.ratio(row["epochs"]),
+            fmt.ratio(row["target_ratio"]),
+            fmt.ratio(row["final_ratio"]),
+            fmt.flop(row["compute"]),
+            fmt.loss(row["loss"]),
+            fmt.interval(row["loss_low"], row["loss_high"], fmt.loss),
+        )
+    console.print(table)
+
+
+def show_recommendations(found: Recommendations) -> None:
+    """Best recipes, one table a language."""
+    console = _console()
+    records = found.records()
+    for i, language in enumerate(found.languages):
+        table = _table(
+            f"Best recipes for {escape(language)}"
+            + (f" (brackets: {found.level:.0%} interval)" if found.n_draws else ""),
+            [
+                "compute\nFLOP",
+                "corpus\ntokens",
+                "model\nparameters",
+                "epochs",
+                "target\nratio",
+                "final ratio\n(share of tokens)",
+                "loss\nnats/token",
+                "regime",
+                "sure\nof it",
+            ],
+        )
+        table.columns[7].justify = "left"
+        mine = [row for row in records if row["language"] == language]
+        for row in mine:
+            table.add_row(*_cells(row))
+        console.print(table)
+        _say(console, found.notes[i])
+        for row in mine:
+            place = f"{fmt.flop(row['compute'])} FLOP, {fmt.count(row['target_tokens'])} tokens"
+            if row["infeasible"]:
+                _say(console, [f"{place}: no recipe: {row['infeasible']}"])
+            elif row["outside_runs"]:
+                _say(console, [f"{place}: extrapolates: {', '.join(row['outside_runs'])}"])
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    place = [fmt.flop(row["compute"]), fmt.count(row["target_tokens"])]
+    if not row["feasible"]:
+        return [*place, *[fmt.MISSING] * 5, "no recipe allowed", fmt.MISSING]
+
+    def spread(name: str, write: Any) -> str:
+        low, high = row[f"{name}_low"], row[f"{name}_high"]
+        span = "" if low is None else f" \\[{fmt.interval(low, high, write)}]"
+        return f"{write(row[name])}{span}"
+
+    two = "two-stage" in row["regime"]
+    final = f"{fmt.ratio(row['final_ratio'])} ({row['stage_fraction']:.0%})" if two else "same"
+    regimes = ("monolingual", "single_stage", "two_stage")
+    names = list(_SHORT)
+    share = row[f"share_{regimes[names.index(row['regime'])]}"]
+    return [
+        *place,
+        fmt.count(row["n_params"]),
+        spread("epochs", fmt.ratio),
+        spread("target_ratio", fmt.ratio),
+        final,
+        spread("loss", fmt.loss),
+        _SHORT[row["regime"]],
+        fmt.MISSING if share is None else f"{share:.0%}",
+    ]

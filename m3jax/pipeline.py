@@ -1,0 +1,115 @@
+"""`run`: a configuration from run table to recipes, pictures and report."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from ._files import write_atomically, write_text
+from .config import Config
+from .evaluation import Score, compare
+from .export import write_plan, write_recipes
+from .fitting import Fits, fit
+from .optimize import Recommendations, optimize
+from .runs import RunTable
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What `run` found and the files it wrote."""
+
+    runs: RunTable
+    fits: Fits
+    scores: list[Score]
+    recommendations: Recommendations
+    files: tuple[Path, ...]
+
+
+def run(config: Config, *, progress: Progress | None = None) -> Outcome:
+    """Read, fit, compare, optimize, and write everything into the configuration's output folder.
+
+    Files: `fits.json` with `fits.npz`, `scores.json`, `recipes.csv`, `plan.json`, PNG pictures and
+    `report.html`. All results exist before the first file is written. Pictures need matplotlib.
+    Raises `M3Error` on bad input.
+    """
+    from . import plotting
+    from .report import write_report
+
+    plotting.require()  # before minutes of work, not after
+    report = progress or (lambda stage, done, total: None)
+    runs = RunTable.read(config.runs_path, **config.runs).drop_highest(config.drop_highest)
+    fits = fit(runs, progress=progress, **config.fit)
+    scores: list[Score] = []
+    if config.compare is not None:
+        shared = {k: v for k, v in config.fit.items() if k in ("huber_delta", "starts", "seed")}
+        scores = compare(runs, progress=progress, **config.compare, **shared)
+    recommendations = optimize(fits, progress=progress, **config.optimize)
+
+    report("drawing", 0, 1)
+    pictures = _pictures(runs, fits, recommendations)
+    report("drawing", 1, 1)
+    out = config.output
+    files = [
+        fits.save(out / "fits.json"),
+        out / "fits.npz",
+        write_text(
+            out / "scores.json", json.dumps([s.to_dict() for s in scores], indent=1) + "\n"
+        ),
+        write_recipes(out / "recipes.csv", recommendations),
+        write_plan(out / "plan.json", recommendations),
+    ]
+    for name, (_, png) in pictures.items():
+        path = out / f"{name}.png"
+        files.append(write_atomically(path, lambda file, png=png: file.write(png), mode="wb"))
+    files.append(
+        write_report(
+            out / "report.html",
+            title=config.title,
+            fits=fits,
+            recommendations=recommendations,
+            scores=[s.to_dict() for s in scores],
+            figures=dict(pictures.values()),
+            notes=runs.notes,
+        )
+    )
+    return Outcome(runs, fits, scores, recommendations, tuple(files))
+
+
+_MOST_PICTURED = 4  # languages; a report with hundreds of pictures helps nobody
+
+
+def _pictures(
+    runs: RunTable, fits: Fits, recommendations: Recommendations
+) -> dict[str, tuple[str, bytes]]:
+    """File name -> (caption, PNG)."""
+    from . import plotting
+
+    pictures = {
+        "fit_quality": (
+            "How well the law fits the runs: predicted against measured loss, and residuals",
+            plotting.to_png(plotting.fit_quality(fits, runs)),
+        )
+    }
+    for i, language in enumerate(recommendations.languages[:_MOST_PICTURED]):
+        slug = "".join(c if c.isalnum() else "_" for c in language)
+        feasible = list(zip(*recommendations.feasible[i].nonzero(), strict=True))
+        if not feasible:
+            continue
+        figure = plotting.recipes_by_corpus(recommendations, language)
+        pictures[f"recipes_{i}_{slug}"] = (
+            f"{language}: best recipe against corpus size, with"
+            f" {recommendations.level:.0%} intervals",
+            plotting.to_png(figure),
+        )
+        # The middle of what was asked is where most users look first.
+        budget, size = feasible[len(feasible) // 2]
+        figure = plotting.loss_surface(fits, recommendations, (i, budget, size), runs=runs)
+        pictures[f"surface_{i}_{slug}"] = (
+            f"{language}: predicted loss around the best recipe, all compute spent",
+            plotting.to_png(figure),
+        )
+    return pictures
