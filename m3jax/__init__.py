@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .export import plan
     from .fitting import Fits, fit
     from .laws import Coefficient, Law, LogSpaceLaw, get_law, list_laws, register_law
-    from .optimize import Recommendations, optimize
+    from .optimization import Recommendations, optimize
     from .recipe import REGIMES, Recipe
     from .runs import RunTable
 
@@ -29,7 +29,7 @@ _HOME = {
     "LogSpaceLaw": "laws",
     "M3Error": "_errors",
     "Recipe": "recipe",
-    "Recommendations": "optimize",
+    "Recommendations": "optimization",
     "RunTable": "runs",
     "Score": "evaluation",
     "compare": "evaluation",
@@ -37,7 +37,7 @@ _HOME = {
     "get_law": "laws",
     "holdout_mask": "evaluation",
     "list_laws": "laws",
-    "optimize": "optimize",
+    "optimize": "optimization",
     "plan": "export",
     "register_law": "laws",
 }
@@ -70,8 +70,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
-    # Binding it here keeps `m3jax.optimize` the function once the submodule of that name is loaded.
-    globals()[name] = value
+    globals()[name] = value  # next time without coming here
     return value
 
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from . import _format as fmt
 from .evaluation import Score
 from .fitting import Fits
-from .optimize import Recommendations
+from .optimization import Recommendations
 
 _SHORT = {
     "monolingual single-stage": "monolingual",

@@ -19,7 +19,7 @@ from ._errors import M3Error
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from .optimize import Recommendations
+    from .optimization import Recommendations
 
 # Newer versions of typer carry their own click: take the exceptions from typer itself.
 _UsageError: Any = typer.BadParameter.__base__
@@ -212,7 +212,7 @@ def predict(
         drawn = loaded.predict_draws(recipe, name)
         low, high = span(drawn, loaded.settings["level"]) if len(drawn) else (None, None)
         for i in range(len(value)):
-            row = {"language": name}
+            row: dict[str, Any] = {"language": name}
             row |= {field: float(leaf[i]) for field, leaf in vars(recipe).items()}
             row |= {"compute": float(np.asarray(recipe.compute)[i]), "loss": float(value[i])}
             row["loss_low"] = None if low is None else float(low[i])
@@ -263,7 +263,7 @@ def optimize_command(
 ) -> None:
     """Find the best recipe for each budget and corpus size."""
     from .fitting import Fits
-    from .optimize import optimize
+    from .optimization import optimize
 
     loaded = Fits.load(fits)
     bounds = {
@@ -301,9 +301,7 @@ def optimize_command(
         show_recommendations(found)
 
 
-def _write_recommendations(
-    found: Recommendations, recipes: Path | None, plan: Path | None
-) -> None:
+def _write_recommendations(found: Recommendations, recipes: Path | None, plan: Path | None) -> None:
     from .export import write_plan, write_recipes
 
     if recipes is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from ._files import write_text
 from ._version import __version__
-from .optimize import Recommendations
+from .optimization import Recommendations
 
 SCHEMA_VERSION = 1
 

@@ -7,12 +7,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from ._files import write_atomically, write_text
+from ._files import write_bytes, write_text
 from .config import Config
 from .evaluation import Score, compare
 from .export import write_plan, write_recipes
 from .fitting import Fits, fit
-from .optimize import Recommendations, optimize
+from .optimization import Recommendations, optimize
 from .runs import RunTable
 
 Progress = Callable[[str, int, int], None]
@@ -36,10 +36,10 @@ def run(config: Config, *, progress: Progress | None = None) -> Outcome:
     `report.html`. All results exist before the first file is written. Pictures need matplotlib.
     Raises `M3Error` on bad input.
     """
-    from . import plotting
+    from ._figure import new_figure
     from .report import write_report
 
-    plotting.require()  # before minutes of work, not after
+    new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     report = progress or (lambda stage, done, total: None)
     runs = RunTable.read(config.runs_path, **config.runs).drop_highest(config.drop_highest)
     fits = fit(runs, progress=progress, **config.fit)
@@ -56,15 +56,13 @@ def run(config: Config, *, progress: Progress | None = None) -> Outcome:
     files = [
         fits.save(out / "fits.json"),
         out / "fits.npz",
-        write_text(
-            out / "scores.json", json.dumps([s.to_dict() for s in scores], indent=1) + "\n"
-        ),
+        write_text(out / "scores.json", json.dumps([s.to_dict() for s in scores], indent=1) + "\n"),
         write_recipes(out / "recipes.csv", recommendations),
         write_plan(out / "plan.json", recommendations),
     ]
     for name, (_, png) in pictures.items():
         path = out / f"{name}.png"
-        files.append(write_atomically(path, lambda file, png=png: file.write(png), mode="wb"))
+        files.append(write_bytes(path, png))
     files.append(
         write_report(
             out / "report.html",

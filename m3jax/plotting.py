@@ -32,7 +32,7 @@ from ._figure import (
     to_png,
 )
 from .fitting import Fits
-from .optimize import Recommendations
+from .optimization import Recommendations
 from .recipe import REGIMES, TWO_STAGE, Recipe
 from .runs import RunTable
 

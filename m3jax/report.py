@@ -13,7 +13,7 @@ from . import _format, _html
 from ._files import write_text
 from ._version import __version__
 from .fitting import Fits
-from .optimize import Recommendations
+from .optimization import Recommendations
 from .recipe import REGIMES
 
 _MOST_ROWS = 200

@@ -16,7 +16,7 @@ from m3jax._errors import M3Error
 from m3jax._figure import _ticks
 from m3jax.fitting import Fits, Scope
 from m3jax.laws import get_law
-from m3jax.optimize import LIMITS, Recommendations, optimize
+from m3jax.optimization import LIMITS, Recommendations, optimize
 from m3jax.plotting import fit_quality, loss_surface, recipes_by_corpus, to_png
 from m3jax.recipe import Recipe
 from m3jax.report import write_report
@@ -100,14 +100,13 @@ def case() -> Case:
     runs = _runs((ODD, "日本語"))
     fits = _fits(runs, draws=4)
     # The first budget is too small for the larger corpora, even with the smallest model.
-    with np.errstate(invalid="ignore"):
-        found = optimize(
-            fits,
-            compute=[3e9, 1e12, 4e12],
-            target_tokens=[1e4, 4e4, 1e5, 4e5],
-            epochs=(1, 32),
-            draws=0,
-        )
+    found = optimize(
+        fits,
+        compute=[3e9, 1e12, 4e12],
+        target_tokens=[1e4, 4e4, 1e5, 4e5],
+        epochs=(1, 32),
+        draws=0,
+    )
     assert not found.feasible.all()
     return Case(runs, fits, _with_draws(found), found)
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import M3Error
-from .._files import write_atomically, write_text
+from .._files import write_bytes, write_text
 from .._version import __version__
 from ..laws import Law, get_law
 from ..recipe import Array, Recipe
@@ -189,7 +189,7 @@ class Fits:
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-        write_atomically(path.with_suffix(".npz"), lambda file: file.write(data), mode="wb")
+        write_bytes(path.with_suffix(".npz"), data)
         return write_text(path, text)
 
     @classmethod

@@ -29,7 +29,8 @@ class Recommendations:
     """Best recipes for L languages × C budgets × T corpus sizes.
 
     Where no recipe keeps the limits, `feasible` is False, the recipe is all zeros, its loss
-    infinite and `infeasible` says why; the same holds in `by_regime` for regimes that are not on offer.
+    infinite and `infeasible` says why; the same holds in `by_regime` for regimes that are not on
+    offer.
 
     Attributes:
         languages: L names.
@@ -437,14 +438,15 @@ def _outside(
 ) -> dict[Position, tuple[str, ...]]:
     """Where a recipe leaves the ground its language's runs cover, in words."""
     found: dict[Position, tuple[str, ...]] = {}
+    masked = jax.tree.map(lambda leaf: np.where(feasible, leaf, 1.0), recipe)
     for variable in ("n_params", "target_tokens", "epochs", "total_tokens", "target_ratio"):
-        values = np.where(feasible, getattr(recipe, variable), 1.0)
-        for position in zip(*np.nonzero(feasible), strict=True):
-            low, high = scopes[position[0]].ranges[variable]
-            value = float(values[position])
+        values = np.asarray(getattr(masked, variable))
+        for i, j, t in np.argwhere(feasible).tolist():
+            low, high = scopes[i].ranges[variable]
+            value = float(values[i, j, t])
             if value > high * 1.001 or value < low / 1.001:
                 factor = value / high if value > high else low / value
                 side = "above" if value > high else "below"
                 text = f"{variable} {factor:.3g}× {side} the runs"
-                found[position] = (*found.get(position, ()), text)
+                found[i, j, t] = (*found.get((i, j, t), ()), text)
     return found
