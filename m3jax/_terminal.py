@@ -18,8 +18,8 @@ from .optimization import Recommendations
 
 _SHORT = {
     "monolingual single-stage": "monolingual",
-    "multilingual single-stage": "multilingual, one stage",
-    "multilingual two-stage": "multilingual, two stages",
+    "multilingual single-stage": "mixed, one stage",
+    "multilingual two-stage": "mixed, two stages",
 }
 
 
@@ -142,13 +142,12 @@ def show_recommendations(found: Recommendations) -> None:
             [
                 "compute\nFLOP",
                 "corpus\ntokens",
-                "model\nparameters",
-                "epochs",
-                "target\nratio",
-                "final ratio\n(share of tokens)",
+                "model\nparams",
+                "epochs\n",
+                "target ratio\n",
+                "final ratio\n(stage)",
                 "loss\nnats/token",
-                "regime",
-                "sure\nof it",
+                "regime\n(best in)",
             ],
         )
         table.columns[7].justify = "left"
@@ -158,21 +157,24 @@ def show_recommendations(found: Recommendations) -> None:
         console.print(table)
         _say(console, found.notes[i])
         for row in mine:
-            place = f"{fmt.flop(row['compute'])} FLOP, {fmt.count(row['target_tokens'])} tokens"
             if row["infeasible"]:
+                place = f"{fmt.flop(row['compute'])} FLOP, {fmt.count(row['target_tokens'])} tokens"
                 _say(console, [f"{place}: no recipe: {row['infeasible']}"])
-            elif row["outside_runs"]:
-                _say(console, [f"{place}: extrapolates: {', '.join(row['outside_runs'])}"])
+        beyond = [row for row in mine if row["outside_runs"]]
+        if beyond:
+            last = ", ".join(beyond[-1]["outside_runs"])
+            count = f"{len(beyond)} of {len(mine)} recipes go"
+            _say(console, [f"{count} beyond the runs; the last of them: {last}"])
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     place = [fmt.flop(row["compute"]), fmt.count(row["target_tokens"])]
     if not row["feasible"]:
-        return [*place, *[fmt.MISSING] * 5, "no recipe allowed", fmt.MISSING]
+        return [*place, *[fmt.MISSING] * 5, "none allowed"]
 
     def spread(name: str, write: Any) -> str:
         low, high = row[f"{name}_low"], row[f"{name}_high"]
-        span = "" if low is None else f" \\[{fmt.interval(low, high, write)}]"
+        span = "" if low is None else f"\n\\[{fmt.interval(low, high, write)}]"
         return f"{write(row[name])}{span}"
 
     two = "two-stage" in row["regime"]
@@ -187,6 +189,5 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         spread("target_ratio", fmt.ratio),
         final,
         spread("loss", fmt.loss),
-        _SHORT[row["regime"]],
-        fmt.MISSING if share is None else f"{share:.0%}",
+        _SHORT[row["regime"]] + ("" if share is None else f"\n({share:.0%} of draws)"),
     ]

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._errors import M3Error
@@ -16,7 +15,7 @@ from ..laws import Law, LogSpaceLaw, get_law
 from ..recipe import Recipe
 from ..runs import RunBatch, RunTable
 from ._fits import Fits
-from ._objective import Data, residuals
+from ._objective import Data
 from ._scope import Scope, undetermined, unmet_needs
 from ._solver import Fit, multi_start, refit
 from ._space import Space
@@ -79,10 +78,9 @@ def fit(
         starts: random starts for each language.
         draws: bootstrap draws, 0 for none.
         level: of the intervals.
-        prior: "weak" adds a normal prior on every coefficient, centred in the range its starts come
-            from with a standard deviation of that whole range, weighed against the noise of the
-            runs. It decides nothing that the runs decide, and keeps the rest sane. "none" is the
-            bare objective.
+        prior: "weak" adds a normal prior on every coefficient, with the range its starts come from
+            as the one-sigma range, weighed against the noise of the runs. It decides nothing that
+            the runs decide, and keeps the rest sane. "none" is the bare objective.
         seed: of starts and draws; a language's result does not depend on the others in the table.
         progress: called as `progress(stage, done, total)`.
 
@@ -103,7 +101,7 @@ def fit(
         while todo:
             found |= _solve(law, batch, todo, huber_delta, weigh, starts, seed, report)
             # Freezing removes at least one coefficient each time round, so this ends.
-            todo = [j for j in todo if _freeze(law, j, batch, found[j.name].x)]
+            todo = [j for j in todo if _freeze(law, j, found[j.name])]
         lost = [j for j in jobs if not np.isfinite(found[j.name].misfit)]
         failed |= {
             j.name: (len(j.log_loss), "no start gave a finite loss; check the law's start ranges")
@@ -196,15 +194,15 @@ def _data(law: Law, batch: RunBatch, jobs: list[_Job], weigh: float) -> Data:
     free = np.stack([j.free for j in jobs])
     sd = np.stack([s.prior_sd for s in spaces])
     return Data(
-        recipe=jax.tree.map(lambda leaf: jnp.asarray(leaf)[rows], batch.recipe),
-        log_loss=jnp.log(jnp.asarray(batch.loss)[rows]),
-        weight=jnp.asarray(batch.weight)[rows],
-        centre=jnp.asarray(np.stack([s.centre for s in spaces])),
-        lower=jnp.asarray(np.stack([s.lower for s in spaces])),
-        upper=jnp.asarray(np.stack([s.upper for s in spaces])),
-        free=jnp.asarray(free),
-        prior_mean=jnp.asarray(np.stack([s.prior_mean for s in spaces])),
-        prior_precision=jnp.asarray(weigh * free / np.maximum(sd, 1e-9) ** 2),
+        recipe=jax.tree.map(lambda leaf: np.asarray(leaf)[rows], batch.recipe),
+        log_loss=np.log(np.asarray(batch.loss)[rows]),
+        weight=np.asarray(batch.weight)[rows],
+        centre=np.stack([s.centre for s in spaces]),
+        lower=np.stack([s.lower for s in spaces]),
+        upper=np.stack([s.upper for s in spaces]),
+        free=free,
+        prior_mean=np.stack([s.prior_mean for s in spaces]),
+        prior_precision=weigh * free / np.maximum(sd, 1e-9) ** 2,
     )
 
 
@@ -235,7 +233,7 @@ def _solve(
     seed: int,
     report: Progress,
 ) -> dict[str, Fit]:
-    """Best fit of each job, its x turned into theta."""
+    """Best fit of each job."""
     out: dict[str, Fit] = {}
     for chunk in _chunks(jobs, batch.loss.shape[1], count):
         report("fitting", len(out), len(jobs))
@@ -246,24 +244,20 @@ def _solve(
             drawn = space.draw(count, _rng(seed, job.name, 0))
             starts.append(np.where(job.free, drawn, space.to_x(job.theta0)))
         data = _data(law, batch, padded, weigh)
-        found = multi_start(law, jnp.asarray(np.stack(starts)), data, delta)
-        found = found._replace(x=jnp.einsum("bij,bj->bi", data.centre, found.x))
-        found = jax.tree.map(np.asarray, found)
+        found = jax.tree.map(np.asarray, multi_start(law, np.stack(starts), data, delta))
         for i, job in enumerate(chunk):
             out[job.name] = Fit(*(leaf[i] for leaf in found))
     report("fitting", len(jobs), len(jobs))
     return out
 
 
-def _freeze(law: Law, job: _Job, batch: RunBatch, theta: np.ndarray) -> bool:
+def _freeze(law: Law, job: _Job, found: Fit) -> bool:
     """Freeze what the runs turn out not to determine at the optimum; True if that needs a refit."""
-    data = jax.tree.map(lambda leaf: leaf[0], _data(law, batch, [job], 0.0))
-    x = jnp.asarray(job.space(law).to_x(theta))
-    if not np.all(np.isfinite(x)):
+    if not np.isfinite(found.misfit):
         return False
-    inside = np.asarray((x > data.lower) & (x < data.upper) & data.free)
-    jacobian = np.asarray(jax.jacfwd(lambda x: residuals(law, x, data))(x))
-    idle, redundant = undetermined(jacobian, inside)
+    space = job.space(law)
+    inside = (found.x > space.lower) & (found.x < space.upper) & job.free
+    idle, redundant = undetermined(found.jacobian[: len(job.log_loss)], inside)
     for indices, why in (
         (idle, "has no effect on the runs' losses at the best fit: held where it is"),
         (redundant, "cannot be told from the other coefficients by these runs: held at neutral"),
@@ -271,7 +265,7 @@ def _freeze(law: Law, job: _Job, batch: RunBatch, theta: np.ndarray) -> bool:
         if indices:
             job.messages.append(f"{', '.join(law.names[i] for i in indices)} {why}")
             job.free[indices] = False
-    job.theta0[idle] = theta[idle]
+    job.theta0[idle] = found.theta[idle]
     return bool(redundant)
 
 
@@ -306,12 +300,12 @@ def _bootstrap(
             shares = size * rng.dirichlet(np.ones(size), draws)
             weights.append(shares[:, cluster] * np.asarray(batch.weight[job.row]))
             means.append(space.prior_mean + space.prior_sd * rng.standard_normal((draws, p)))
-            warm.append(space.to_x(found[job.name].x))
-        stacked = [jnp.asarray(np.stack(part)) for part in (warm, weights, means)]
-        noise = jnp.asarray([found[j.name].noise for j in padded])
+            warm.append(space.to_x(found[job.name].theta))
+        noise = np.array([found[j.name].noise for j in padded])
         data = _data(law, batch, padded, weigh)
-        x = refit(law, stacked[0], data, stacked[1], stacked[2], delta, noise)
-        theta = np.asarray(jnp.einsum("bij,bwj->bwi", data.centre, x))
+        stacked = [np.stack(part) for part in (warm, weights, means)]
+        x = refit(law, stacked[0], data, *stacked[1:], delta, noise)
+        theta = np.einsum("bij,bwj->bwi", data.centre, np.asarray(x))
         for i, job in enumerate(chunk):
             out[job.name] = theta[i]
     report("bootstrap", len(jobs), len(jobs))
@@ -331,19 +325,18 @@ def _assemble(
     r2, messages = [], []
     for job, solution in zip(jobs, best, strict=True):
         loss = np.exp(job.log_loss)
-        recipe = jax.tree.map(jnp.asarray, job.recipe)
-        predicted = np.exp(np.asarray(law.log_loss_theta(jnp.asarray(solution.x), recipe)))
+        predicted = loss * np.exp(solution.residual[: len(loss)])
         total = np.sum((loss - loss.mean()) ** 2)
         r2.append(1 - np.sum((predicted - loss) ** 2) / total if total > 0 else 0.0)
         told = list(job.messages)
         if not solution.converged:
             told.append("the fit stopped at its iteration limit; try more starts")
-        told += _at_bounds(law, job, solution.x)
+        told += _at_bounds(law, job, solution.theta)
         messages.append(tuple(told))
     return Fits(
         law=law,
         languages=tuple(j.name for j in jobs),
-        theta=np.array([s.x for s in best]).reshape(len(jobs), p),
+        theta=np.array([s.theta for s in best]).reshape(len(jobs), p),
         draws=np.array([resampled[j.name] for j in jobs]).reshape(len(jobs), -1, p)
         if jobs
         else np.empty((0, settings["draws"], p)),

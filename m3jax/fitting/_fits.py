@@ -8,6 +8,7 @@ import io
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -114,16 +115,11 @@ class Fits:
 
     def predict(self, recipe: Recipe, language: str | None = None) -> np.ndarray:
         """Predicted loss in nats per token, of the recipe's shape."""
-        with jax.enable_x64(True):
-            recipe = jax.tree.map(jnp.asarray, recipe)
-            return np.asarray(predict(self.law, self.theta[self.index(language)], recipe))
+        return predict(self.law, self.theta[self.index(language)][None], recipe)[0]
 
     def predict_draws(self, recipe: Recipe, language: str | None = None) -> np.ndarray:
         """Predicted loss under each bootstrap draw, of shape (B, *recipe's shape)."""
-        with jax.enable_x64(True):
-            recipe = jax.tree.map(jnp.asarray, recipe)
-            over_draws = jax.vmap(predict, in_axes=(None, 0, None))
-            return np.asarray(over_draws(self.law, self.draws[self.index(language)], recipe))
+        return predict(self.law, self.draws[self.index(language)], recipe)
 
     def to_dict(self) -> dict[str, Any]:
         """The public JSON shape; every number is finite."""
@@ -257,9 +253,21 @@ class Fits:
         )
 
 
-def predict(law: Law, theta: Array, recipe: Recipe) -> Array:
-    """Loss for one coefficient vector (p,), of the recipe's shape; pure."""
-    return jnp.exp(law.log_loss_theta(jnp.asarray(theta), recipe))
+def predict(law: Law, thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
+    """Loss under coefficient vectors (B, p), of shape (B, *recipe's shape), in float64."""
+    leaves = np.broadcast_arrays(*jax.tree.leaves(recipe))
+    shape, size = leaves[0].shape, leaves[0].size
+    # Repeat the last recipe up to a power of two, so that few shapes are ever compiled.
+    full = np.minimum(np.arange(1 << max(size - 1, 0).bit_length()), max(size - 1, 0))
+    flat = Recipe(*(np.asarray(leaf, dtype=np.float64).reshape(-1)[full] for leaf in leaves))
+    with jax.enable_x64(True):
+        loss = np.asarray(_predict(law, np.asarray(thetas, dtype=np.float64), flat))
+    return loss[:, :size].reshape(-1, *shape)
+
+
+@partial(jax.jit, static_argnames="law")
+def _predict(law: Law, thetas: Array, recipe: Recipe) -> Array:
+    return jnp.exp(jax.vmap(lambda theta: law.log_loss_theta(theta, recipe))(thetas))
 
 
 def interval(draws: np.ndarray, level: float, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -133,17 +133,23 @@ class Fit(NamedTuple):
 
     Attributes:
         x: solver variables, (p,).
+        theta: the coefficients they stand for, (p,).
         misfit: sum of Huber losses there, without the prior, ().
         noise: what the prior was weighted by, ().
         converged: () bool.
         agreement: share of the kept starts that ended within 0.1% of the best, ().
+        residual: predicted minus measured log loss, (n,).
+        jacobian: of the residuals, (n, p).
     """
 
     x: Array
+    theta: Array
     misfit: Array
     noise: Array
     converged: Array
     agreement: Array
+    residual: Array
+    jacobian: Array
 
 
 @partial(jax.jit, static_argnames=("law", "screen_iterations", "keep", "max_iterations"))
@@ -178,10 +184,13 @@ def multi_start(
         polished = polish(kept.x[best], prior_weight=noise)
         return Fit(
             x=polished.x,
+            theta=data.centre @ polished.x,
             misfit=misfit(law, polished.x, data, delta),
             noise=noise,
             converged=polished.converged | kept.converged[best],
             agreement=jnp.mean(kept.value <= polished.value * 1.001),
+            residual=residuals(law, polished.x, data),
+            jacobian=jax.jacfwd(lambda x: residuals(law, x, data))(polished.x),
         )
 
     return jax.vmap(one)(starts, data)

@@ -25,8 +25,8 @@ class Space:
     Attributes:
         centre: (p, p).
         lower, upper: bounds.
-        start_low, start_high: starts are drawn from here; the weak prior is a normal distribution
-            around the middle with a standard deviation of the whole width.
+        start_low, start_high: starts are drawn from here; the weak prior is the normal
+            distribution whose one-sigma range this is.
     """
 
     centre: np.ndarray
@@ -70,4 +70,4 @@ class Space:
     @property
     def prior_sd(self) -> np.ndarray:
         """How sure of it the weak prior is."""
-        return self.start_high - self.start_low
+        return (self.start_high - self.start_low) / 2

@@ -36,23 +36,20 @@ def _features(theta: Mapping[str, Array], recipe: Recipe) -> dict[str, Array]:
     }
 
 
-# Any of D_T and k varying moves D': the rank of the Jacobian tells, not a list of needs.
-_BASE = [
-    dataclasses.replace(c, needs=()) if c.name == "B" else c
-    for c in CHINCHILLA
-    if c.name not in ("alpha", "beta")
-]
-_EXPONENTS = [
-    # The rule for N_opt divides by the exponents: they stay away from zero.
-    Coefficient("alpha", (0.2, 0.6), (0.02, 3.0), neutral=0.35, meaning="exponent of model size"),
-    Coefficient("beta", (0.2, 0.6), (0.02, 3.0), neutral=0.35, meaning="exponent of target tokens"),
-]
+def _base(c: Coefficient) -> Coefficient:
+    if c.name in ("alpha", "beta"):
+        # The rule for N_opt divides by the exponents: they stay away from zero.
+        return dataclasses.replace(c, bounds=(0.02, 3.0), needs=(), meaning=_MEANINGS[c.name])
+    # Any of D_T and k varying moves D': the rank of the Jacobian tells, not a list of needs.
+    return dataclasses.replace(c, needs=()) if c.name == "B" else c
+
+
+_MEANINGS = {"alpha": "exponent of effective model size", "beta": "exponent of effective tokens"}
 
 DATA_CONSTRAINED = LogSpaceLaw(
     name="data_constrained",
     coefficients=(
-        *_BASE,
-        *_EXPONENTS,
+        *(_base(c) for c in CHINCHILLA),
         Coefficient(
             "R_D",
             (2.0, 60.0),
@@ -64,7 +61,8 @@ DATA_CONSTRAINED = LogSpaceLaw(
         ),
         Coefficient(
             "R_N",
-            (1.0, 1000.0),
+            # Published as 5.3; with everything free, runs often put it out of sight.
+            (1.0, 1e5),
             (1e-2, 1e7),
             log=True,
             neutral=5.309743,

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpy.typing as npt
 
@@ -298,36 +297,28 @@ def _solve(
     problems: Sequence[Problem],
     draws: int,
     progress: Progress | None,
-) -> tuple[tuple[Optimum, Recipe], tuple[np.ndarray, Recipe]]:
-    """Optima and recipes of all problems (P,), and losses and recipes under draws (P, B)."""
+) -> tuple[Optimum, Optimum]:
+    """Optima of all problems (P,), and under each draw (P, B)."""
     report = progress or (lambda stage, done, total: None)
     language = np.asarray(index)[where[:, 0]]
     count = min(draws, fits.draws.shape[1])
     size = 1 << (max(1, _CHUNK // max(count, 16)).bit_length() - 1)
-    points, drawn = [], []
+    points: list[Optimum] = []
+    drawn: list[Optimum] = []
     for start in range(0, len(problems), size):
         report("optimizing", start, len(problems))
         rows = np.arange(start, min(start + size, len(problems)))
         # Repeat the last up to a power of two, so that few shapes are ever compiled.
         full = np.minimum(np.arange(1 << (len(rows) - 1).bit_length()) + start, rows[-1])
-        batch = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[problems[i] for i in full])
-        theta = jnp.asarray(fits.theta[language[full]])
-        optimum = solve(fits.law, theta, batch)
-        recipe = jax.vmap(Problem.recipe)(batch, optimum.u)
-        keep = slice(0, len(rows))
-        points.append(jax.tree.map(lambda leaf, k=keep: np.asarray(leaf)[k], (optimum, recipe)))
-        if count:
-            thetas = jnp.asarray(fits.draws[language[full], :count])
-            each = solve_draws(fits.law, thetas, batch, optimum.u)
-            recipes = jax.vmap(jax.vmap(Problem.recipe, (None, 0)))(batch, each.u)
-            found = (jnp.exp(each.log_loss), recipes)
-            drawn.append(jax.tree.map(lambda leaf, k=keep: np.asarray(leaf)[k], found))
+        batch = jax.tree.map(lambda *leaves: np.stack(leaves), *[problems[i] for i in full])
+        optimum = solve(fits.law, fits.theta[language[full]], batch)
+        each = solve_draws(fits.law, fits.draws[language[full], :count], batch, optimum.u)
+        for found, into in ((optimum, points), (each, drawn)):
+            keep = slice(0, len(rows))
+            into.append(jax.tree.map(lambda leaf, k=keep: np.asarray(leaf)[k], found))
     report("optimizing", len(problems), len(problems))
-    together = jax.tree.map(lambda *leaves: np.concatenate(leaves), *points)
-    if count:
-        return together, jax.tree.map(lambda *leaves: np.concatenate(leaves), *drawn)
-    nothing = np.empty((len(problems), 0))
-    return together, (nothing, jax.tree.map(lambda _: nothing, together[1]))
+    together = [jax.tree.map(lambda *s: np.concatenate(s), *part) for part in (points, drawn)]
+    return together[0], together[1]
 
 
 def _collect(
@@ -337,14 +328,14 @@ def _collect(
     budgets: np.ndarray,
     sizes: np.ndarray,
     where: np.ndarray,
-    optima: tuple[Optimum, Recipe],
-    drawn: tuple[np.ndarray, Recipe],
+    optimum: Optimum,
+    drawn: Optimum,
     infeasible: Mapping[Position, str],
     level: float,
 ) -> Recommendations:
     """Lay the solved regimes out on (L, C, T, 3) and take the best of each."""
     shape = (len(index), len(budgets), sizes.shape[1])
-    n_draws = drawn[0].shape[1]
+    n_draws = drawn.log_loss.shape[1]
     place = tuple(where.T)
 
     def spread(values: np.ndarray, fill: float) -> np.ndarray:
@@ -352,7 +343,6 @@ def _collect(
         out[place] = values
         return out
 
-    optimum, recipes = optima
     loss = spread(np.exp(optimum.log_loss), np.inf)
     regime = _first_best(loss, axis=3)
 
@@ -361,7 +351,7 @@ def _collect(
         choice = regime.reshape(*shape, 1, *[1] * (values.ndim - 1))
         return np.take_along_axis(laid, choice, axis=3)[:, :, :, 0]
 
-    recipe = jax.tree.map(pick, recipes)
+    recipe = jax.tree.map(pick, optimum.recipe)
     feasible = np.isfinite(loss.min(axis=3))
     best = pick(np.exp(optimum.log_loss), np.inf)
 
@@ -369,7 +359,7 @@ def _collect(
     recipe_low, recipe_high = (jax.tree.map(np.copy, recipe) for _ in range(2))
     share = np.zeros((*shape, len(REGIMES)))
     if n_draws:
-        own_loss = spread(drawn[0], np.inf)  # (L, C, T, 3, B)
+        own_loss = spread(np.exp(drawn.log_loss), np.inf)  # (L, C, T, 3, B)
         own_regime = _first_best(own_loss, axis=3)
         share = np.stack([np.mean(own_regime == k, axis=-1) for k in range(len(REGIMES))], axis=-1)
         share[~feasible] = 0.0
@@ -378,7 +368,7 @@ def _collect(
             laid = spread(values, 0.0)
             return np.take_along_axis(laid, own_regime[:, :, :, None], axis=3)[:, :, :, 0]
 
-        spans = jax.tree.map(lambda values: interval(own(values), level, axis=-1), drawn[1])
+        spans = jax.tree.map(lambda values: interval(own(values), level, axis=-1), drawn.recipe)
         recipe_low, recipe_high = (
             jax.tree.map(
                 lambda s, side=side: s[side], spans, is_leaf=lambda s: isinstance(s, tuple)
@@ -387,7 +377,8 @@ def _collect(
         )
         for i, k in enumerate(index):
             here = jax.tree.map(lambda leaf, i=i: np.where(feasible[i], leaf[i], 1.0), recipe)
-            at_recipe = _under_draws(fits, k, n_draws, here)  # (C, T, B)
+            at_recipe = predict(fits.law, fits.draws[k, :n_draws], here)
+            at_recipe = np.moveaxis(at_recipe, 0, -1)  # (C, T, B)
             loss_low[i], loss_high[i] = interval(at_recipe, level, axis=-1)
             given_up = at_recipe - np.where(feasible[i, ..., None], own_loss[i].min(axis=2), 0.0)
             regret[i] = np.maximum(given_up, 0.0).mean(axis=-1)
@@ -410,7 +401,7 @@ def _collect(
         recipe_high=recipe_high,
         regime_share=share,
         regret=regret,
-        by_regime=jax.tree.map(lambda values: spread(values, 0.0), recipes),
+        by_regime=jax.tree.map(lambda values: spread(values, 0.0), optimum.recipe),
         by_regime_loss=loss,
         infeasible=infeasible,
         notes=tuple(limit.messages for limit in limits),
@@ -424,13 +415,6 @@ def _first_best(loss: np.ndarray, axis: int) -> np.ndarray:
     """Index of the lowest loss along `axis`; of equals the first, which is the simpler regime."""
     lowest = loss.min(axis=axis, keepdims=True)
     return np.argmax(loss <= lowest * (1 + _TIE), axis=axis)
-
-
-def _under_draws(fits: Fits, language: int, count: int, recipe: Recipe) -> np.ndarray:
-    """Loss of the recipes under each draw, draws on the last axis."""
-    recipe = jax.tree.map(jnp.asarray, recipe)
-    over_draws = jax.vmap(predict, in_axes=(None, 0, None), out_axes=-1)
-    return np.asarray(over_draws(fits.law, jnp.asarray(fits.draws[language, :count]), recipe))
 
 
 def _outside(

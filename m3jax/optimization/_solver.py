@@ -17,7 +17,7 @@ import optax
 from jax.scipy.linalg import cho_solve
 
 from ..laws import Law
-from ..recipe import Array
+from ..recipe import Array, Recipe
 from ._problem import Problem
 
 _ROUNDS, _STEPS, _RATE, _PENALTY = 5, 30, 0.1, 10.0
@@ -30,6 +30,7 @@ class Optimum(NamedTuple):
 
     Attributes:
         u: (4,), see `Problem`.
+        recipe: what it stands for, leaves ().
         log_loss: ().
         multipliers: of each limit, (14,), d(log loss) / d(log limit) with the sign turned.
         kkt: largest violation of the KKT conditions, in log units, ().
@@ -37,6 +38,7 @@ class Optimum(NamedTuple):
     """
 
     u: Array
+    recipe: Recipe
     log_loss: Array
     multipliers: Array
     kkt: Array
@@ -206,7 +208,8 @@ def _best(law: Law, theta: Array, problem: Problem, starts: Array, descend: bool
     u, value, multipliers, kkt = jax.vmap(run)(starts)
     best = jnp.argmin(value)
     agreement = jnp.mean(value <= value[best] + 1e-6)
-    return Optimum(u[best], value[best], multipliers[best], kkt[best], agreement)
+    recipe = problem.recipe(u[best])
+    return Optimum(u[best], recipe, value[best], multipliers[best], kkt[best], agreement)
 
 
 @partial(jax.jit, static_argnames=("law", "spread", "descents"))
