@@ -51,7 +51,7 @@ def main() -> None:
         if type(error).__name__ == "NoArgsIsHelpError":
             typer.echo(error.format_message())
             sys.exit(2)
-        _fail(error.format_message().replace("\n", " "))
+        _fail(error.format_message())
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output went away, as `head` does
@@ -59,7 +59,8 @@ def main() -> None:
 
 
 def _fail(message: str, code: int = 2) -> None:
-    typer.echo(f"m3jax: error: {message}", err=True)
+    # One line, whatever a parser or an array put into the message.
+    typer.echo(f"m3jax: error: {' '.join(message.split())}", err=True)
     sys.exit(code)
 
 
@@ -153,7 +154,7 @@ def fit_command(
             seed=seed,
             progress=progress,
         )
-    if output is not None:
+    if output is not None and fits.languages:
         fits.save(output)
     if as_json:
         _print_json(fits.to_dict())
@@ -161,7 +162,7 @@ def fit_command(
         from ._terminal import show_fits
 
         show_fits(fits, runs.notes)
-        if output is not None:
+        if output is not None and fits.languages:
             typer.echo(f"\nwritten: {output}, {output.with_suffix('.npz')}", err=True)
     if not fits.languages:
         name, (_, reason) = next(iter(fits.failed.items()))

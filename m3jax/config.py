@@ -119,7 +119,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     except tomllib.TOMLDecodeError as error:
         raise M3Error(f"{path}: not valid TOML: {error}") from error
 
-    sections = {name for name in _KEYS if name}
+    sections = tuple(name for name in _KEYS if name)
     for key, value in content.items():
         if key in sections:
             if not isinstance(value, dict):
@@ -149,9 +149,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     )
 
 
-def _check(
-    path: Path, section: str, key: str, value: Any, also: set[str] | frozenset[str] = frozenset()
-) -> None:
+def _check(path: Path, section: str, key: str, value: Any, also: tuple[str, ...] = ()) -> None:
     where = f"[{section}] " if section else ""
     known = _KEYS[section]
     if key not in known:

@@ -17,7 +17,7 @@ from ..runs import RunBatch, RunTable
 from ._fits import Fits
 from ._objective import Data
 from ._scope import Scope, undetermined, unmet_needs
-from ._solver import Fit, multi_start, refit
+from ._solver import Fit, descend, multi_start
 from ._space import Space
 
 Progress = Callable[[str, int, int], None]  # what is being done, done so far, in all
@@ -244,7 +244,7 @@ def _solve(
             drawn = space.draw(count, _rng(seed, job.name, 0))
             starts.append(np.where(job.free, drawn, space.to_x(job.theta0)))
         data = _data(law, batch, padded, weigh)
-        found = jax.tree.map(np.asarray, multi_start(law, np.stack(starts), data, delta))
+        found = multi_start(law, np.stack(starts), data, delta)
         for i, job in enumerate(chunk):
             out[job.name] = Fit(*(leaf[i] for leaf in found))
     report("fitting", len(jobs), len(jobs))
@@ -300,12 +300,21 @@ def _bootstrap(
             shares = size * rng.dirichlet(np.ones(size), draws)
             weights.append(shares[:, cluster] * np.asarray(batch.weight[job.row]))
             means.append(space.prior_mean + space.prior_sd * rng.standard_normal((draws, p)))
-            warm.append(space.to_x(found[job.name].theta))
+            warm.append(np.tile(space.to_x(found[job.name].theta), (draws, 1)))
         noise = np.array([found[j.name].noise for j in padded])
         data = _data(law, batch, padded, weigh)
-        stacked = [np.stack(part) for part in (warm, weights, means)]
-        x = refit(law, stacked[0], data, *stacked[1:], delta, noise)
-        theta = np.einsum("bij,bwj->bwi", data.centre, np.asarray(x))
+        solution = descend(
+            law,
+            np.stack(warm),
+            data,
+            delta,
+            noise,
+            weights=np.stack(weights),
+            prior_means=np.stack(means),
+            max_iterations=60,
+            tolerance=1e-6,
+        )
+        theta = np.einsum("bij,bwj->bwi", data.centre, solution.x)
         for i, job in enumerate(chunk):
             out[job.name] = theta[i]
     report("bootstrap", len(jobs), len(jobs))

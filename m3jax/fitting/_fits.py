@@ -52,7 +52,7 @@ class Fits:
         r2: share of the variance of the loss explained, shape (L,).
         n_runs: shape (L,).
         converged: shape (L,) bool.
-        agreement: share of the kept starts that ended within 0.1% of the best, shape (L,).
+        agreement: share of the last few starts that ended within 0.1% of the best, shape (L,).
         scopes: what each language's runs cover.
         messages: per language, what the user should know.
         failed: language -> (number of runs, why it could not be fitted).

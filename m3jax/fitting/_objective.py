@@ -6,6 +6,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..laws import Law
 from ..recipe import Array, Recipe
@@ -60,11 +61,12 @@ def surprise(x: Array, data: Data) -> Array:
     return 0.5 * jnp.sum(data.prior_precision * (x - data.prior_mean) ** 2)
 
 
-def noise_level(misfit: Array, data: Data) -> Array:
-    """The misfit that is worth one unit of negative log likelihood: that of a degree of freedom.
+def noise_level(misfit: np.ndarray, data: Data) -> np.ndarray:
+    """The misfit (B,) that is worth one unit of negative log likelihood, of a batch of fits.
 
-    Delta times the scale of the noise where that is larger than delta (then the Huber loss is
-    Laplace's likelihood), half its variance where it is smaller, which leans towards the runs.
+    That of a degree of freedom: delta times the scale of the noise where that is larger than delta
+    (then the Huber loss is Laplace's likelihood), half its variance where it is smaller, which
+    leans towards the runs.
     """
-    runs = jnp.sum(data.weight > 0)
-    return misfit / jnp.maximum(runs - jnp.sum(data.free), 1)
+    spare = np.sum(data.weight > 0, axis=1) - np.sum(data.free, axis=1)
+    return misfit / np.maximum(spare, 1)

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.scipy.linalg import cho_solve
 
 from ..laws import Law
@@ -47,9 +48,9 @@ def minimise(
     delta: Array,
     prior_weight: Array,
     *,
-    max_iterations: int,
+    max_iterations: Array,
+    tolerance: Array,
     exact_hessian: bool = False,
-    tolerance: float = 1e-9,
 ) -> Solution:
     """Minimise misfit + prior_weight · surprise from `start` (p,) within the bounds of `data`.
 
@@ -129,7 +130,7 @@ def minimise(
 
 
 class Fit(NamedTuple):
-    """The best of many starts.
+    """The best of many starts; a batch has a leading axis on every leaf.
 
     Attributes:
         x: solver variables, (p,).
@@ -137,7 +138,7 @@ class Fit(NamedTuple):
         misfit: sum of Huber losses there, without the prior, ().
         noise: what the prior was weighted by, ().
         converged: () bool.
-        agreement: share of the kept starts that ended within 0.1% of the best, ().
+        agreement: share of the polished starts that ended within 0.1% of the best, ().
         residual: predicted minus measured log loss, (n,).
         jacobian: of the residuals, (n, p).
     """
@@ -152,52 +153,8 @@ class Fit(NamedTuple):
     jacobian: Array
 
 
-@partial(jax.jit, static_argnames=("law", "screen_iterations", "keep", "max_iterations"))
-def multi_start(
-    law: Law,
-    starts: Array,
-    data: Data,
-    delta: Array,
-    *,
-    screen_iterations: int = 40,
-    keep: int = 8,
-    max_iterations: int = 200,
-) -> Fit:
-    """Fit a batch: `starts` (B, S, p), `data` with leading axis B, as the result has.
-
-    Every start gets a few cheap iterations without the prior, which tell the noise level and so
-    what the prior weighs. The best `keep` go on to convergence, and the best of those is polished
-    with the exact Hessian.
-    """
-
-    def one(starts: Array, data: Data) -> Fit:
-        run = partial(minimise, law, data=data, delta=delta)
-        screen = partial(run, prior_weight=jnp.zeros(()), max_iterations=screen_iterations)
-        screened = jax.vmap(lambda s: screen(s))(starts)
-        lowest, chosen = jax.lax.top_k(-screened.value, min(keep, starts.shape[0]))
-        noise = noise_level(-lowest[0], data)
-        noise = jnp.where(jnp.isfinite(noise), noise, 0.0)
-        follow = partial(run, prior_weight=noise, max_iterations=max_iterations)
-        kept = jax.vmap(lambda s: follow(s))(screened.x[chosen])
-        best = jnp.argmin(kept.value)
-        polish = partial(run, exact_hessian=True, max_iterations=200, tolerance=1e-13)
-        polished = polish(kept.x[best], prior_weight=noise)
-        return Fit(
-            x=polished.x,
-            theta=data.centre @ polished.x,
-            misfit=misfit(law, polished.x, data, delta),
-            noise=noise,
-            converged=polished.converged | kept.converged[best],
-            agreement=jnp.mean(kept.value <= polished.value * 1.001),
-            residual=residuals(law, polished.x, data),
-            jacobian=jax.jacfwd(lambda x: residuals(law, x, data))(polished.x),
-        )
-
-    return jax.vmap(one)(starts, data)
-
-
-@partial(jax.jit, static_argnames=("law", "max_iterations"))
-def refit(
+@partial(jax.jit, static_argnames="law")
+def _descend(
     law: Law,
     starts: Array,
     data: Data,
@@ -205,19 +162,108 @@ def refit(
     prior_means: Array,
     delta: Array,
     noise: Array,
-    *,
-    max_iterations: int = 60,
-) -> Array:
-    """Refit from a warm start with other run weights and prior means.
+    max_iterations: Array,
+    tolerance: Array,
+) -> Solution:
+    """`minimise` for (B, K): fits B, and K starts, run weights and prior means for each."""
 
-    `starts` (B, p), `weights` (B, W, n), `prior_means` (B, W, p), `noise` (B,); returns (B, W, p).
-    """
-
-    def one(start: Array, data: Data, weight: Array, prior_mean: Array, noise: Array) -> Array:
+    def one(start: Array, data: Data, weight: Array, prior_mean: Array, noise: Array) -> Solution:
         data = Data(**{**vars(data), "weight": weight, "prior_mean": prior_mean})
         return minimise(
-            law, start, data, delta, noise, max_iterations=max_iterations, tolerance=1e-6
-        ).x
+            law, start, data, delta, noise, max_iterations=max_iterations, tolerance=tolerance
+        )
 
-    over_draws = jax.vmap(one, in_axes=(None, None, 0, 0, None))
-    return jax.vmap(over_draws)(starts, data, weights, prior_means, noise)
+    inner = jax.vmap(one, in_axes=(0, None, 0, 0, None))
+    return jax.vmap(inner)(starts, data, weights, prior_means, noise)
+
+
+_GROUP = 16  # starts or draws in one call: one compiled shape serves any number of either
+
+
+def descend(
+    law: Law,
+    starts: np.ndarray,
+    data: Data,
+    delta: float,
+    noise: np.ndarray,
+    *,
+    weights: np.ndarray | None = None,
+    prior_means: np.ndarray | None = None,
+    max_iterations: int,
+    tolerance: float,
+) -> Solution:
+    """Run `minimise` from `starts` (B, S, p); `data` has a leading axis B, `noise` is (B,).
+
+    `weights` (B, S, n) and `prior_means` (B, S, p) replace those of the data. Returns NumPy leaves
+    (B, S, ...).
+    """
+    count, parts = starts.shape[1], []
+    for begin in range(0, count, _GROUP):
+        rows = np.minimum(np.arange(begin, begin + _GROUP), count - 1)
+        shape = (len(starts), _GROUP)
+        weight = np.broadcast_to(data.weight[:, None], (*shape, data.weight.shape[-1]))
+        mean = np.broadcast_to(data.prior_mean[:, None], (*shape, starts.shape[-1]))
+        part = _descend(
+            law,
+            starts[:, rows],
+            data,
+            weight if weights is None else weights[:, rows],
+            mean if prior_means is None else prior_means[:, rows],
+            delta,
+            noise,
+            max_iterations,
+            tolerance,
+        )
+        keep = min(_GROUP, count - begin)
+        parts.append(jax.tree.map(lambda leaf, keep=keep: np.asarray(leaf)[:, :keep], part))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *parts)
+
+
+@partial(jax.jit, static_argnames="law")
+def _polish(law: Law, x: Array, data: Data, delta: Array, noise: Array) -> Fit:
+    """Newton's method from points (B, K, p) that are close already; the best of each K."""
+
+    def one(x: Array, data: Data, noise: Array) -> Fit:
+        newton = partial(minimise, law, data=data, delta=delta, prior_weight=noise)
+        ends = jax.vmap(
+            lambda x: newton(x, max_iterations=200, tolerance=1e-13, exact_hessian=True)
+        )(x)
+        end = jax.tree.map(lambda leaf: leaf[jnp.argmin(ends.value)], ends)
+        return Fit(
+            x=end.x,
+            theta=data.centre @ end.x,
+            misfit=misfit(law, end.x, data, delta),
+            noise=noise,
+            converged=end.converged,
+            agreement=jnp.mean(ends.value <= end.value * 1.001),
+            residual=residuals(law, end.x, data),
+            jacobian=jax.jacfwd(lambda x: residuals(law, x, data))(end.x),
+        )
+
+    return jax.vmap(one)(x, data, noise)
+
+
+_SCREEN, _POLISHED = 40, 4
+
+
+def multi_start(law: Law, starts: np.ndarray, data: Data, delta: float) -> Fit:
+    """Best fits of a batch: `starts` (B, S, p), `data` with leading axis B, as the result has.
+
+    Every start gets a few cheap iterations without the prior, which tell the noise level and so
+    what the prior weighs. The best go on towards convergence, and the best of those are polished
+    with the exact Hessian.
+    """
+    none = np.zeros(len(starts))
+    screened = descend(law, starts, data, delta, none, max_iterations=_SCREEN, tolerance=1e-9)
+    lowest = screened.value.min(axis=1)
+    noise = np.where(np.isfinite(lowest), noise_level(lowest, data), 0.0)
+    begin = _lowest(screened, _GROUP)
+    kept = descend(law, begin, data, delta, noise, max_iterations=200, tolerance=1e-9)
+    polished = _polish(law, _lowest(kept, _POLISHED), data, delta, noise)
+    return jax.tree.map(np.asarray, polished)
+
+
+def _lowest(solutions: Solution, count: int) -> np.ndarray:
+    """The `count` best points (B, count, p) of solutions (B, S); fewer where S is less."""
+    order = np.argsort(solutions.value, axis=1)[:, :count]
+    return np.take_along_axis(solutions.x, order[..., None], axis=1)

@@ -302,14 +302,14 @@ def _solve(
     report = progress or (lambda stage, done, total: None)
     language = np.asarray(index)[where[:, 0]]
     count = min(draws, fits.draws.shape[1])
-    size = 1 << (max(1, _CHUNK // max(count, 16)).bit_length() - 1)
+    size = max(16, 1 << (max(1, _CHUNK // max(count, 16)).bit_length() - 1))
     points: list[Optimum] = []
     drawn: list[Optimum] = []
     for start in range(0, len(problems), size):
         report("optimizing", start, len(problems))
         rows = np.arange(start, min(start + size, len(problems)))
-        # Repeat the last up to a power of two, so that few shapes are ever compiled.
-        full = np.minimum(np.arange(1 << (len(rows) - 1).bit_length()) + start, rows[-1])
+        # Repeat the last up to a power of two, 16 at least, so that few shapes are ever compiled.
+        full = np.minimum(np.arange(1 << max(4, (len(rows) - 1).bit_length())) + start, rows[-1])
         batch = jax.tree.map(lambda *leaves: np.stack(leaves), *[problems[i] for i in full])
         optimum = solve(fits.law, fits.theta[language[full]], batch)
         each = solve_draws(fits.law, fits.draws[language[full], :count], batch, optimum.u)

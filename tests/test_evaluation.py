@@ -1,0 +1,243 @@
+"""Hold-outs: which runs are held out, and scores against what `fit` and `predict` give by hand."""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from benchmarks.synthetic import run_table, true_theta
+from m3jax import HOLDOUTS, Coefficient, Law, M3Error, RunTable, compare, fit, holdout_mask
+
+POWER = Law(
+    name="power",
+    coefficients=(
+        Coefficient("a", (0.5, 10.0), (1e-3, 1e3), log=True, neutral=1.0),
+        Coefficient("b", (0.0, 0.3), (-1.0, 2.0)),
+    ),
+    function=lambda c, recipe: c["a"] * (recipe.n_params / 1e8) ** -c["b"],
+    variables=("n_params",),
+)
+FEW = {"starts": 2}
+
+
+def table(**columns) -> RunTable:
+    """Runs that differ in `columns` alone."""
+    frame = pd.DataFrame(columns)
+    rest = {
+        "n_params": 1e8,
+        "target_tokens": 1e8,
+        "epochs": 4.0,
+        "target_ratio": 0.5,
+        "run_id": [f"run{i}" for i in range(len(frame))],
+        "loss": 3.0,
+    }
+    missing = {name: value for name, value in rest.items() if name not in frame}
+    return RunTable.from_frame(frame.assign(**missing))
+
+
+def held(runs: RunTable, holdout: str, **options) -> list[int]:
+    mask = holdout_mask(runs, holdout, **options)
+    assert mask.dtype == bool
+    assert mask.shape == (len(runs),)
+    return np.flatnonzero(mask).tolist()
+
+
+# Which runs
+
+
+STEPS = np.array([3.0, 1.0, 5.0, 2.0, 4.0])
+
+
+@pytest.mark.parametrize(
+    ("holdout", "columns", "expected"),
+    [
+        # Compute falls where model size rises, so that they tell each other apart.
+        ("compute", {"n_params": 1e7 * STEPS, "epochs": 64 / STEPS**2}, 1),
+        ("n_params", {"n_params": 1e7 * STEPS, "epochs": 64 / STEPS**2}, 2),
+        ("total_tokens", {"epochs": STEPS, "target_ratio": 0.1 * STEPS**2 / 3}, 1),
+        ("epochs", {"epochs": STEPS, "target_ratio": 0.1 * STEPS**2 / 3}, 2),
+        ("target_tokens", {"target_tokens": 1e8 * STEPS}, 1),
+        ("target_ratio", {"target_ratio": 0.1 * STEPS}, 1),
+    ],
+)
+def test_the_far_end_is_held_out(holdout, columns, expected):
+    runs = table(**columns)
+    assert held(runs, holdout) == [expected]
+    half = held(runs, holdout, fraction=0.5)
+    assert expected in half
+    assert len(half) == 3
+
+
+def test_all_two_stage_runs_are_held_out():
+    final = [0.5, 0.8, 0.5, 1.0, 0.5]
+    assert held(table(final_ratio=final), "two-stage") == [1, 3]
+    assert held(table(final_ratio=final), "two-stage", fraction=0.9) == [1, 3]
+
+
+def test_every_holdout_has_been_tried():
+    tried = {"compute", "n_params", "total_tokens", "epochs", "target_tokens", "target_ratio"}
+    assert set(HOLDOUTS) == tried | {"two-stage"}
+
+
+def test_equal_values_go_together():
+    assert held(table(epochs=[1, 2, 8, 8, 8, 8, 4, 3]), "epochs") == [2, 3, 4, 5]
+    # 0.1 + 0.2 is 0.3 but for the last digit.
+    ratio = [0.3, 0.1 + 0.2, 0.9, 0.8, 0.7, 0.6]
+    assert held(table(target_ratio=ratio), "target_ratio") == [0, 1]
+
+
+def test_the_near_end_stays_however_many_runs_are_there():
+    assert held(table(epochs=[1, 1, 1, 1, 1, 1, 1, 1, 9]), "epochs", fraction=0.5) == [8]
+    assert held(table(epochs=[1, 9, 9, 9, 9]), "epochs", fraction=0.2) == [1, 2, 3, 4]
+    assert held(table(epochs=[1, 2, 3, 4]), "epochs", fraction=0.999) == [1, 2, 3]
+
+
+def test_checkpoints_of_a_run_stay_together():
+    runs = table(epochs=[1, 2, 1, 3, 1, 8], run_id=["a", "a", "b", "b", "c", "c"])
+    assert held(runs, "epochs") == [4, 5]
+
+
+def test_each_language_has_a_far_end_of_its_own():
+    runs = table(
+        language=["x"] * 5 + ["y"] * 5,
+        epochs=[*STEPS, *(STEPS[::-1] / 100)],
+        run_id=[f"run{i % 5}" for i in range(10)],  # a run_id says nothing across languages
+    )
+    assert held(runs, "epochs") == [2, 7]
+
+
+@pytest.mark.parametrize("holdout", HOLDOUTS)
+def test_what_does_not_vary_holds_nothing_out(holdout):
+    assert held(table(loss=[3.0, 3.1, 3.2]), holdout) == []
+
+
+def test_bad_holdouts_are_refused():
+    runs = table(epochs=STEPS)
+    with pytest.raises(M3Error, match="unknown hold-out 'epoch'; known: compute, n_params"):
+        holdout_mask(runs, "epoch")
+    for fraction in (0, 1, -0.2, 1.5, float("nan")):
+        with pytest.raises(M3Error, match="fraction: expected a number between 0 and 1"):
+            holdout_mask(runs, "epochs", fraction=fraction)
+
+
+# Scores
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Two made-up languages, 24 runs each."""
+    return run_table(true_theta(2, 3), 24, 0.003, 5)
+
+
+def test_scores_are_those_computed_by_hand(runs):
+    told = []
+    scores = compare(
+        runs,
+        ["chinchilla", POWER],
+        holdouts=["compute", "target_ratio"],
+        fraction=0.25,
+        seed=3,
+        progress=lambda *step: told.append(step),
+        **FEW,
+    )
+    assert [(s.law, s.holdout, s.language) for s in scores] == [
+        (law, holdout, language)
+        for law in ("chinchilla", "power")
+        for holdout in ("compute", "target_ratio")
+        for language in runs.languages
+    ]
+    assert told == [("comparing", i, 4) for i in range(5)]
+    laws = {"chinchilla": "chinchilla", "power": POWER}
+    for score in scores:
+        far = holdout_mask(runs, score.holdout, fraction=0.25)
+        fits = fit(runs.select(~far), laws[score.law], draws=0, seed=3, **FEW)
+        test = runs.select(far & (runs.language == score.language))
+        predicted = fits.predict(test.recipe, score.language)
+        assert score.message is None
+        assert score.n_train == fits.n_runs[fits.index(score.language)]
+        assert score.n_test == len(test)
+        assert score.n_train + score.n_test == 24
+        assert score.objective == fits.objective[fits.index(score.language)]
+        assert score.mae == pytest.approx(np.mean(np.abs(predicted - test.loss)))
+        relative = np.mean(np.abs(predicted - test.loss) / test.loss)
+        assert score.mean_relative_error == pytest.approx(relative)
+        left = np.mean((predicted - test.loss) ** 2) / np.var(test.loss)
+        assert score.r2 == pytest.approx(1 - left)
+
+
+def test_the_same_call_gives_the_same_scores(runs):
+    assert compare(runs, [POWER], **FEW) == compare(runs, [POWER], **FEW)
+
+
+def test_scores_are_ready_for_json(runs):
+    for score in compare(runs, [POWER], **FEW):
+        assert json.loads(json.dumps(score.to_dict(), allow_nan=False)) == dataclasses.asdict(score)
+
+
+def test_one_held_out_run_has_no_variance_to_explain(runs):
+    for score in compare(runs, [POWER], fraction=0.01, **FEW):
+        assert score.n_test == 1
+        assert score.r2 is None
+        assert score.mae > 0
+
+
+def test_a_language_with_nothing_held_out_says_so_and_the_others_go_on(runs):
+    first, second = runs.languages
+    single = runs.select((runs.language == second) | ~np.asarray(runs.recipe.is_two_stage))
+    without, scored = compare(single, [POWER], holdouts=["two-stage"], **FEW)
+    assert (without.language, scored.language) == (first, second)
+    assert without.message == "nothing is held out: two-stage does not vary"
+    assert without.n_test == 0
+    assert without.mae is without.r2 is without.objective is None
+    assert scored.message is None
+    assert scored.n_test > 0
+    assert scored.mae > 0
+
+
+def test_where_nothing_is_left_to_fit_the_score_says_so(runs):
+    both = runs.select(np.asarray(runs.recipe.is_two_stage))
+    for score in compare(both, [POWER], holdouts=["two-stage"], **FEW):
+        assert score.message.startswith("nothing is left to fit")
+        assert score.n_train == 0
+        assert score.mae is None
+
+
+def test_too_few_runs_to_fit_is_told_of_that_language_alone(runs):
+    first, second = runs.languages
+    keep = (runs.language == first) | (np.arange(len(runs)) < 28)
+    fitted, failed = compare(runs.select(keep), [POWER], fraction=0.4, **FEW)
+    assert fitted.message is None
+    assert (failed.language, failed.n_train, failed.n_test) == (second, 2, 2)
+    assert failed.message.startswith("too few runs: 2, but law power has")
+    assert failed.mae is failed.objective is None
+
+
+def test_weights_and_order_of_the_table_are_kept(runs):
+    # Languages mixed up in the table: every score is still about its own language's runs.
+    order = np.random.default_rng(0).permutation(len(runs))
+    mixed = dataclasses.replace(
+        runs,
+        language=runs.language[order],
+        run_id=runs.run_id[order],
+        recipe=jax.tree.map(lambda leaf: leaf[order], runs.recipe),
+        loss=runs.loss[order],
+        seed=runs.seed[order],
+        row=runs.row[order],
+    )
+    expected = {s.language: s for s in compare(runs, [POWER], **FEW)}
+    for score in compare(mixed, [POWER], **FEW):
+        assert score.mae == pytest.approx(expected[score.language].mae, rel=1e-6)
+        assert score.n_test == expected[score.language].n_test
+
+
+def test_bad_comparisons_are_refused(runs):
+    with pytest.raises(M3Error, match="unknown law 'm4'; known laws: m3"):
+        compare(runs, ["chinchilla", "m4"])
+    with pytest.raises(M3Error, match="unknown hold-out 'size'"):
+        compare(runs, ["chinchilla"], holdouts=["size"])
+    with pytest.raises(M3Error, match="fraction"):
+        compare(runs, ["chinchilla"], fraction=2.0)
+    assert compare(runs, []) == []
