@@ -37,13 +37,21 @@ def hits(theta: np.ndarray, fits: Fits, found: Recommendations) -> tuple[np.ndar
 
 
 def study(
-    *, languages: int, repeats: int, runs: int, noise: float, draws: int, delta: float, seed: int
+    *,
+    languages: int,
+    repeats: int,
+    runs: int,
+    noise: float,
+    starts: int,
+    draws: int,
+    delta: float,
+    seed: int,
 ) -> dict[str, Any]:
     theta = true_theta(languages, seed)
     held, errors, started = [], [], time.time()
     for repeat in range(repeats):
         table = run_table(theta, runs, noise, seed + 1 + repeat)
-        fits = fit(table, "m3", draws=draws, huber_delta=delta, seed=repeat)
+        fits = fit(table, starts=starts, draws=draws, huber_delta=delta, seed=repeat)
         found = optimize(fits, compute=COMPUTE, target_tokens=TARGET_TOKENS, draws=0)
         inside, error = hits(theta, fits, found)
         held.append(inside)
@@ -60,6 +68,7 @@ def study(
         "repeats": repeats,
         "runs": runs,
         "noise": noise,
+        "starts": starts,
         "draws": draws,
         "huber_delta": delta,
         "level": 0.9,
@@ -81,6 +90,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=200)
     parser.add_argument("--runs", type=int, default=100, help="per language")
     parser.add_argument("--noise", type=float, default=0.005, help="sd of the log loss")
+    parser.add_argument("--starts", type=int, default=32)
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--delta", type=float, default=1e-3, help="Huber delta of the fit")
     parser.add_argument("--seed", type=int, default=0)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from . import _arguments as arguments
 from ._errors import M3Error
 from ._version import __version__
 
@@ -39,11 +40,11 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point: bad input ends with one line on standard error and exit code 2."""
-    arguments = sys.argv[1:]
     try:
-        app(standalone_mode=False)
+        if app(standalone_mode=False) == 130:  # what newer versions of typer make of Ctrl-C
+            _fail("interrupted", 130)
     except M3Error as error:
-        if "--debug" in arguments:
+        if "--debug" in sys.argv[1:]:
             raise
         _fail(str(error))
     except _UsageError as error:
@@ -138,14 +139,16 @@ def fit_command(
 
     if output is not None and output.suffix != ".json":
         raise M3Error(f"{output}: expected a file name ending in .json")
-    mapping = _pairs("--map", columns)
-    runs = RunTable.read(table, columns=mapping, units=_units(units)).drop_highest(drop_highest)
+    mapping = arguments.pairs("--map", columns)
+    runs = RunTable.read(table, columns=mapping, units=arguments.units(units)).drop_highest(
+        drop_highest
+    )
     _use_cache()
     with _progress(as_json) as progress:
         fits = fit(
             runs,
             law,
-            fixed=_numbers("--fix", fix),
+            fixed=arguments.numbers("--fix", fix),
             huber_delta=huber_delta,
             starts=starts,
             draws=draws,
@@ -190,13 +193,13 @@ def predict(
     from .recipe import Recipe
 
     given = {
-        "n_params": _amounts("--n-params", n_params),
-        "target_tokens": _amounts("--target-tokens", target_tokens),
-        "epochs": _amounts("--epochs", epochs),
-        "target_ratio": _amounts("--target-ratio", target_ratio),
+        "n_params": arguments.amounts("--n-params", n_params),
+        "target_tokens": arguments.amounts("--target-tokens", target_tokens),
+        "epochs": arguments.amounts("--epochs", epochs),
+        "target_ratio": arguments.amounts("--target-ratio", target_ratio),
     }
     if final_ratio is not None:
-        given["final_ratio"] = _amounts("--final-ratio", final_ratio)
+        given["final_ratio"] = arguments.amounts("--final-ratio", final_ratio)
     longest = max(len(v) for v in given.values())
     for name, values in given.items():
         if len(values) not in (1, longest):
@@ -268,7 +271,7 @@ def optimize_command(
 
     loaded = Fits.load(fits)
     bounds = {
-        name: _bounds(f"--{name.replace('_', '-')}", text)
+        name: arguments.bounds(f"--{name.replace('_', '-')}", text)
         for name, text in (
             ("n_params", n_params),
             ("epochs", epochs),
@@ -281,12 +284,12 @@ def optimize_command(
     with _progress(as_json) as progress:
         found = optimize(
             loaded,
-            compute=_amounts("--compute", compute),
-            target_tokens=_amounts("--target-tokens", target_tokens),
+            compute=arguments.amounts("--compute", compute),
+            target_tokens=arguments.amounts("--target-tokens", target_tokens),
             languages=language or None,
             first_share=first_share,
-            max_total_tokens=_amount("--max-total-tokens", max_total_tokens),
-            max_source_tokens=_amount("--max-source-tokens", max_source_tokens),
+            max_total_tokens=arguments.amount("--max-total-tokens", max_total_tokens),
+            max_source_tokens=arguments.amount("--max-source-tokens", max_source_tokens),
             extrapolate=extrapolate,
             draws=draws,
             level=level,
@@ -371,66 +374,6 @@ def laws(as_json: Json = False) -> None:
         return
     for law in known:
         typer.echo(f"{law.name}\n  {law.formula}\n  {law.source}\n")
-
-
-# Reading what was typed.
-
-
-def _pairs(option: str, text: str | None) -> dict[str, str]:
-    pairs = {}
-    for part in text.split(",") if text else ():
-        name, equals, value = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and value):
-            raise M3Error(f"{option}: expected NAME=VALUE,…, found {part!r}")
-        if name in pairs:
-            raise M3Error(f"{option}: {name!r} is given twice")
-        pairs[name] = value
-    return pairs
-
-
-def _numbers(option: str, text: str | None) -> dict[str, float]:
-    return {name: _one(f"{option} {name}", v) for name, v in _pairs(option, text).items()}
-
-
-def _units(text: str | None) -> dict[str, str | float]:
-    units: dict[str, str | float] = {}
-    for name, value in _pairs("--units", text).items():
-        try:
-            units[name] = float(value)
-        except ValueError:
-            units[name] = value
-    return units
-
-
-_SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-
-
-def _one(option: str, text: str) -> float:
-    text = text.strip()
-    scale = _SUFFIXES.get(text[-1:], 1.0)
-    try:
-        return float(text[:-1] if scale > 1 else text) * scale
-    except ValueError as error:
-        raise M3Error(
-            f"{option}: expected a number such as 2500, 2.5e3 or 2.5K, found {text!r}"
-        ) from error
-
-
-def _amounts(option: str, text: str) -> list[float]:
-    return [_one(option, part) for part in text.split(",")]
-
-
-def _amount(option: str, text: str | None) -> float | None:
-    return None if text is None else _one(option, text)
-
-
-def _bounds(option: str, text: str | None) -> tuple[float, float] | None:
-    if text is None:
-        return None
-    values = _amounts(option, text)
-    if len(values) != 2:
-        raise M3Error(f"{option}: expected LOW,HIGH, found {text!r}")
-    return values[0], values[1]
 
 
 # What is around a command.

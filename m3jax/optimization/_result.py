@@ -1,0 +1,125 @@
+"""What `optimize` returns: best recipes over languages, budgets and corpus sizes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..recipe import REGIMES, Recipe
+from ._problem import LIMITS
+
+_ACTIVE = 1e-6  # d log loss / d log limit above which a limit is worth naming
+
+Position = tuple[int, int, int]  # language, budget, corpus size
+
+
+@dataclasses.dataclass(frozen=True)
+class Recommendations:
+    """Best recipes for L languages × C budgets × T corpus sizes.
+
+    Where no recipe keeps the limits, `feasible` is False, the recipe is all zeros, its loss
+    infinite and `infeasible` says why; the same holds in `by_regime` for regimes that are not on
+    offer.
+
+    Attributes:
+        languages: L names.
+        compute: budgets in FLOP, shape (C,).
+        target_tokens: unique target tokens, shape (L, T).
+        feasible: shape (L, C, T) bool.
+        recipe: leaves (L, C, T).
+        loss: predicted, nats per token, shape (L, C, T).
+        regime: index into `recipe.REGIMES`, shape (L, C, T).
+        kkt: KKT residual of the log loss in log-variables, shape (L, C, T).
+        agreement: share of starts that ended at this optimum, shape (L, C, T).
+        multipliers: d(log loss)/d(log limit), sign turned, by `LIMITS`, shape (L, C, T, 14).
+        loss_low, loss_high: interval of the loss at the recipe over bootstrap draws, (L, C, T).
+        recipe_low, recipe_high: intervals of each draw's own best recipe, leaves (L, C, T).
+        regime_share: share of draws in which each regime is best, shape (L, C, T, 3).
+        regret: mean over draws of the loss given up against each draw's own best, (L, C, T).
+        by_regime: best recipe of each regime, leaves (L, C, T, 3).
+        by_regime_loss: its loss, shape (L, C, T, 3).
+        infeasible: position -> why no recipe is allowed there.
+        notes: per language, what was held and why.
+        outside: position -> in which variables the recipe leaves the runs' range.
+        n_draws: bootstrap draws behind the intervals; with none they equal the point values.
+        level: of the intervals.
+    """
+
+    languages: tuple[str, ...]
+    compute: np.ndarray
+    target_tokens: np.ndarray
+    feasible: np.ndarray
+    recipe: Recipe
+    loss: np.ndarray
+    regime: np.ndarray
+    kkt: np.ndarray
+    agreement: np.ndarray
+    multipliers: np.ndarray
+    loss_low: np.ndarray
+    loss_high: np.ndarray
+    recipe_low: Recipe
+    recipe_high: Recipe
+    regime_share: np.ndarray
+    regret: np.ndarray
+    by_regime: Recipe
+    by_regime_loss: np.ndarray
+    infeasible: Mapping[Position, str]
+    notes: tuple[tuple[str, ...], ...]
+    outside: Mapping[Position, tuple[str, ...]]
+    n_draws: int
+    level: float
+
+    def active(self, *position: int) -> tuple[str, ...]:
+        """Names of the limits that hold the optimum at a position (language, budget, size)."""
+        return tuple(
+            name
+            for name, value in zip(LIMITS, self.multipliers[position], strict=True)
+            if value > _ACTIVE
+        )
+
+    def at(self, *position: int) -> Recipe:
+        """The recipe (of floats) at a position (language, budget, size)."""
+        return jax.tree.map(lambda leaf: float(leaf[position]), self.recipe)
+
+    def records(self) -> list[dict[str, Any]]:
+        """One flat dict per position, for tables and JSON; None where there is nothing to say."""
+        return [self._record(p) for p in np.ndindex(*self.feasible.shape)]
+
+    def _record(self, p: tuple[int, ...]) -> dict[str, Any]:
+        i, j, t = p
+        row: dict[str, Any] = {
+            "language": self.languages[i],
+            "compute": float(self.compute[j]),
+            "target_tokens": float(self.target_tokens[i, t]),
+            "feasible": bool(self.feasible[p]),
+        }
+        fields = [f.name for f in dataclasses.fields(Recipe) if f.name != "target_tokens"]
+        ok, drawn = row["feasible"], self.feasible[p] and self.n_draws > 0
+        recipe = self.at(i, j, t)
+        row["regime"] = REGIMES[self.regime[p]] if ok else None
+        for name in fields:
+            row[name] = getattr(recipe, name) if ok else None
+            row[f"{name}_low"] = float(getattr(self.recipe_low, name)[p]) if drawn else None
+            row[f"{name}_high"] = float(getattr(self.recipe_high, name)[p]) if drawn else None
+        row["stage_fraction"] = float(recipe.stage_fraction) if ok else None
+        row["total_tokens"] = float(recipe.total_tokens) if ok else None
+        row["source_tokens"] = float(recipe.source_tokens) if ok else None
+        row["compute_used"] = float(recipe.compute) if ok else None
+        row["loss"] = float(self.loss[p]) if ok else None
+        row["loss_low"] = float(self.loss_low[p]) if drawn else None
+        row["loss_high"] = float(self.loss_high[p]) if drawn else None
+        row["regret"] = float(self.regret[p]) if drawn else None
+        for k, name in enumerate(("monolingual", "single_stage", "two_stage")):
+            value = float(self.by_regime_loss[(*p, k)])
+            row[f"loss_{name}"] = value if np.isfinite(value) else None
+            row[f"share_{name}"] = float(self.regime_share[(*p, k)]) if drawn else None
+        row["kkt_residual"] = float(self.kkt[p]) if ok and np.isfinite(self.kkt[p]) else None
+        row["start_agreement"] = float(self.agreement[p]) if ok else None
+        row["active_limits"] = list(self.active(i, j, t)) if ok else []
+        row["outside_runs"] = list(self.outside.get((i, j, t), ()))
+        row["infeasible"] = self.infeasible.get((i, j, t))
+        return row
