@@ -147,7 +147,7 @@ def show_recommendations(found: Recommendations) -> None:
                 "target ratio\n",
                 "final ratio\n(stage)",
                 "loss\nnats/token",
-                "regime\n(best in)",
+                "regime\nnext best",
             ],
         )
         table.columns[7].justify = "left"
@@ -179,9 +179,17 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
     two = "two-stage" in row["regime"]
     final = f"{fmt.ratio(row['final_ratio'])} ({row['stage_fraction']:.0%})" if two else "same"
-    regimes = ("monolingual", "single_stage", "two_stage")
-    names = list(_SHORT)
-    share = row[f"share_{regimes[names.index(row['regime'])]}"]
+    keys = dict(zip(_SHORT, ("monolingual", "single_stage", "two_stage"), strict=True))
+    share = row[f"share_{keys[row['regime']]}"]
+    regime = _SHORT[row["regime"]] + ("" if share is None else f" ({share:.0%} of draws)")
+    others = {
+        _SHORT[name]: row[f"loss_{key}"] - row["loss"]
+        for name, key in keys.items()
+        if name != row["regime"] and row[f"loss_{key}"] is not None
+    }
+    if others:
+        worth, other = min((value, name) for name, value in others.items())
+        regime += f"\n{other}: " + ("no worse" if worth < 5e-5 else f"+{worth:.4f}")
     return [
         *place,
         fmt.count(row["n_params"]),
@@ -189,5 +197,5 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         spread("target_ratio", fmt.ratio),
         final,
         spread("loss", fmt.loss),
-        _SHORT[row["regime"]] + ("" if share is None else f"\n({share:.0%} of draws)"),
+        regime,
     ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +17,7 @@ import typer
 
 from . import _arguments as arguments
 from ._errors import M3Error
+from ._progress import Progress
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -396,7 +397,7 @@ def _use_cache() -> None:
 
 
 @contextmanager
-def _progress(quiet: bool) -> Iterator[Callable[[str, int, int], None] | None]:
+def _progress(quiet: bool) -> Iterator[Progress | None]:
     """A progress bar on standard error, for people only."""
     if quiet or not sys.stderr.isatty():
         yield None

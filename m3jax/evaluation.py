@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from ._errors import M3Error
+from ._progress import Progress, silent
 from .fitting import fit
 from .laws import Law, get_law
 from .runs import RunTable
-
-Progress = Callable[[str, int, int], None]
 
 # What is held out: the runs at the far end of a variable. +1 the highest, −1 the lowest.
 _FAR_END = {
@@ -105,6 +104,7 @@ def compare(
     One score for each law, hold-out and language, in that order of nesting. Where a law cannot be
     fitted or nothing is held out, the score says so. Raises `M3Error` on unknown laws or hold-outs.
     """
+    report = progress or silent
     chosen = [get_law(law) for law in laws]
     masks = {name: holdout_mask(runs, name, fraction=fraction) for name in holdouts}
     scores = []
@@ -112,8 +112,7 @@ def compare(
     for i, (law, (holdout, held)) in enumerate(
         (law, item) for law in chosen for item in masks.items()
     ):
-        if progress:
-            progress("comparing", i, steps)
+        report("comparing", i, steps)
         kept = ~held & np.isin(runs.language, list(_with_both(runs, held)))
         fits = None
         if kept.any():
@@ -141,8 +140,7 @@ def compare(
                 score = _scored(score, fits.predict(recipe, language), runs.loss[test])
                 score = dataclasses.replace(score, objective=float(fits.objective[k]))
             scores.append(score)
-    if progress:
-        progress("comparing", steps, steps)
+    report("comparing", steps, steps)
     return scores
 
 

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from ._files import write_bytes, write_text
+from ._progress import Progress, silent
 from .config import Config
 from .evaluation import Score, compare
 from .export import write_plan, write_recipes
 from .fitting import Fits, fit
 from .optimization import Recommendations, optimize
 from .runs import RunTable
-
-Progress = Callable[[str, int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +38,7 @@ def run(config: Config, *, progress: Progress | None = None) -> Outcome:
     from .report import write_report
 
     new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
-    report = progress or (lambda stage, done, total: None)
+    report = progress or silent
     runs = RunTable.read(config.runs_path, **config.runs).drop_highest(config.drop_highest)
     fits = fit(runs, progress=progress, **config.fit)
     scores: list[Score] = []

@@ -99,7 +99,7 @@ def test_the_plan_says_what_the_records_say(found):
         loss = entry["predicted_loss"]
         assert loss == {"value": row["loss"], "low": row["loss_low"], "high": row["loss_high"]}
         for name, value in entry["recipe"].items():
-            assert row[name] == value
+            assert row[name] == pytest.approx(value, rel=1e-12)
         for name in ("regime", "active_limits", "outside_runs"):
             assert entry[name] == row[name]
     for entry in content["infeasible"]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
 from .._errors import M3Error
+from .._progress import Progress, silent
 from ..laws import Law, LogSpaceLaw, get_law
 from ..recipe import Recipe
 from ..runs import RunBatch, RunTable
@@ -19,8 +20,6 @@ from ._objective import Data
 from ._scope import Scope, undetermined, unmet_needs
 from ._solver import Fit, descend, multi_start
 from ._space import Space
-
-Progress = Callable[[str, int, int], None]  # what is being done, done so far, in all
 
 _SPARE_RUNS = 2  # runs beyond the number of coefficients that a fit must have
 _VANISHED = -20.0  # log size of a term, relative to the typical loss, that is as good as gone
@@ -89,7 +88,7 @@ def fit(
     law = get_law(law)
     fixed = dict(fixed or {})
     _check(law, fixed, huber_delta, starts, draws, level, prior)
-    report = progress or (lambda stage, done, total: None)
+    report = progress or silent
     batch = runs.batch()
     jobs, failed = _prepare(law, batch, fixed)
 

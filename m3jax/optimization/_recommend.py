@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 import numpy.typing as npt
 
 from .._errors import M3Error
+from .._progress import Progress, silent
 from ..fitting import Fits, Scope, interval, predict
 from ..recipe import REGIMES, Recipe
 from ._problem import VARIABLES, Bounds, Limits, Problem, broken, build, limits_for
 from ._result import Position, Recommendations
 from ._solver import Optimum, solve, solve_draws
-
-Progress = Callable[[str, int, int], None]
 
 _TIE = 1e-9  # relative loss below which the simpler regime is taken
 _CHUNK = 16_384  # problems × regimes × draws in one compiled call
@@ -186,7 +185,7 @@ def _solve(
     progress: Progress | None,
 ) -> tuple[Optimum, Optimum]:
     """Optima of all problems (P,), and under each draw (P, B)."""
-    report = progress or (lambda stage, done, total: None)
+    report = progress or silent
     language = np.asarray(index)[where[:, 0]]
     count = min(draws, fits.draws.shape[1])
     size = max(16, 1 << (max(1, _CHUNK // max(count, 16)).bit_length() - 1))
