@@ -41,11 +41,14 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point: bad input ends with one line on standard error and exit code 2."""
+    typed = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(typed) < len(sys.argv[1:])  # anywhere on the line
     try:
-        if app(standalone_mode=False) == 130:  # what newer versions of typer make of Ctrl-C
+        # 130 is what newer versions of typer make of Ctrl-C.
+        if app(typed, standalone_mode=False) == 130:
             _fail("interrupted", 130)
     except M3Error as error:
-        if "--debug" in sys.argv[1:]:
+        if debug:
             raise
         _fail(str(error))
     except _UsageError as error:
@@ -56,8 +59,6 @@ def main() -> None:
         _fail(error.format_message())
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
-    except BrokenPipeError:  # the reader of our output went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _fail(message: str, code: int = 2) -> None:
@@ -168,9 +169,7 @@ def fit_command(
         show_fits(fits, runs.notes)
         if output is not None and fits.languages:
             typer.echo(f"\nwritten: {output}, {output.with_suffix('.npz')}", err=True)
-    if not fits.languages:
-        name, (_, reason) = next(iter(fits.failed.items()))
-        raise M3Error(f"no language could be fitted; {name!r}: {reason}")
+    fits.require_any()
 
 
 @app.command()

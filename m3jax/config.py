@@ -115,7 +115,8 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     except FileNotFoundError as error:
         raise M3Error(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise M3Error(f"{path}: cannot be read: {error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise M3Error(f"{path}: cannot be read: {reason}") from error
     except tomllib.TOMLDecodeError as error:
         raise M3Error(f"{path}: not valid TOML: {error}") from error
 

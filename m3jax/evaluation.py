@@ -96,11 +96,13 @@ def compare(
     fraction: float = 0.2,
     huber_delta: float = 1e-3,
     starts: int = 96,
+    prior: str = "weak",
     seed: int = 0,
     progress: Progress | None = None,
 ) -> list[Score]:
     """Fit every law without the held-out runs and score it on them.
 
+    `huber_delta`, `starts`, `prior` and `seed` are those of `fit`; runs of weight 0 are not scored.
     One score for each law, hold-out and language, in that order of nesting. Where a law cannot be
     fitted or nothing is held out, the score says so. Raises `M3Error` on unknown laws or hold-outs.
     """
@@ -121,16 +123,20 @@ def compare(
                 law,
                 huber_delta=huber_delta,
                 starts=starts,
+                prior=prior,
                 seed=seed,
                 draws=0,
             )
         for language in runs.languages:
             here = runs.language == language
-            train, test = here & ~held, here & held
+            train, test = here & ~held, here & held & (runs.weight > 0)
             score = Score(law.name, language, holdout, int(train.sum()), int(test.sum()))
             if not test.any() or not train.any():
-                reason = "nothing is held out" if train.any() else "nothing is left to fit"
-                score = dataclasses.replace(score, message=f"{reason}: {holdout} does not vary")
+                reason = f"nothing is held out: {holdout} does not vary"
+                if not train.any():
+                    reason = "nothing is left to fit: all runs are, or share a run_id with, the far"
+                    reason += " end"
+                score = dataclasses.replace(score, message=reason)
             elif fits is None or language in fits.failed:
                 reason = fits.failed[language][1] if fits else "nothing is left to fit"
                 score = dataclasses.replace(score, message=reason)

@@ -12,6 +12,7 @@ from .config import Config
 from .evaluation import Score, compare
 from .export import write_plan, write_recipes
 from .fitting import Fits, fit
+from .laws import get_law
 from .optimization import Recommendations, optimize
 from .runs import RunTable
 
@@ -40,12 +41,16 @@ def run(config: Config, *, progress: Progress | None = None) -> Outcome:
     new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     report = progress or silent
     runs = RunTable.read(config.runs_path, **config.runs).drop_highest(config.drop_highest)
+    laws = [get_law(law) for law in config.compare["laws"]] if config.compare else []
     fits = fit(runs, progress=progress, **config.fit)
+    fits.require_any()
+    recommendations = optimize(fits, progress=progress, **config.optimize)
     scores: list[Score] = []
     if config.compare is not None:
-        shared = {k: v for k, v in config.fit.items() if k in ("huber_delta", "starts", "seed")}
-        scores = compare(runs, progress=progress, **config.compare, **shared)
-    recommendations = optimize(fits, progress=progress, **config.optimize)
+        names = ("huber_delta", "starts", "prior", "seed")
+        shared = {name: value for name, value in config.fit.items() if name in names}
+        options = {**config.compare, **shared, "laws": laws}
+        scores = compare(runs, progress=progress, **options)
 
     report("drawing", 0, 1)
     pictures = _pictures(runs, fits, recommendations)

@@ -69,6 +69,9 @@ class Recipe:
         for name, value in (("n_params", n), ("target_tokens", tokens), ("epochs", k)):
             if not np.all((value > 0) & np.isfinite(value)):
                 raise M3Error(f"{name}: expected positive finite numbers, got {value}")
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+            if not np.all(np.isfinite(6.0 * n * tokens * k / r) | ~(r > 0)):
+                raise M3Error("n_params, target_tokens, epochs: the compute 6ND is not finite")
         slack = 1 + _SAME
         if not np.all((r > 0) & (r <= slack)):
             raise M3Error(f"target_ratio: expected 0 < r <= 1, got {r}")

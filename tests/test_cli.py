@@ -472,6 +472,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(broken, name):
 def test_debug_shows_where_a_mistake_came_from(here):
     with pytest.raises(M3Error, match=r"nothing\.csv"):
         call("--debug", "fit", "nothing.csv")
+    with pytest.raises(M3Error, match=r"nothing\.csv"):
+        call("fit", "nothing.csv", "--debug")
     done = process("--debug", "fit", "nothing.csv")
     assert done.returncode == 1
     assert done.stdout == ""
@@ -608,6 +610,17 @@ def test_run_without_a_comparison(here):
     content = ok("run", "plain.toml", "--json").json
     assert content["scores"] == []
     assert json.loads(Path("plain/scores.json").read_text(encoding="utf-8")) == []
+
+
+def test_run_says_why_no_language_could_be_fitted(here):
+    lines = Path("runs.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    Path("few.csv").write_text("".join(lines[:4]), encoding="utf-8")
+    text = CONFIG.format(output="few").replace("runs.csv", "few.csv")
+    Path("few.toml").write_text(text, encoding="utf-8")
+    result = call("run", "few.toml")
+    assert result.code == 2
+    assert "too few runs" in result.err
+    assert not Path("few").exists()
 
 
 def test_without_matplotlib_run_says_what_to_install(here, monkeypatch):

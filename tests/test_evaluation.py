@@ -45,6 +45,15 @@ def held(runs: RunTable, holdout: str, **options) -> list[int]:
     return np.flatnonzero(mask).tolist()
 
 
+def test_runs_of_weight_zero_are_not_scored(runs):
+    free = dataclasses.replace(runs, weight=np.ones(len(runs)))
+    far = np.flatnonzero(holdout_mask(runs, "compute", fraction=0.25))
+    none = dataclasses.replace(free, weight=np.where(np.arange(len(runs)) == far[0], 0.0, 1.0))
+    before, after = (compare(t, [POWER], fraction=0.25, **FEW)[0] for t in (free, none))
+    assert after.n_test == before.n_test - 1
+    assert after.mae != before.mae
+
+
 # Which runs
 
 
@@ -217,7 +226,7 @@ def test_too_few_runs_to_fit_is_told_of_that_language_alone(runs):
     *fitted, failed = compare(few, [POWER], fraction=0.25, **FEW)
     assert [score.message for score in fitted] == [None, None]
     assert (failed.language, failed.n_train, failed.n_test) == ("third", 3, 1)
-    assert failed.message.startswith("too few runs: 3, but law power has")
+    assert failed.message.startswith("too few runs: 3; law power needs at least 4")
     assert failed.mae is failed.objective is None
 
 

@@ -227,6 +227,7 @@ def test_too_few_runs_is_a_status_of_that_language_alone(synthetic):
         ({"draws": 1}, "draws 0 or >= 2"),
         ({"level": 1.0}, "level"),
         ({"prior": "strong"}, "prior: expected 'weak' or 'none'"),
+        ({"seed": -1}, "seed: expected a whole number >= 0, got -1"),
     ],
 )
 def test_bad_options_are_refused(synthetic, options, words):
@@ -303,6 +304,10 @@ def test_broken_fit_files_are_refused(saved, tmp_path):
         Fits.load(copy("new.json", json.dumps({**content, "schema_version": 99})))
     with pytest.raises(M3Error, match="not a complete fit file"):
         Fits.load(copy("part.json", json.dumps({"schema_version": 1, "law": "m3"})))
+    entry = content["languages"][next(iter(content["languages"]))]
+    entry["objective"] = "abc"
+    with pytest.raises(M3Error, match="not a complete fit file: ValueError"):
+        Fits.load(copy("text.json", json.dumps(content)))
     broken = copy("arrays.json")
     broken.with_name("fits.npz").write_bytes(b"PK")
     with pytest.raises(M3Error, match="does not belong to the fit file"):

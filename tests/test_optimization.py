@@ -255,7 +255,7 @@ def test_some_impossible_problems_do_not_lose_the_others(fits):
         ({"max_source_tokens": 0.0}, "max_source_tokens"),
         ({"level": 2.0}, "level"),
         ({"languages": ["Klingon"]}, "unknown language 'Klingon'"),
-        ({"languages": []}, "no fitted language"),
+        ({"languages": []}, "languages: expected at least one"),
     ],
 )
 def test_bad_options_are_refused(fits, options, words):

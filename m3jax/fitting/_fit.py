@@ -87,7 +87,7 @@ def fit(
     """
     law = get_law(law)
     fixed = dict(fixed or {})
-    _check(law, fixed, huber_delta, starts, draws, level, prior)
+    _check(law, fixed, huber_delta, starts, draws, level, prior, seed)
     report = progress or silent
     batch = runs.batch()
     jobs, failed = _prepare(law, batch, fixed)
@@ -136,6 +136,7 @@ def _check(
     draws: int,
     level: float,
     prior: str,
+    seed: int,
 ) -> None:
     if prior not in ("weak", "none"):
         raise M3Error(f"prior: expected 'weak' or 'none', got {prior!r}")
@@ -151,6 +152,8 @@ def _check(
         raise M3Error(f"huber_delta: expected a positive number, got {delta}")
     if starts < 1 or draws < 0 or draws == 1:
         raise M3Error(f"expected starts >= 1 and draws 0 or >= 2, got {starts} and {draws}")
+    if not (isinstance(seed, int) and seed >= 0):
+        raise M3Error(f"seed: expected a whole number >= 0, got {seed!r}")
     if not 0 < level < 1:
         raise M3Error(f"level: expected a number between 0 and 1, got {level}")
 
@@ -176,9 +179,9 @@ def _prepare(
         if distinct < needed:
             failed[name] = (
                 int(real.sum()),
-                f"too few runs: {distinct}, but law {law.name} has {free.sum()} coefficients to"
-                f" determine and needs at least {needed}; add runs, fix coefficients or take a"
-                " smaller law",
+                f"too few runs: {distinct}; law {law.name} needs at least {needed}, for the"
+                f" {free.sum()} of its coefficients that are free; add runs, fix coefficients or"
+                " take a smaller law",
             )
             continue
         log_loss = np.log(np.asarray(batch.loss[i])[real])

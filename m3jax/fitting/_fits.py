@@ -89,6 +89,12 @@ class Fits:
             raise M3Error(f"unknown language {language!r}; fitted: {', '.join(self.languages)}")
         return self.languages.index(language)
 
+    def require_any(self) -> None:
+        """Raise `M3Error`, with the first reason, if no language could be fitted."""
+        if not self.languages:
+            name, (_, reason) = next(iter(self.failed.items()))
+            raise M3Error(f"no language could be fitted; {name!r}: {reason}")
+
     def coefficients(self, language: str | None = None) -> dict[str, float]:
         """Best-fit coefficients by name."""
         theta = self.theta[self.index(language)]
@@ -205,7 +211,9 @@ class Fits:
             )
         try:
             return cls._from_content(path, content, law)
-        except (KeyError, TypeError, AttributeError, IndexError) as error:
+        except M3Error:
+            raise
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise M3Error(f"{path}: not a complete fit file: {error!r}") from error
 
     @classmethod
@@ -249,12 +257,15 @@ class Fits:
                 for k, v in entries.items()
                 if v["status"] == "not fitted"
             },
-            settings=content["settings"],
+            settings={**content["settings"], "level": float(content["settings"]["level"])},
         )
 
 
 def predict(law: Law, thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """Loss under coefficient vectors (B, p), of shape (B, *recipe's shape), in float64."""
+    """Loss under coefficient vectors (B, p), of shape (B, *recipe's shape), in float64.
+
+    Raises `M3Error` if a loss is not finite.
+    """
     leaves = np.broadcast_arrays(*jax.tree.leaves(recipe))
     shape, size = leaves[0].shape, leaves[0].size
     # Repeat the last recipe up to a power of two, so that few shapes are ever compiled.
@@ -262,6 +273,8 @@ def predict(law: Law, thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
     flat = Recipe(*(np.asarray(leaf, dtype=np.float64).reshape(-1)[full] for leaf in leaves))
     with jax.enable_x64(True):
         loss = np.asarray(_predict(law, np.asarray(thetas, dtype=np.float64), flat))
+    if not np.all(np.isfinite(loss)):
+        raise M3Error(f"law {law.name}: the predicted loss of a recipe is not finite")
     return loss[:, :size].reshape(-1, *shape)
 
 

@@ -52,7 +52,7 @@ class Problem:
     """One regime of one problem; a batch has leading axes on every leaf.
 
     Attributes:
-        log_tokens: log D_T, shape ().
+        target_tokens: D_T, shape ().
         limit: right-hand sides, shape (13,); infinite where there is no such limit.
         log_source: log(cap on source tokens / D_T), shape (); infinite without a cap.
         origin, basis: z = origin + basis·u, shapes (4,) and (4, 4).
@@ -61,7 +61,7 @@ class Problem:
         first_share: r_1 / r, shape ().
     """
 
-    log_tokens: Array
+    target_tokens: Array
     limit: Array
     log_source: Array
     origin: Array
@@ -77,7 +77,7 @@ class Problem:
         ratio = jnp.exp(z[_R])
         return Recipe(
             n_params=jnp.exp(z[_N]),
-            target_tokens=jnp.exp(self.log_tokens),
+            target_tokens=self.target_tokens,
             epochs=jnp.exp(z[_K]),
             target_ratio=ratio,
             final_ratio=jnp.exp(z[_F]),
@@ -246,7 +246,7 @@ def build(limits: Limits, compute: float, target_tokens: float, regime: int) -> 
     if np.isfinite(limits.source_tokens):
         source = np.log(limits.source_tokens) - log_tokens
     return Problem(
-        log_tokens=log_tokens,
+        target_tokens=np.asarray(float(target_tokens)),
         limit=np.array([limit[name] for name in _ROWS]),
         log_source=np.asarray(source),
         origin=origin,

@@ -64,8 +64,9 @@ def optimize(
     value the runs tell about, and where no combination allows any recipe.
     """
     names = tuple(fits.languages if languages is None else languages)
+    fits.require_any()
     if not names:
-        raise M3Error("no fitted language to optimize for")
+        raise M3Error("languages: expected at least one")
     index = [fits.index(name) for name in names]
     budgets = _amounts("compute", compute)
     sizes = _sizes(target_tokens, names)
