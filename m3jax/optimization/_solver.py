@@ -21,7 +21,7 @@ from ..recipe import Array, Recipe
 from ._problem import Problem
 
 _ROUNDS, _STEPS, _RATE, _PENALTY = 5, 30, 0.1, 10.0
-_TOLERANCE = 1e-10
+_TOLERANCE, _ITERATIONS = 1e-10, 60
 _KEPT = 1e-8  # a limit overstepped by less, in log units, counts as kept
 
 
@@ -118,9 +118,8 @@ class _State(NamedTuple):
     iteration: Array
 
 
-def _polish(
-    law: Law, theta: Array, problem: Problem, u: Array, max_iterations: int = 60
-) -> tuple[Array, Array, Array]:
+@partial(jax.jit, static_argnames="law")  # traced once for all its callers
+def _polish(law: Law, theta: Array, problem: Problem, u: Array) -> tuple[Array, Array, Array]:
     """Primal–dual interior point from u; returns u, multipliers and KKT residual."""
     there, moving = problem.binding(), problem.moving()
     m = jnp.maximum(jnp.sum(there), 1)
@@ -178,7 +177,7 @@ def _polish(
     multipliers = jnp.where(there, jnp.minimum(1e-3 / slack, 1e-1), 0.0).astype(u.dtype)
     state = _State(u, slack, multipliers, jnp.asarray(jnp.inf, u.dtype), jnp.asarray(0))
     state = jax.lax.while_loop(
-        lambda s: (s.kkt > _TOLERANCE) & (s.iteration < max_iterations), step, state
+        lambda s: (s.kkt > _TOLERANCE) & (s.iteration < _ITERATIONS), step, state
     )
     return state.u, state.multipliers, state.kkt
 
