@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -18,8 +19,8 @@ from .optimization import Recommendations
 
 _SHORT = {
     "monolingual single-stage": "monolingual",
-    "multilingual single-stage": "mixed, one stage",
-    "multilingual two-stage": "mixed, two stages",
+    "multilingual single-stage": "one stage",
+    "multilingual two-stage": "two stages",
 }
 
 
@@ -29,8 +30,16 @@ def _console() -> Console:
     return Console(width=wide, highlight=False)
 
 
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+def _table(title: str, columns: Sequence[str], *, tight: bool = False) -> Table:
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0) if tight else (0, 2, 0, 0),
+    )
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i == 0 else "right", no_wrap=i == 0)
     return table
@@ -114,7 +123,8 @@ def show_predictions(rows: Sequence[Mapping[str, Any]]) -> None:
     console = _console()
     table = _table(
         "Predicted loss, nats per token",
-        ["language", "N", "target tokens", "epochs", "ratio", "final", "FLOP", "loss", "interval"],
+        ["language", "N", "target\ntokens", "epochs", "ratio", "final", "FLOP", "loss", "interval"],
+        tight=True,
     )
     for row in rows:
         table.add_row(
@@ -126,7 +136,7 @@ def show_predictions(rows: Sequence[Mapping[str, Any]]) -> None:
             fmt.ratio(row["final_ratio"]),
             fmt.flop(row["compute"]),
             fmt.loss(row["loss"]),
-            fmt.interval(row["loss_low"], row["loss_high"], fmt.loss),
+            fmt.interval(row["loss_low"], row["loss_high"], lambda x: f"{x:.3f}"),
         )
     console.print(table)
 
@@ -138,17 +148,18 @@ def show_recommendations(found: Recommendations) -> None:
     for i, language in enumerate(found.languages):
         table = _table(
             f"Best recipes for {escape(language)}"
-            + (f" (brackets: {found.level:.0%} interval)" if found.n_draws else ""),
+            + (f", below each its {found.level:.0%} interval" if found.n_draws else ""),
             [
                 "compute\nFLOP",
                 "corpus\ntokens",
                 "model\nparams",
                 "epochs\n",
-                "target ratio\n",
-                "final ratio\n(stage)",
+                "target\nratio",
+                "final\n(stage)",
                 "loss\nnats/token",
-                "regime\nnext best",
+                "regime (of draws)\nnext best",
             ],
+            tight=True,
         )
         table.columns[7].justify = "left"
         mine = [row for row in records if row["language"] == language]
@@ -172,16 +183,16 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     if not row["feasible"]:
         return [*place, *[fmt.MISSING] * 5, "none allowed"]
 
-    def spread(name: str, write: Any) -> str:
+    def spread(name: str, write: Any, ends: str) -> str:
         low, high = row[f"{name}_low"], row[f"{name}_high"]
-        span = "" if low is None else f"\n\\[{fmt.interval(low, high, write)}]"
+        span = "" if low is None else f"\n{low:{ends}}–{high:{ends}}"
         return f"{write(row[name])}{span}"
 
     two = "two-stage" in row["regime"]
-    final = f"{fmt.ratio(row['final_ratio'])} ({row['stage_fraction']:.0%})" if two else "same"
+    final = f"{row['final_ratio']:.2f}\n({row['stage_fraction']:.0%})" if two else "same"
     keys = dict(zip(_SHORT, ("monolingual", "single_stage", "two_stage"), strict=True))
     share = row[f"share_{keys[row['regime']]}"]
-    regime = _SHORT[row["regime"]] + ("" if share is None else f" ({share:.0%} of draws)")
+    regime = _SHORT[row["regime"]] + ("" if share is None else f" ({share:.0%})")
     others = {
         _SHORT[name]: row[f"loss_{key}"] - row["loss"]
         for name, key in keys.items()
@@ -193,9 +204,9 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
         *place,
         fmt.count(row["n_params"]),
-        spread("epochs", fmt.ratio),
-        spread("target_ratio", fmt.ratio),
+        spread("epochs", fmt.ratio, ".2g"),
+        spread("target_ratio", fmt.ratio, ".2g"),
         final,
-        spread("loss", fmt.loss),
+        spread("loss", fmt.loss, ".3f"),
         regime,
     ]

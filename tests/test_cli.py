@@ -319,6 +319,17 @@ def test_optimize_prints_a_table_a_language(here):
     assert result.err == ""
 
 
+def test_tables_fit_a_terminal_of_80_columns(here, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in (
+        (*OPTIMIZE, "-c", "1e18,3e19"),
+        (*PREDICT, "--n-params", "10M,1B"),
+    ):
+        table = [line for line in ok(*command).out.splitlines() if "note:" not in line]
+        assert "…" not in "".join(table)
+        assert max(map(len, table)) <= 80
+
+
 # laws, help, start-up
 
 
