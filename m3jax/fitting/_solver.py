@@ -73,7 +73,7 @@ def minimise(
         gradient = jacobian.T @ (data.weight * jnp.clip(e, -delta, delta))
         gradient = gradient + pull * (x - data.prior_mean)
         majoriser = data.weight * delta / jnp.maximum(jnp.abs(e), delta)
-        gauss = (jacobian.T * majoriser) @ jacobian
+        gauss = (jacobian.T * majoriser) @ jacobian + jnp.diag(pull)
         hessian = jax.hessian(objective)(x) if exact_hessian else gauss
 
         # Variables pressed against a bound, or not the fit's to move, sit this step out.
