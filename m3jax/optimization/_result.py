@@ -33,7 +33,8 @@ class Recommendations:
         recipe: leaves (L, C, T).
         loss: predicted, nats per token, shape (L, C, T).
         regime: index into `recipe.REGIMES`, shape (L, C, T).
-        kkt: KKT residual of the log loss in log-variables, shape (L, C, T).
+        kkt: KKT residual of the log loss in log-variables, shape (L, C, T); infinite where the
+            polish failed and the recipe, though allowed, is unproven.
         agreement: share of starts that ended at this optimum, shape (L, C, T).
         multipliers: d(log loss)/d(log limit), sign turned, by `LIMITS`, shape (L, C, T, 14).
         loss_low, loss_high: interval of the loss at the recipe over bootstrap draws, (L, C, T).
