@@ -12,9 +12,21 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from ._errors import M3Error
+    from .distributed import fit_in_chunks
     from .evaluation import HOLDOUTS, Score, compare, holdout_mask
     from .export import plan
-    from .fitting import Fits, fit
+    from .fitting import (
+        Diagnosis,
+        Fits,
+        Population,
+        Prior,
+        Profile,
+        covariance,
+        delta_interval,
+        diagnose,
+        fit,
+        profile,
+    )
     from .laws import Coefficient, Law, LogSpaceLaw, get_law, list_laws, register_law
     from .optimization import Recommendations, optimize
     from .recipe import REGIMES, Recipe
@@ -24,21 +36,30 @@ _HOME = {
     "HOLDOUTS": "evaluation",
     "REGIMES": "recipe",
     "Coefficient": "laws",
+    "Diagnosis": "fitting",
     "Fits": "fitting",
     "Law": "laws",
     "LogSpaceLaw": "laws",
     "M3Error": "_errors",
+    "Population": "fitting",
+    "Prior": "fitting",
+    "Profile": "fitting",
     "Recipe": "recipe",
     "Recommendations": "optimization",
     "RunTable": "runs",
     "Score": "evaluation",
     "compare": "evaluation",
+    "covariance": "fitting",
+    "delta_interval": "fitting",
+    "diagnose": "fitting",
     "fit": "fitting",
+    "fit_in_chunks": "distributed",
     "get_law": "laws",
     "holdout_mask": "evaluation",
     "list_laws": "laws",
     "optimize": "optimization",
     "plan": "export",
+    "profile": "fitting",
     "register_law": "laws",
 }
 
@@ -46,22 +67,31 @@ __all__ = [
     "HOLDOUTS",
     "REGIMES",
     "Coefficient",
+    "Diagnosis",
     "Fits",
     "Law",
     "LogSpaceLaw",
     "M3Error",
+    "Population",
+    "Prior",
+    "Profile",
     "Recipe",
     "Recommendations",
     "RunTable",
     "Score",
     "__version__",
     "compare",
+    "covariance",
+    "delta_interval",
+    "diagnose",
     "fit",
+    "fit_in_chunks",
     "get_law",
     "holdout_mask",
     "list_laws",
     "optimize",
     "plan",
+    "profile",
     "register_law",
 ]
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -14,7 +15,7 @@ from rich.table import Table
 
 from . import _format as fmt
 from .evaluation import Score
-from .fitting import Fits
+from .fitting import CoefficientDiagnosis, Diagnosis, Fits
 from .optimization import Recommendations
 
 _SHORT = {
@@ -91,6 +92,61 @@ def show_fits(fits: Fits, notes: Sequence[str] = (), *, brief: bool = False) -> 
             span = "held" if held else f"{low:.4g} to {high:.4g}" if drawn else fmt.MISSING
             table.add_row(c.name, f"{values[c.name]:.6g}", span, escape(c.meaning))
         console.print(table)
+
+
+_BRIEF = 3  # languages; beyond so many, each gets one line
+
+
+def show_diagnoses(
+    found: Mapping[str, Diagnosis], law: str, source: str, *, brief: bool = False
+) -> None:
+    """What the runs determine: coefficients and verdicts of each language.
+
+    Of many languages, or if `brief`, one line each.
+    """
+    console = _console()
+    if brief or len(found) > _BRIEF:
+        table = _table(
+            f"What the runs of {escape(source)} tell law {law}",
+            ["language", "runs", "grade", "noise", "R²", "first of all"],
+        )
+        table.columns[5].justify = "left"
+        for name, d in found.items():
+            table.add_row(escape(name), *_summary(d), escape(next(iter(d.verdicts), "")))
+        console.print(table)
+        return
+    for name, d in found.items():
+        runs, grade, noise, r2 = _summary(d)
+        title = f"{escape(name)}, law {law}: {grade} ({runs} runs, noise {noise}, R² {r2})"
+        if d.coefficients:
+            columns = ["coefficient", "value", "standard error", "determined", "note"]
+            table = _table(title, columns)
+            table.columns[3].justify = table.columns[4].justify = "left"
+            for c in d.coefficients:
+                note = escape(c.note)
+                table.add_row(c.name, f"{c.value:.4g}", _error(c), c.determined, note)
+            console.print(table)
+        else:
+            console.print(title, style="bold")
+        for verdict in d.verdicts:
+            console.print(f"  - {escape(verdict)}", soft_wrap=True)
+        if d.outliers:
+            names = ", ".join(f"{run.name} ({np.expm1(run.residual):+.0%})" for run in d.outliers)
+            console.print(f"  outlier runs, loss against the fit: {escape(names)}", soft_wrap=True)
+        console.print()
+
+
+def _summary(d: Diagnosis) -> list[str]:
+    noise = fmt.MISSING if d.noise is None else f"{d.noise:.2%}"
+    return [str(d.n_runs), d.grade, noise, fmt.MISSING if d.r2 is None else f"{d.r2:.3f}"]
+
+
+def _error(c: CoefficientDiagnosis) -> str:
+    if c.standard_error is None:
+        return fmt.MISSING
+    if not c.log:
+        return f"± {c.standard_error:.2g}"
+    return f"×/÷ {np.exp(c.standard_error):.3g}" if c.standard_error < 20 else "any"
 
 
 def show_scores(scores: Sequence[Score]) -> None:

@@ -1,23 +1,20 @@
-"""The command line: `m3jax fit | predict | optimize | run | laws`.
+"""The command line: `m3jax fit | predict | diagnose | optimize | run | laws`.
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from . import _arguments as arguments
+from ._cli_common import FitFile, Json, Language, print_json, progress_bar, use_cache
+from ._cli_fit import diagnose_command, fit_command, predict_command
 from ._errors import M3Error
-from ._progress import Progress
 from ._version import __version__
 
 if TYPE_CHECKING:
@@ -83,151 +80,9 @@ def _options(
     pass
 
 
-Json = Annotated[
-    bool, typer.Option("--json", help="Print JSON to standard output, and nothing else there.")
-]
-Table = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="Run table: .csv, .jsonl or .parquet.")
-]
-FitFile = Annotated[
-    Path, typer.Argument(metavar="FITS", help="Fit file written by `m3jax fit -o`.")
-]
-Map = Annotated[
-    str | None,
-    typer.Option("--map", help="Your column names: n_params=params,loss=val_loss", metavar="A=B,…"),
-]
-Units = Annotated[
-    str | None,
-    typer.Option(
-        "--units", help="Units of columns: n_params=M,loss=bits, or a factor", metavar="A=U,…"
-    ),
-]
-Language = Annotated[
-    list[str] | None,
-    typer.Option("--language", "-l", help="Only this language; may be given again."),
-]
-
-
-@app.command("fit")
-def fit_command(
-    table: Table,
-    law: Annotated[str, typer.Option(help="Scaling law; `m3jax laws` lists them.")] = "m3",
-    columns: Map = None,
-    units: Units = None,
-    drop_highest: Annotated[
-        int, typer.Option(help="Leave out so many runs with the highest losses.")
-    ] = 0,
-    fix: Annotated[
-        str | None, typer.Option(help="Hold coefficients: alpha=0.35,E=1.8", metavar="NAME=V,…")
-    ] = None,
-    huber_delta: Annotated[
-        float, typer.Option(help="Residuals in log loss beyond this count linearly.")
-    ] = 1e-3,
-    starts: Annotated[int, typer.Option(help="Random starts for each language.")] = 96,
-    draws: Annotated[int, typer.Option(help="Bootstrap draws for intervals; 0 for none.")] = 200,
-    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
-    prior: Annotated[
-        str, typer.Option(help="weak: keeps what the runs do not decide sane; none: leaves it.")
-    ] = "weak",
-    seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write the fits to this .json file.")
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Fit a scaling law to every language of a run table."""
-    from .fitting import fit
-    from .runs import RunTable
-
-    if output is not None and output.suffix != ".json":
-        raise M3Error(f"{output}: expected a file name ending in .json")
-    mapping = arguments.pairs("--map", columns)
-    runs = RunTable.read(table, columns=mapping, units=arguments.units(units)).drop_highest(
-        drop_highest
-    )
-    _use_cache()
-    with _progress(as_json) as progress:
-        fits = fit(
-            runs,
-            law,
-            fixed=arguments.numbers("--fix", fix),
-            huber_delta=huber_delta,
-            starts=starts,
-            draws=draws,
-            level=level,
-            prior=prior,
-            seed=seed,
-            progress=progress,
-        )
-    if output is not None and fits.languages:
-        fits.save(output)
-    if as_json:
-        _print_json(fits.to_dict())
-    else:
-        from ._terminal import show_fits
-
-        show_fits(fits, runs.notes)
-        if output is not None and fits.languages:
-            typer.echo(f"\nwritten: {output}, {output.with_suffix('.npz')}", err=True)
-    fits.require_any()
-
-
-@app.command()
-def predict(
-    fits: FitFile,
-    n_params: Annotated[str, typer.Option(help="Model size(s), parameters: 124M")],
-    target_tokens: Annotated[str, typer.Option(help="Unique target tokens: 100M")],
-    epochs: Annotated[str, typer.Option(help="Passes over the target corpus.")],
-    target_ratio: Annotated[str, typer.Option(help="Share of tokens in the target.")] = "1",
-    final_ratio: Annotated[
-        str | None, typer.Option(help="Share in the final stage; default the same.")
-    ] = None,
-    language: Language = None,
-    as_json: Json = False,
-) -> None:
-    """Predict the loss of recipes, with intervals. Values may be lists: 10M,100M."""
-    import numpy as np
-
-    from .fitting import Fits
-    from .fitting import interval as span
-    from .recipe import Recipe
-
-    given = {
-        "n_params": arguments.amounts("--n-params", n_params),
-        "target_tokens": arguments.amounts("--target-tokens", target_tokens),
-        "epochs": arguments.amounts("--epochs", epochs),
-        "target_ratio": arguments.amounts("--target-ratio", target_ratio),
-    }
-    if final_ratio is not None:
-        given["final_ratio"] = arguments.amounts("--final-ratio", final_ratio)
-    longest = max(len(v) for v in given.values())
-    for name, values in given.items():
-        if len(values) not in (1, longest):
-            raise M3Error(
-                f"{name}: expected 1 or {longest} values, as many as the longest list, got"
-                f" {len(values)}"
-            )
-    recipe = Recipe.create(**{name: np.asarray(v) for name, v in given.items()})
-    loaded = Fits.load(fits)
-    _use_cache()
-    rows: list[dict[str, Any]] = []
-    for name in language or loaded.languages:
-        value = np.atleast_1d(loaded.predict(recipe, name))
-        drawn = loaded.predict_draws(recipe, name)
-        low, high = span(drawn, loaded.settings["level"]) if len(drawn) else (None, None)
-        for i in range(len(value)):
-            row: dict[str, Any] = {"language": name}
-            row |= {field: float(leaf[i]) for field, leaf in vars(recipe).items()}
-            row |= {"compute": float(np.asarray(recipe.compute)[i]), "loss": float(value[i])}
-            row["loss_low"] = None if low is None else float(low[i])
-            row["loss_high"] = None if high is None else float(high[i])
-            rows.append(row)
-    if as_json:
-        _print_json(rows)
-    else:
-        from ._terminal import show_predictions
-
-        show_predictions(rows)
+app.command("fit")(fit_command)
+app.command("predict")(predict_command)
+app.command("diagnose")(diagnose_command)
 
 
 @app.command("optimize")
@@ -280,8 +135,8 @@ def optimize_command(
             ("stage_fraction", stage_fraction),
         )
     }
-    _use_cache()
-    with _progress(as_json) as progress:
+    use_cache()
+    with progress_bar(as_json) as progress:
         found = optimize(
             loaded,
             compute=arguments.amounts("--compute", compute),
@@ -298,7 +153,7 @@ def optimize_command(
         )
     _write_recommendations(found, recipes, plan)
     if as_json:
-        _print_json(found.records())
+        print_json(found.records())
     else:
         from ._terminal import show_recommendations
 
@@ -332,11 +187,11 @@ def run_command(
         settings = dataclasses.replace(settings, output=output)
     from .pipeline import run
 
-    _use_cache()
-    with _progress(as_json) as progress:
+    use_cache()
+    with progress_bar(as_json) as progress:
         outcome = run(settings, progress=progress)
     if as_json:
-        _print_json(
+        print_json(
             {
                 "recipes": outcome.recommendations.records(),
                 "scores": [score.to_dict() for score in outcome.scores],
@@ -344,9 +199,11 @@ def run_command(
             }
         )
         return
-    from ._terminal import show_fits, show_recommendations, show_scores
+    from ._terminal import show_diagnoses, show_fits, show_recommendations, show_scores
 
     show_fits(outcome.fits, outcome.runs.notes, brief=True)
+    law, source = outcome.fits.law.name, outcome.runs.source
+    show_diagnoses(outcome.diagnoses, law, source, brief=True)
     show_scores(outcome.scores)
     show_recommendations(outcome.recommendations)
     typer.echo(f"\nwritten to {settings.output}: {', '.join(p.name for p in outcome.files)}")
@@ -359,7 +216,7 @@ def laws(as_json: Json = False) -> None:
 
     known = [get_law(name) for name in list_laws()]
     if as_json:
-        _print_json(
+        print_json(
             [
                 {
                     "name": law.name,
@@ -374,50 +231,6 @@ def laws(as_json: Json = False) -> None:
         return
     for law in known:
         typer.echo(f"{law.name}\n  {law.formula}\n  {law.source}\n")
-
-
-# What is around a command.
-
-
-def _use_cache() -> None:
-    """Keep compiled code between calls, unless the user has set JAX's cache up themselves."""
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = home / "m3jax" / "xla"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return  # a read-only home costs time, not results
-    import jax
-
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
-
-@contextmanager
-def _progress(quiet: bool) -> Iterator[Progress | None]:
-    """A progress bar on standard error, for people only."""
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield report
-
-
-def _print_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
-    typer.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,8 @@ _KEYS: dict[str, dict[str, str]] = {
         "draws": "whole number",
         "level": "number",
         "prior": "text",
+        "pool": "text",
+        "bootstrap": "text",
         "seed": "whole number",
     },
     "compare": {"laws": "texts", "holdouts": "texts", "fraction": "number"},

@@ -95,7 +95,7 @@ def compare(
     holdouts: Sequence[str] = ("compute",),
     fraction: float = 0.2,
     huber_delta: float = 1e-3,
-    starts: int = 96,
+    starts: int = 8,
     prior: str = "weak",
     seed: int = 0,
     progress: Progress | None = None,

@@ -11,7 +11,7 @@ from ._progress import Progress, silent
 from .config import Config
 from .evaluation import Score, compare
 from .export import write_plan, write_recipes
-from .fitting import Fits, fit
+from .fitting import Diagnosis, Fits, diagnose, fit
 from .laws import get_law
 from .optimization import Recommendations, optimize
 from .runs import RunTable
@@ -25,6 +25,7 @@ class Outcome:
     fits: Fits
     scores: list[Score]
     recommendations: Recommendations
+    diagnoses: dict[str, Diagnosis]
     files: tuple[Path, ...]
 
 
@@ -52,8 +53,9 @@ def run(config: Config, *, progress: Progress | None = None) -> Outcome:
         options = {**config.compare, **shared, "laws": laws}
         scores = compare(runs, progress=progress, **options)
 
+    diagnoses = diagnose(fits, runs)
     report("drawing", 0, 1)
-    pictures = _pictures(runs, fits, recommendations)
+    pictures = _pictures(runs, fits, recommendations, diagnoses)
     report("drawing", 1, 1)
     out = config.output
     files = [
@@ -74,17 +76,21 @@ def run(config: Config, *, progress: Progress | None = None) -> Outcome:
             recommendations=recommendations,
             scores=[s.to_dict() for s in scores],
             figures=dict(pictures.values()),
+            diagnoses=diagnoses,
             notes=runs.notes,
         )
     )
-    return Outcome(runs, fits, scores, recommendations, tuple(files))
+    return Outcome(runs, fits, scores, recommendations, diagnoses, tuple(files))
 
 
 _MOST_PICTURED = 4  # languages; a report with hundreds of pictures helps nobody
 
 
 def _pictures(
-    runs: RunTable, fits: Fits, recommendations: Recommendations
+    runs: RunTable,
+    fits: Fits,
+    recommendations: Recommendations,
+    diagnoses: dict[str, Diagnosis],
 ) -> dict[str, tuple[str, bytes]]:
     """File name -> (caption, PNG)."""
     from . import plotting
@@ -97,6 +103,10 @@ def _pictures(
     }
     for i, language in enumerate(recommendations.languages[:_MOST_PICTURED]):
         slug = "".join(c if c.isalnum() else "_" for c in language)
+        pictures[f"residuals_{i}_{slug}"] = (
+            f"{language}: how far each run lies from the fit, against what varies in the runs",
+            plotting.to_png(plotting.residuals_by_variable(diagnoses[language], runs)),
+        )
         feasible = list(zip(*recommendations.feasible[i].nonzero(), strict=True))
         if not feasible:
             continue

@@ -6,6 +6,8 @@ figures can be drawn in any thread and without a display.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -31,7 +33,7 @@ from ._figure import (
     plain_tick,
     to_png,
 )
-from .fitting import Fits
+from .fitting import Diagnosis, Fits
 from .optimization import Recommendations
 from .recipe import REGIMES, TWO_STAGE, Recipe
 from .runs import RunTable
@@ -39,7 +41,7 @@ from .runs import RunTable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["fit_quality", "loss_surface", "recipes_by_corpus", "to_png"]
+__all__ = ["fit_quality", "loss_surface", "recipes_by_corpus", "residuals_by_variable", "to_png"]
 
 # What leaving the best recipe costs, nats: contour levels, fine near the minimum.
 _LEVELS = np.array([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50])
@@ -100,6 +102,74 @@ def fit_quality(fits: Fits, runs: RunTable) -> Figure:
     _explain_regimes(key, regime)
     key.draw(figure, columns=3)
     return figure
+
+
+_RESIDUAL_AXES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "n_params": ("model size N, parameters", count_tick),
+    "target_tokens": ("unique target tokens", count_tick),
+    "epochs": ("epochs over the target corpus", plain_tick),
+    "total_tokens": ("total tokens", count_tick),
+    "target_ratio": ("target ratio r", plain_tick),
+    "final_ratio": ("final ratio r_f", plain_tick),
+    "stage_fraction": ("final stage, share of all tokens", plain_tick),
+}
+
+
+def residuals_by_variable(diagnosis: Diagnosis, runs: RunTable) -> Figure:
+    """Residuals of one language against each variable that varies, one panel each.
+
+    Outliers are marked, the line joins medians of neighbouring runs, and panels where `diagnose`
+    found a trend say so. `runs` is the table that was diagnosed.
+    Raises `M3Error` without matplotlib, or if the language was not fitted.
+    """
+    language = diagnosis.language
+    if not diagnosis.runs:
+        raise M3Error(f"language {language!r} was not fitted: {diagnosis.verdicts[0]}")
+    recipe = runs.select((runs.language == language) & (runs.weight > 0)).recipe
+    residual = 100 * np.expm1([run.residual for run in diagnosis.runs])
+    rows = {run.row for run in diagnosis.outliers}
+    out, regime = np.array([run.row in rows for run in diagnosis.runs]), np.asarray(recipe.regime)
+    told = {trend.variable: trend.message for trend in diagnosis.trends}
+    names = [name for name in _RESIDUAL_AXES if name in told] or ["n_params"]
+    columns = 4 if len(names) in (4, 7, 8) else min(len(names), 3)
+    title = f"{drawable([language], 0)}: {len(residual)} runs, robust sd {diagnosis.noise:.2%}"
+    high = -(-len(names) // columns)
+    figure = new_figure(1.2 + 2.9 * columns, 1.0 + 2.4 * high, title)
+    panels = figure.subplots(high, columns, sharey=True, squeeze=False).flat
+    most = 1.1 * max(float(np.abs(residual).max()), 0.1)
+    for name, axes in itertools.zip_longest(names, panels):
+        if name is None:
+            axes.set_visible(False)
+            continue
+        x = np.asarray(getattr(recipe, name))
+        for k, marker in enumerate(MARKERS):
+            for group, shade in ((~out, COLOURS[0]), (out, COLOURS[1])):
+                chosen = group & (regime == k)
+                look: dict[str, Any] = {"color": shade, "marker": marker, "linewidths": 0}
+                axes.scatter(x[chosen], residual[chosen], s=16, alpha=0.7, **look)
+        axes.axhline(0, color=INK, linewidth=0.8, zorder=1)
+        axes.plot(*_medians(x, residual), color=INK, linewidth=1.4)
+        text, tick = _RESIDUAL_AXES[name]
+        axes.set_ylim(-most, most)
+        log_axis(axes, "x", padded(x, 1.2), tick, at=x)
+        label(axes, text, "run above the fit, %" if names.index(name) % columns == 0 else "")
+        if told.get(name):
+            axes.set_title("trend", fontsize=SMALL, color=COLOURS[1])
+    key = Legend()
+    key.line("median of neighbouring runs", color=INK, linewidth=1.4)
+    if out.any():
+        key.line("outliers", color=COLOURS[1], marker="o", linestyle="")
+    _explain_regimes(key, regime)
+    key.draw(figure, columns=3)
+    return figure
+
+
+def _medians(x: np.ndarray, y: np.ndarray) -> tuple[list[float], list[float]]:
+    """Medians of y over up to eight groups of runs that neighbour in x."""
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, 9)))
+    group = np.searchsorted(edges[1:-1], x, side="right")
+    parts = [group == g for g in np.unique(group)]
+    return [float(np.median(x[p])) for p in parts], [float(np.median(y[p])) for p in parts]
 
 
 def loss_surface(

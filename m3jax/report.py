@@ -12,7 +12,7 @@ import numpy as np
 from . import _format, _html
 from ._files import write_text
 from ._version import __version__
-from .fitting import Fits
+from .fitting import Diagnosis, Fits
 from .optimization import Recommendations
 from .recipe import REGIMES
 
@@ -49,6 +49,7 @@ def write_report(
     recommendations: Recommendations,
     scores: Sequence[Mapping[str, Any]],
     figures: Mapping[str, bytes],
+    diagnoses: Mapping[str, Diagnosis] | None = None,
     notes: Sequence[str] = (),
 ) -> Path:
     """Write one HTML file that needs nothing outside itself; whole or not at all.
@@ -61,6 +62,7 @@ def write_report(
         scores: hold-out results: law, language, holdout, n_train, n_test, mae (nats),
             mean_relative_error, r2, message; a value that is None or absent is shown as "–".
         figures: caption -> bytes of a PNG file, in the order to show.
+        diagnoses: what `diagnose` makes of each language's runs; left out if None.
         notes: further caveats, in sentences.
 
     Raises `M3Error` if a figure is not a PNG, or the folder cannot be written to.
@@ -71,6 +73,7 @@ def write_report(
         *_recipes(recommendations, records),
         *([_html.heading("Figures")] if figures else []),
         *(_html.picture(caption, png) for caption, png in figures.items()),
+        *_determined(diagnoses or {}),
         *_fits(fits),
         *_scores(scores),
         *_caveats(fits, recommendations, scores, notes),
@@ -200,6 +203,39 @@ def _small(lines: Sequence[str]) -> str:
 
 def _outside(row: Mapping[str, Any], between: str) -> str:
     return between.join(row["outside_runs"]).replace("_", " ")
+
+
+def _determined(diagnoses: Mapping[str, Diagnosis]) -> Iterator[str]:
+    """What each language's runs are worth, in sentences; of many languages the first sentence."""
+    if not diagnoses:
+        return
+    yield _html.heading("What the runs determine")
+    if len(diagnoses) > _OPEN:
+        rows = [
+            [name, str(d.n_runs), d.grade, _share(d.noise), next(iter(d.verdicts), "")]
+            for name, d in list(diagnoses.items())[:_MOST_ROWS]
+        ]
+        headers = ("language", "runs", "grade", "scatter around\nthe fit", "first of all")
+        yield _html.table(headers, rows, prose=(4,))
+        if len(diagnoses) > _MOST_ROWS:
+            text = f"The first {_MOST_ROWS} of {len(diagnoses)}; `m3jax diagnose` has them all."
+            yield _html.paragraph(text, "faint")
+        return
+    for name, d in diagnoses.items():
+        summary = f"{name}: {d.grade}, {d.n_runs} runs, scatter around the fit {_share(d.noise)}"
+        groups = {
+            label: [c.name for c in d.coefficients if c.determined == label]
+            for label in ("well", "weakly", "prior only", "not", "fixed")
+        }
+        found = [f"{label}: {', '.join(names)}" for label, names in groups.items() if names]
+        inner = [_html.bullets(d.verdicts)]
+        if found:
+            inner.append(_html.paragraph(f"Coefficients determined {'; '.join(found)}.", "faint"))
+        yield _html.details(summary, inner, is_open=True)
+
+
+def _share(x: float | None) -> str:
+    return _format.MISSING if x is None else f"{100 * x:.2g}%"
 
 
 def _fits(fits: Fits) -> Iterator[str]:

@@ -242,11 +242,14 @@ class RunTable:
 
 
 def _padded(count: int) -> int:
-    """The smallest of 8, 12, 16, 24, 32, 48, ... that holds `count` runs."""
-    size = 8
-    while size < count:
-        size = size * 3 // 2 if size & (size - 1) == 0 else size * 4 // 3
-    return size
+    """The smallest of 8, 12, 16, 20, 24, 28, 32, 40, 48, ... that holds `count` runs.
+
+    From 16 on there are four sizes to each doubling: few shapes to compile, little padding.
+    """
+    if count <= 16:
+        return 8 if count <= 8 else 12 if count <= 12 else 16
+    step = 1 << ((count - 1).bit_length() - 3)
+    return -(-count // step) * step
 
 
 def _codes(values: Array) -> Array:

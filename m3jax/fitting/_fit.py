@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import zlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,40 +12,31 @@ import numpy as np
 
 from .._errors import M3Error
 from .._progress import Progress, silent
-from ..laws import Law, LogSpaceLaw, get_law
-from ..recipe import Recipe
-from ..runs import RunBatch, RunTable
+from ..laws import Law, get_law
+from ..runs import RunTable
+from ._bootstrap import KINDS, Source, bootstrap, cluster_table, key_of, weight_power
+from ._covariance import Linearised
 from ._fits import Fits
+from ._lanes import taken
+from ._messages import at_bounds, borrowing
 from ._objective import Data
-from ._scope import Scope, undetermined, unmet_needs
-from ._solver import Fit, descend, multi_start
+from ._pool import (
+    Priors,
+    data_of,
+    estimate_priors,
+    final_data,
+    fit_with_priors,
+    prior_factor,
+)
+from ._population import Population
+from ._prior import Prior, resolve
+from ._problem import POOLS, Problem, prepare
+from ._scope import undetermined
+from ._search import CANDIDATES, TOLERANCE, Found, multi_start
 from ._space import Space
 
-_SPARE_RUNS = 2  # runs beyond the number of coefficients that a fit must have
-_VANISHED = -20.0  # log size of a term, relative to the typical loss, that is as good as gone
-_CHUNK = 300_000  # runs × starts (or draws) in one compiled call: bounds memory, fits the cache
-
-
-@dataclasses.dataclass
-class _Job:
-    """One language on its way through the fit."""
-
-    name: str
-    row: int  # in the batch
-    recipe: Recipe
-    log_loss: np.ndarray
-    scope: Scope
-    theta0: np.ndarray  # values of the coefficients that are held
-    free: np.ndarray
-    messages: list[str]
-
-    @property
-    def mean_log_loss(self) -> float:
-        return float(self.log_loss.mean())
-
-    def space(self, law: Law) -> Space:
-        """The solver's space; it changes when coefficients are frozen."""
-        return Space.of(law, self.recipe, self.mean_log_loss, self.free)
+_ALONE = "nothing to pool: fewer than two languages have 3 runs; each is fitted by itself"
+_BLOCK = 1024  # languages fitted together: their arrays stay near the cache
 
 
 def fit(
@@ -54,92 +45,196 @@ def fit(
     *,
     fixed: Mapping[str, float] | None = None,
     huber_delta: float = 1e-3,
-    starts: int = 96,
+    starts: int = 8,
     draws: int = 200,
+    bootstrap: str = "cluster",
     level: float = 0.9,
-    prior: str = "weak",
+    prior: str | os.PathLike[str] | Prior = "weak",
+    pool: str = "none",
+    precision: str = "float64",
+    tolerance: float = TOLERANCE,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Fits:
     """Fit a law to the runs of every language in the table.
 
-    Minimises Σ weight·Huber_δ(log predicted loss − log measured loss) from many starts. Intervals
-    come from `draws` refits with random run weights (the Bayesian bootstrap, Rubin 1981: Dirichlet
-    weights on clusters, runs that share a `run_id` being one).
-    Coefficients that the runs cannot determine are frozen, with a message. A language that cannot
-    be fitted is reported in `Fits.failed`.
+    Minimises Σ weight·Huber_δ(log predicted loss − log measured loss) from several starts.
+    Intervals come from `draws` refits to resampled runs. Coefficients that the runs cannot
+    determine are frozen, with a message. A language that cannot be fitted is reported in
+    `Fits.failed`.
 
     Args:
         runs: the run table.
         law: a law or its registered name.
         fixed: coefficient name -> value to hold it at, in all languages.
         huber_delta: δ, in log loss; set it near the noise level of the runs.
-        starts: random starts for each language.
+        starts: descents for each language, from the best of eight times as many candidates.
         draws: bootstrap draws, 0 for none.
+        bootstrap: "cluster" weighs runs at random (the Bayesian bootstrap, Rubin 1981: Dirichlet
+            weights on clusters, runs that share a `run_id` being one); "residual" deals the
+            clusters' residuals out anew, which takes the noise to be the same everywhere.
         level: of the intervals.
         prior: "weak" adds a normal prior on every coefficient, with the range its starts come from
             as the one-sigma range, weighed against the noise of the runs. It decides nothing that
-            the runs decide, and keeps the rest sane. "none" is the bare objective.
-        seed: of starts and draws; a language's result does not depend on the others in the table.
+            the runs decide, and keeps the rest sane. "none" is the bare objective. "public" is what
+            public run tables say of the coefficients; a `Prior`, or the path of its .json file, is
+            what you say. With these, languages need no runs for the coefficients that are named (3
+            at least), and a coefficient that is named is not frozen.
+        pool: "none" fits each language by itself. "partial" learns from all languages how alike
+            they are, coefficient by coefficient, and gives each a prior made from the others: few
+            runs borrow what they leave open, many runs stay as they are. "full" gives all languages
+            the same exponents and shapes, and each its own amplitudes. Either needs two languages,
+            and 3 runs of each. See `Fits.population`.
+        precision: of the best fits, "float64" or "float32". The search for them and the draws are
+            in single precision, whose error is far below their spread.
+        tolerance: a fit has converged when a full step promises less than this share of its
+            objective.
+        seed: of starts and draws; without pooling, a language's result does not depend on the
+            others in the table.
         progress: called as `progress(stage, done, total)`.
 
     Raises `M3Error` on options outside their range or an unknown law or coefficient.
     """
-    law = get_law(law)
-    fixed = dict(fixed or {})
-    _check(law, fixed, huber_delta, starts, draws, level, prior, seed)
+    settings: dict[str, Any] = {
+        "fixed": fixed,
+        "huber_delta": huber_delta,
+        "starts": starts,
+        "draws": draws,
+        "bootstrap": bootstrap,
+        "level": level,
+        "prior": prior,
+        "pool": pool,
+        "precision": precision,
+        "tolerance": tolerance,
+        "seed": seed,
+    }
     report = progress or silent
-    batch = runs.batch()
-    jobs, failed = _prepare(law, batch, fixed)
+    return plan_fit(runs, law, settings, report).fit(report)
 
-    weigh = 1.0 if prior == "weak" else 0.0
 
-    with jax.enable_x64(True):
-        found: dict[str, Fit] = {}
-        todo = jobs
-        while todo:
-            found |= _solve(law, batch, todo, huber_delta, weigh, starts, seed, report)
-            # Freezing removes at least one coefficient each time round, so this ends.
-            todo = [j for j in todo if _freeze(law, j, found[j.name])]
-        lost = [j for j in jobs if not np.isfinite(found[j.name].misfit)]
-        failed |= {
-            j.name: (len(j.log_loss), "no start gave a finite loss; check the law's start ranges")
-            for j in lost
-        }
-        jobs = [j for j in jobs if j not in lost]
-        resampled = _bootstrap(law, batch, jobs, found, huber_delta, weigh, draws, seed, report)
-        return _assemble(
-            law,
-            jobs,
-            found,
-            resampled,
-            failed,
-            settings={
-                "huber_delta": huber_delta,
-                "starts": starts,
-                "draws": draws,
-                "level": level,
-                "prior": prior,
-                "seed": seed,
-                "fixed": fixed,
-                "source": runs.source,
-                "notes": list(runs.notes),
-            },
-        )
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """What a fit has decided before its languages go their own ways, together or in shares.
+
+    What all languages are needed for belongs here, the population they are pooled by among it; a
+    language's result is then the same in whatever share it is fitted.
+
+    Attributes:
+        law: the law.
+        problem: the languages that can be fitted.
+        failed: the others, as in `Fits.failed`.
+        settings: as in `Fits.settings`.
+        priors: of each language, where they come from a population or the caller.
+    """
+
+    law: Law
+    problem: Problem
+    failed: Mapping[str, tuple[int, str]]
+    settings: Mapping[str, Any]
+    priors: Priors | None
+
+    def fit(self, report: Progress) -> Fits:
+        """Fits of all languages of the plan."""
+        failed = dict(self.failed)
+        with jax.enable_x64(True):
+            if self.priors is not None:
+                given = self.law, self.problem, self.priors, failed, self.settings
+                return _fit_given(*given, report)
+            found = _solve(self.law, self.problem, self.settings, report)
+            problem, found = _without_lost(self.problem, found, failed)
+            space = problem.space(self.law)
+            data = _data(problem, space, self.settings["prior"], found.noise)
+            has_say = np.einsum("ljj->lj", data.prior_precision) > 0
+            eye = np.eye(len(self.law.names))
+            factor = np.where(has_say, space.prior_sd, 0.0)[..., None] * eye
+            drawn = _draws(self.law, problem, space, found, data, factor, self.settings, report)
+            return _assemble(self.law, problem, found, drawn, failed, self.settings)
+
+    def take(self, rows: np.ndarray) -> Plan:
+        """The plan for some of `problem.languages`; it has none in `failed`."""
+        priors = None if self.priors is None else self.priors.take(rows)
+        return dataclasses.replace(self, problem=self.problem.take(rows), failed={}, priors=priors)
+
+
+def plan_fit(runs: RunTable, law: str | Law, options: Mapping[str, Any], report: Progress) -> Plan:
+    """Everything that a fit needs all languages for; `options` are all those of `fit`.
+
+    Raises as `fit` does.
+    """
+    law = get_law(law)
+    settings = {**options, "fixed": dict(options["fixed"] or {})}
+    prior, pool = settings.pop("prior"), settings["pool"]
+    _check(law, **settings)
+    known, told = resolve(law, prior)
+    if known is None and pool != "none":
+        raise M3Error("prior: pooling needs one, expected other than 'none'")
+    problem, failed, possible = prepare(law, runs.batch(), settings["fixed"], known, pool)
+    notes = [*runs.notes, *([] if possible == pool else [_ALONE])]
+    settings |= {**told, "pool": possible, "source": runs.source, "notes": notes}
+    priors = None
+    if known is not None and (known.ranges or possible != "none") and problem.languages:
+        delta, seed = settings["huber_delta"], settings["seed"]
+        with jax.enable_x64(True):
+            priors = estimate_priors(law, problem, known, possible, delta, seed, report)
+    return Plan(law, problem, failed, settings, priors)
+
+
+def _fit_given(
+    law: Law,
+    problem: Problem,
+    priors: Priors,
+    failed: dict[str, tuple[int, str]],
+    settings: Mapping[str, Any],
+    report: Progress,
+) -> Fits:
+    """Fits of languages whose priors are known: all that `estimate_priors` saw, or some of them.
+
+    `failed` holds the languages that could not be prepared; those without a finite fit join them.
+    """
+    report("fitting", 0, len(problem.languages))
+    found = fit_with_priors(
+        law,
+        problem,
+        priors,
+        settings["huber_delta"],
+        settings["precision"],
+        settings["tolerance"],
+        settings["seed"],
+    )
+    good = np.isfinite(found.misfit)
+    problem, found = _without_lost(problem, found, failed)
+    priors = priors.take(np.flatnonzero(good))
+    report("fitting", len(problem.languages), len(problem.languages))
+    space = problem.space(law)
+    data = final_data(problem, space, priors, settings["huber_delta"])
+    factor = prior_factor(priors.cov, data.free, priors.rotation)
+    drawn = _draws(law, problem, space, found, data, factor, settings, report, priors)
+    for i, told in enumerate(borrowing(law, problem, priors)):
+        problem.messages[i].extend(told)
+    return _assemble(law, problem, found, drawn, failed, settings, priors.population)
 
 
 def _check(
     law: Law,
+    *,
     fixed: Mapping[str, float],
-    delta: float,
+    huber_delta: float,
     starts: int,
     draws: int,
+    bootstrap: str,
     level: float,
-    prior: str,
+    pool: str,
+    precision: str,
+    tolerance: float,
     seed: int,
 ) -> None:
-    if prior not in ("weak", "none"):
-        raise M3Error(f"prior: expected 'weak' or 'none', got {prior!r}")
+    for option, chosen, known in (
+        ("pool", pool, POOLS),
+        ("bootstrap", bootstrap, KINDS),
+        ("precision", precision, ("float64", "float32")),
+    ):
+        if chosen not in known:
+            raise M3Error(f"{option}: expected {' or '.join(map(repr, known))}, got {chosen!r}")
     for name, value in fixed.items():
         if name not in law.names:
             raise M3Error(
@@ -148,8 +243,10 @@ def _check(
         c = law.coefficients[law.names.index(name)]
         if not c.bounds[0] <= value <= c.bounds[1]:
             raise M3Error(f"fixed {name} = {value}: expected a value within {c.bounds}")
-    if not (np.isfinite(delta) and delta > 0):
-        raise M3Error(f"huber_delta: expected a positive number, got {delta}")
+    if not (np.isfinite(huber_delta) and huber_delta > 0):
+        raise M3Error(f"huber_delta: expected a positive number, got {huber_delta}")
+    if not 0 < tolerance < 1:
+        raise M3Error(f"tolerance: expected a number between 0 and 1, got {tolerance}")
     if starts < 1 or draws < 0 or draws == 1:
         raise M3Error(f"expected starts >= 1 and draws 0 or >= 2, got {starts} and {draws}")
     if not (isinstance(seed, int) and seed >= 0):
@@ -158,230 +255,202 @@ def _check(
         raise M3Error(f"level: expected a number between 0 and 1, got {level}")
 
 
-def _prepare(
-    law: Law, batch: RunBatch, fixed: Mapping[str, float]
-) -> tuple[list[_Job], dict[str, tuple[int, str]]]:
-    jobs, failed = [], {}
-    neutral = law.theta_neutral()
-    for i, name in enumerate(batch.languages):
-        real = np.asarray(batch.mask[i])
-        recipe = jax.tree.map(lambda leaf, i=i, real=real: np.asarray(leaf[i])[real], batch.recipe)
-        scope = Scope.of(recipe)
-        frozen, messages = unmet_needs(law, scope, fixed)
-        theta0 = neutral.copy()
-        for j, c in enumerate(law.coefficients):
-            if c.name in fixed:
-                theta0[j] = np.log(fixed[c.name]) if c.log else fixed[c.name]
-        free = np.array([n not in frozen and n not in fixed for n in law.names])
-        used = np.asarray(batch.weight[i])[real] > 0
-        distinct = len(np.unique(np.asarray(batch.cluster[i])[real][used]))
-        needed = int(free.sum()) + _SPARE_RUNS
-        if distinct < needed:
-            failed[name] = (
-                int(real.sum()),
-                f"too few runs: {distinct}; law {law.name} needs at least {needed}, for the"
-                f" {free.sum()} of its coefficients that are free; add runs, fix coefficients or"
-                " take a smaller law",
-            )
-            continue
-        log_loss = np.log(np.asarray(batch.loss[i])[real])
-        jobs.append(_Job(name, i, recipe, log_loss, scope, theta0, free, messages))
-    return jobs, failed
+def _data(problem: Problem, space: Space, prior: str, noise: np.ndarray) -> Data:
+    """The problem as the solver takes it, with the weak prior or none."""
+    count, p = problem.free.shape
+    precision = np.zeros((count, p, p))
+    if prior != "none":
+        inverse = problem.free / np.maximum(space.prior_sd, 1e-9) ** 2
+        precision[:, np.arange(p), np.arange(p)] = inverse
+    return data_of(problem, space, space.prior_mean, precision, noise)
 
 
-def _data(law: Law, batch: RunBatch, jobs: list[_Job], weigh: float) -> Data:
-    """The jobs as one batch for the solver."""
-    rows = np.array([j.row for j in jobs])
-    spaces = [j.space(law) for j in jobs]
-    free = np.stack([j.free for j in jobs])
-    sd = np.stack([s.prior_sd for s in spaces])
-    return Data(
-        recipe=jax.tree.map(lambda leaf: np.asarray(leaf)[rows], batch.recipe),
-        log_loss=np.log(np.asarray(batch.loss)[rows]),
-        weight=np.asarray(batch.weight)[rows],
-        centre=np.stack([s.centre for s in spaces]),
-        lower=np.stack([s.lower for s in spaces]),
-        upper=np.stack([s.upper for s in spaces]),
-        free=free,
-        prior_mean=np.stack([s.prior_mean for s in spaces]),
-        prior_precision=weigh * free / np.maximum(sd, 1e-9) ** 2,
-    )
-
-
-def _chunks(jobs: list[_Job], runs: int, repeats: int) -> list[list[_Job]]:
-    """Split jobs so that one compiled call stays small; the sizes are powers of two."""
-    most = max(1, _CHUNK // max(1, runs * repeats))
-    size = 1 << (most.bit_length() - 1)
-    return [jobs[i : i + size] for i in range(0, len(jobs), size)]
-
-
-def _padded(jobs: list[_Job]) -> list[_Job]:
-    """Repeat the last job up to a power of two, so that few shapes are ever compiled."""
-    size = 1 << (len(jobs) - 1).bit_length()
-    return jobs + [jobs[-1]] * (size - len(jobs))
-
-
-def _rng(seed: int, language: str, purpose: int) -> np.random.Generator:
-    return np.random.default_rng([seed, purpose, zlib.crc32(language.encode())])
-
-
-def _solve(
-    law: Law,
-    batch: RunBatch,
-    jobs: list[_Job],
-    delta: float,
-    weigh: float,
-    count: int,
-    seed: int,
-    report: Progress,
-) -> dict[str, Fit]:
-    """Best fit of each job."""
-    out: dict[str, Fit] = {}
-    for chunk in _chunks(jobs, batch.loss.shape[1], count):
-        report("fitting", len(out), len(jobs))
-        padded = _padded(chunk)
-        starts = []
-        for job in padded:
-            space = job.space(law)
-            drawn = space.draw(count, _rng(seed, job.name, 0))
-            starts.append(np.where(job.free, drawn, space.to_x(job.theta0)))
-        data = _data(law, batch, padded, weigh)
-        found = multi_start(law, np.stack(starts), data, delta)
-        for i, job in enumerate(chunk):
-            out[job.name] = Fit(*(leaf[i] for leaf in found))
-    report("fitting", len(jobs), len(jobs))
+def _solve(law: Law, problem: Problem, settings: Mapping[str, Any], report: Progress) -> Found:
+    """Best fits; what the runs turn out not to determine is frozen in `problem` on the way."""
+    total = len(problem.languages)
+    n, p = problem.log_loss.shape[1], len(law.names)
+    shapes = (total, p), (total,), (total,), (total,), (total,), (total, n), (total, n, p)
+    out = Found(*(np.zeros(shape) for shape in shapes))
+    todo = np.arange(total)
+    while len(todo):
+        report("fitting", total - len(todo), total)
+        now, todo = todo[:_BLOCK], todo[_BLOCK:]
+        part = problem.take(now)
+        space = part.space(law)
+        # The same shares of each range in every language and block.
+        rng = np.random.default_rng([settings["seed"], 0])
+        candidates = space.draw(CANDIDATES * settings["starts"], rng)
+        candidates = np.where(part.free[:, None], candidates, space.to_x(part.held)[:, None])
+        found = multi_start(
+            law,
+            candidates,
+            _data(part, space, settings["prior"], np.zeros(len(now))),
+            settings["huber_delta"],
+            settings["starts"],
+            settings["precision"],
+            settings["tolerance"],
+        )
+        for whole, new in zip(out, found, strict=True):
+            whole[now] = new
+        # Freezing removes at least one coefficient each time round, so this ends.
+        todo = np.concatenate([todo, now[_freeze(law, problem, now, space, found)]])
+    report("fitting", total, total)
     return out
 
 
-def _freeze(law: Law, job: _Job, found: Fit) -> bool:
-    """Freeze what the runs turn out not to determine at the optimum; True if that needs a refit."""
-    if not np.isfinite(found.misfit):
-        return False
-    space = job.space(law)
-    inside = (found.x > space.lower) & (found.x < space.upper) & job.free
-    idle, redundant = undetermined(found.jacobian[: len(job.log_loss)], inside)
-    for indices, why in (
-        (idle, "has no effect on the runs' losses at the best fit: held where it is"),
-        (redundant, "cannot be told from the other coefficients by these runs: held at neutral"),
-    ):
-        if indices:
-            job.messages.append(f"{', '.join(law.names[i] for i in indices)} {why}")
-            job.free[indices] = False
-    job.theta0[idle] = found.theta[idle]
-    return bool(redundant)
+def _freeze(law: Law, problem: Problem, rows: np.ndarray, space: Space, found: Found) -> np.ndarray:
+    """Freeze what the runs do not determine at the optimum; which of `rows` need a refit."""
+    free = problem.free[rows]
+    inside = (found.x > space.lower) & (found.x < space.upper) & free
+    inside &= np.isfinite(found.misfit)[:, None]
+    idle, redundant = undetermined(found.jacobian, inside)
+    theta = np.einsum("lij,lj->li", space.centre, found.x)
+    for i in np.flatnonzero((idle | redundant).any(axis=1)):
+        for which, why in (
+            (idle[i], "has no effect on the runs' losses at the best fit: held where it is"),
+            (
+                redundant[i],
+                "cannot be told from the other coefficients by these runs: held at neutral",
+            ),
+        ):
+            if which.any():
+                names = ", ".join(law.names[j] for j in np.flatnonzero(which))
+                problem.messages[rows[i]].append(f"{names} {why}")
+        problem.free[rows[i]] &= ~(idle[i] | redundant[i])
+        problem.held[rows[i], idle[i]] = theta[i, idle[i]]
+    return np.asarray(redundant.any(axis=1))
 
 
-def _bootstrap(
-    law: Law,
-    batch: RunBatch,
-    jobs: list[_Job],
-    found: Mapping[str, Fit],
-    delta: float,
-    weigh: float,
-    draws: int,
-    seed: int,
-    report: Progress,
-) -> dict[str, np.ndarray]:
-    """Draws of theta, (draws, p) per language.
-
-    Whole clusters get Dirichlet weights. The centre of the prior is drawn too: were it fixed, what
-    only the prior decides would look certain.
-    """
-    p = len(law.names)
-    if draws == 0:
-        return {job.name: np.empty((0, p)) for job in jobs}
-    out: dict[str, np.ndarray] = {}
-    for chunk in _chunks(jobs, batch.loss.shape[1], draws):
-        report("bootstrap", len(out), len(jobs))
-        padded = _padded(chunk)
-        weights, means, warm = [], [], []
-        for job in padded:
-            rng, space = _rng(seed, job.name, 1), job.space(law)
-            cluster = np.asarray(batch.cluster[job.row])
-            size = int(cluster.max()) + 1
-            shares = size * rng.dirichlet(np.ones(size), draws)
-            weights.append(shares[:, cluster] * np.asarray(batch.weight[job.row]))
-            means.append(space.prior_mean + space.prior_sd * rng.standard_normal((draws, p)))
-            warm.append(np.tile(space.to_x(found[job.name].theta), (draws, 1)))
-        noise = np.array([found[j.name].noise for j in padded])
-        data = _data(law, batch, padded, weigh)
-        solution = descend(
-            law,
-            np.stack(warm),
-            data,
-            delta,
-            noise,
-            weights=np.stack(weights),
-            prior_means=np.stack(means),
-            max_iterations=60,
-            tolerance=1e-6,
+def _without_lost(
+    problem: Problem, found: Found, failed: dict[str, tuple[int, str]]
+) -> tuple[Problem, Found]:
+    """Drop languages without a finite fit, with the reason in `failed`."""
+    good = np.isfinite(found.misfit)
+    for i in np.flatnonzero(~good):
+        failed[problem.languages[i]] = (
+            int(problem.mask[i].sum()),
+            "no start gave a finite loss; check the law's start ranges",
         )
-        theta = np.einsum("bij,bwj->bwi", data.centre, solution.x)
-        for i, job in enumerate(chunk):
-            out[job.name] = theta[i]
-    report("bootstrap", len(jobs), len(jobs))
+    rows = np.flatnonzero(good)
+    return problem.take(rows), Found(*(leaf[rows] for leaf in found))
+
+
+def _draws(
+    law: Law,
+    problem: Problem,
+    space: Space,
+    found: Found,
+    data: Data,
+    factor: np.ndarray,
+    settings: Mapping[str, Any],
+    report: Progress,
+    priors: Priors | None = None,
+) -> np.ndarray:
+    """Bootstrap draws of theta, (L, draws, p); `factor` (L, p, p) is that of the prior."""
+    count, p = problem.free.shape
+    if not count or not settings["draws"]:
+        return np.empty((count, settings["draws"], p))
+    x = np.where(problem.free, found.x, space.to_x(problem.held))
+    starts = x[:, None]
+    if priors is not None and priors.shared.any():
+        rng = np.random.default_rng([settings["seed"], 4])
+        # The same in all languages, for they share these values.
+        starts = starts + rng.standard_normal((settings["draws"], p)) @ priors.shared_factor.T
+        starts = np.clip(starts, space.lower[:, None], space.upper[:, None])
+    used = problem.weight > 0
+    table = cluster_table(problem.cluster, problem.weight)
+    residual = -found.residual
+    if settings["bootstrap"] == "residual":
+        residual = _deleted(law, problem, found, space, settings)
+    source = Source(
+        key=np.array([key_of(settings["seed"], name) for name in problem.languages]),
+        cluster=problem.cluster,
+        weight=problem.weight,
+        log_loss=problem.log_loss,
+        fitted=problem.log_loss + found.residual,
+        residual=residual,
+        power=weight_power(
+            np.count_nonzero(table["size"], axis=1), used.sum(axis=1), problem.free.sum(axis=1)
+        ),
+        prior_mean=data.prior_mean,
+        prior_factor=factor,
+        prior_freedom=np.full((count, p), np.inf if priors is None else priors.freedom),
+        **table,
+    )
+    drawn = bootstrap(
+        law,
+        starts,
+        data,
+        source,
+        settings["huber_delta"],
+        settings["draws"],
+        kind=settings["bootstrap"],
+        report=report,
+    )
+    return np.einsum("lij,lbj->lbi", space.centre, drawn)
+
+
+def _deleted(
+    law: Law, problem: Problem, found: Found, space: Space, settings: Mapping[str, Any]
+) -> np.ndarray:
+    """How far each run's log loss lies above the fit to the other clusters, (L, n)."""
+    out = np.zeros_like(problem.log_loss)
+    for i in range(len(problem.languages)):
+        used = problem.weight[i] > 0
+        one = Linearised(
+            law=law,
+            recipe=taken(problem.recipe, (i, used)),
+            place=np.flatnonzero(used),
+            log_loss=problem.log_loss[i, used],
+            residual=found.residual[i, used],
+            jacobian=found.jacobian[i, used] * problem.free[i],
+            weight=problem.weight[i, used],
+            cluster=problem.cluster[i, used],
+            theta=space.centre[i] @ found.x[i],
+            free=problem.free[i],
+            space=space.take(i),
+            delta=settings["huber_delta"],
+            prior_weight=0.0 if settings["prior"] == "none" else float(found.noise[i]),
+        )
+        out[i, used] = -one.deleted
     return out
 
 
 def _assemble(
     law: Law,
-    jobs: list[_Job],
-    found: Mapping[str, Fit],
-    resampled: Mapping[str, np.ndarray],
+    problem: Problem,
+    found: Found,
+    draws: np.ndarray,
     failed: Mapping[str, tuple[int, str]],
     settings: Mapping[str, Any],
+    population: Population | None = None,
 ) -> Fits:
-    best = [found[j.name] for j in jobs]
-    p = len(law.names)
-    r2, messages = [], []
-    for job, solution in zip(jobs, best, strict=True):
-        loss = np.exp(job.log_loss)
-        predicted = loss * np.exp(solution.residual[: len(loss)])
-        total = np.sum((loss - loss.mean()) ** 2)
-        r2.append(1 - np.sum((predicted - loss) ** 2) / total if total > 0 else 0.0)
-        told = list(job.messages)
-        if not solution.converged:
-            told.append("the fit stopped at its iteration limit; try more starts")
-        told += _at_bounds(law, job, solution.theta)
-        messages.append(tuple(told))
+    space = problem.space(law)
+    x = np.where(problem.free, found.x, space.to_x(problem.held))
+    theta = np.einsum("lij,lj->li", space.centre, x)
+    theta = np.where(problem.free, theta, problem.held)
+    loss = np.where(problem.mask, np.exp(problem.log_loss), 0.0)
+    n_runs = problem.mask.sum(axis=1)
+    mean = loss.sum(axis=1) / np.maximum(n_runs, 1)
+    total = np.sum(np.where(problem.mask, loss - mean[:, None], 0.0) ** 2, axis=1)
+    error = np.sum((loss * np.expm1(found.residual)) ** 2, axis=1)
+    told = at_bounds(law, problem, space, x, theta)
+    for i in np.flatnonzero(~found.converged.astype(bool)):
+        told[i].insert(0, "the fit stopped at its iteration limit; try more starts")
     return Fits(
         law=law,
-        languages=tuple(j.name for j in jobs),
-        theta=np.array([s.theta for s in best]).reshape(len(jobs), p),
-        draws=np.array([resampled[j.name] for j in jobs]).reshape(len(jobs), -1, p)
-        if jobs
-        else np.empty((0, settings["draws"], p)),
-        frozen=np.array([~j.free for j in jobs]).reshape(len(jobs), p),
-        objective=np.array([float(s.misfit) for s in best]),
-        r2=np.array(r2),
-        n_runs=np.array([len(j.log_loss) for j in jobs], dtype=np.int64),
-        converged=np.array([bool(s.converged) for s in best], dtype=bool),
-        agreement=np.array([float(s.agreement) for s in best]),
-        scopes=tuple(j.scope for j in jobs),
-        messages=tuple(messages),
+        languages=problem.languages,
+        theta=theta,
+        draws=np.where(problem.free[:, None], draws, problem.held[:, None]),
+        frozen=~problem.free,
+        objective=found.misfit,
+        r2=np.where(total > 0, 1 - error / np.where(total > 0, total, 1.0), 0.0),
+        n_runs=n_runs,
+        converged=found.converged.astype(bool),
+        agreement=found.agreement,
+        scopes=tuple(problem.scopes),
+        messages=tuple(tuple(m + t) for m, t in zip(problem.messages, told, strict=True)),
         failed=failed,
         settings=settings,
+        population=population,
     )
-
-
-def _at_bounds(law: Law, job: _Job, theta: np.ndarray) -> list[str]:
-    """In words, the fitted coefficients that ended at a bound of their range."""
-    low, high = law.theta_bounds()
-    messages = []
-    x = job.space(law).to_x(theta)
-    terms = law.terms if isinstance(law, LogSpaceLaw) else {}
-    for i, c in enumerate(law.coefficients):
-        if not job.free[i]:
-            continue
-        if c.name in terms:
-            if x[i] < job.mean_log_loss + _VANISHED:
-                messages.append(f"{c.name} vanishes: the runs show no sign of its term")
-            continue
-        slack = 1e-6 * (high[i] - low[i])
-        for bound, side, at in (
-            (c.bounds[0], "lower", theta[i] <= low[i] + slack),
-            (c.bounds[1], "upper", theta[i] >= high[i] - slack),
-        ):
-            if at:
-                messages.append(f"{c.name} ({c.meaning}) is at its {side} bound {bound:g}")
-    return messages

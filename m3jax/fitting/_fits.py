@@ -21,6 +21,7 @@ from .._files import write_bytes, write_text
 from .._version import __version__
 from ..laws import Law, get_law
 from ..recipe import Array, Recipe
+from ._population import Population
 from ._scope import Scope
 
 SCHEMA_VERSION = 1
@@ -57,6 +58,7 @@ class Fits:
         messages: per language, what the user should know.
         failed: language -> (number of runs, why it could not be fitted).
         settings: how the fit was made.
+        population: what the languages have in common, where they were pooled.
     """
 
     law: Law
@@ -73,6 +75,7 @@ class Fits:
     messages: tuple[tuple[str, ...], ...]
     failed: Mapping[str, tuple[int, str]]
     settings: Mapping[str, Any]
+    population: Population | None = None
 
     def index(self, language: str | None = None) -> int:
         """Position of a language; None is allowed where there is only one.
@@ -163,6 +166,9 @@ class Fits:
                 "coefficients": {},
                 "messages": [reason],
             }
+        pooled = {}
+        if self.population is not None:
+            pooled = {"population": self.population.to_dict(self.law)}
         return {
             "schema_version": SCHEMA_VERSION,
             "law": self.law.name,
@@ -170,6 +176,7 @@ class Fits:
             "m3jax_version": __version__,
             "units": UNITS,
             "settings": dict(self.settings),
+            **pooled,
             "languages": languages,
         }
 
@@ -258,6 +265,11 @@ class Fits:
                 if v["status"] == "not fitted"
             },
             settings={**content["settings"], "level": float(content["settings"]["level"])},
+            population=(
+                Population.from_dict(content["population"], law)
+                if "population" in content
+                else None
+            ),
         )
 
 

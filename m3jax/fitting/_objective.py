@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +26,8 @@ class Data:
         lower, upper: bounds of x, shape (p,).
         free: which of x the fit may move, shape (p,) bool.
         prior_mean: where the prior expects x, shape (p,).
-        prior_precision: 1 / variance of the prior, zero where it has no say, shape (p,).
+        prior_precision: inverse covariance of the prior, zero where it has no say, shape (p, p).
+        noise: the misfit that is worth one unit of negative log prior density, ().
     """
 
     recipe: Recipe
@@ -37,6 +39,15 @@ class Data:
     free: Array
     prior_mean: Array
     prior_precision: Array
+    noise: Array
+
+
+class Drawn(NamedTuple):
+    """What a bootstrap draw changes of `Data`; shapes as there."""
+
+    weight: Array
+    log_loss: Array
+    prior_mean: Array
 
 
 def huber(residual: Array, delta: Array) -> Array:
@@ -58,7 +69,8 @@ def misfit(law: Law, x: Array, data: Data, delta: Array) -> Array:
 
 def surprise(x: Array, data: Data) -> Array:
     """Negative log density of the prior at x, up to a constant."""
-    return 0.5 * jnp.sum(data.prior_precision * (x - data.prior_mean) ** 2)
+    off = x - data.prior_mean
+    return 0.5 * (off @ data.prior_precision @ off)
 
 
 def noise_level(misfit: np.ndarray, data: Data) -> np.ndarray:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping
 
+import jax
 import numpy as np
 
 from ..laws import VARIABLES, Law
 from ..recipe import Recipe
 
+_RANK = 1e-7  # what must be left of a unit column for it to count as its own
 _NEGLIGIBLE = 1e-9  # spread of a log-variable below which it did not vary
 
 
@@ -32,23 +35,40 @@ class Scope:
     @classmethod
     def of(cls, recipe: Recipe) -> Scope:
         """The scope of runs with these recipes (NumPy leaves of shape (n,))."""
-        values = {
-            name: np.asarray(getattr(recipe, name), dtype=np.float64)
-            for name in (*VARIABLES, "compute")
-        }
-        two = np.asarray(recipe.is_two_stage)
-        varies = {name for name in VARIABLES if np.ptp(np.log(values[name])) > _NEGLIGIBLE}
-        if values["epochs"].max() <= 1 + _NEGLIGIBLE:
-            varies.discard("epochs")
-        if not two.any():
-            varies.discard("final_ratio")
-        ranges = {name: (float(v.min()), float(v.max())) for name, v in values.items()}
-        share = 0.0
-        if two.any():
-            fraction = np.asarray(recipe.stage_fraction)[two]
-            ranges["stage_fraction"] = (float(fraction.min()), float(fraction.max()))
-            share = float(np.median((recipe.first_ratio / recipe.target_ratio)[two]))
-        return cls(ranges, frozenset(varies), share)
+        (scope,) = cls.of_each(
+            jax.tree.map(lambda leaf: np.asarray(leaf)[None], recipe),
+            np.ones((1, len(recipe.n_params)), dtype=bool),
+        )
+        return scope
+
+    @classmethod
+    def of_each(cls, recipe: Recipe, mask: np.ndarray) -> list[Scope]:
+        """The scopes of L languages: NumPy leaves of shape (L, n), of which `mask` are real."""
+        two = np.asarray(recipe.is_two_stage) & mask
+        values = {name: getattr(recipe, name) for name in (*VARIABLES, "compute")}
+        # Padding repeats a language's first run, so only the stage needs the mask.
+        spans = {name: (v.min(axis=1), v.max(axis=1)) for name, v in values.items()}
+        fraction = np.asarray(recipe.stage_fraction)
+        shortest = np.min(fraction, axis=1, where=two, initial=np.inf)
+        longest = np.max(fraction, axis=1, where=two, initial=0.0)
+        scopes = []
+        for i in range(len(mask)):
+            ranges = {name: (float(low[i]), float(high[i])) for name, (low, high) in spans.items()}
+            varies = {name for name in VARIABLES if _spread(ranges[name]) > _NEGLIGIBLE}
+            if ranges["epochs"][1] <= 1 + _NEGLIGIBLE:
+                varies.discard("epochs")
+            share = 0.0
+            if longest[i] > 0:
+                ranges["stage_fraction"] = (float(shortest[i]), float(longest[i]))
+                share = float(np.median((recipe.first_ratio[i] / recipe.target_ratio[i])[two[i]]))
+            else:
+                varies.discard("final_ratio")
+            scopes.append(cls(ranges, frozenset(varies), share))
+        return scopes
+
+
+def _spread(span: tuple[float, float]) -> float:
+    return math.log(span[1] / span[0])
 
 
 _REASONS = {
@@ -78,27 +98,30 @@ def unmet_needs(law: Law, scope: Scope, fixed: Collection[str]) -> tuple[set[str
     return {name for names in frozen.values() for name in names}, messages
 
 
-def undetermined(jacobian: np.ndarray, free: np.ndarray) -> tuple[list[int], list[int]]:
-    """Free columns of a (n, p) Jacobian that do nothing, and those the earlier ones make redundant.
+def undetermined(jacobian: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which free columns of Jacobians (L, n, p) do nothing, and which the earlier ones repeat.
 
     The rank of the standardised Jacobian, found column by column in the law's order of
-    coefficients, so that of two that cannot be told apart the earlier one is kept.
+    coefficients, so that of two that cannot be told apart the earlier one is kept. Both (L, p).
     """
-    basis: list[np.ndarray] = []
-    idle, redundant = [], []
-    floor = 1e-9 * np.sqrt(len(jacobian))  # a unit step in theta changes log losses by less
-    for i in map(int, np.flatnonzero(free)):
-        norm = np.linalg.norm(jacobian[:, i])
-        if norm <= floor:
-            idle.append(i)
-            continue
-        rest = jacobian[:, i] / norm
-        for _ in range(2):  # twice: once loses orthogonality where it matters most
-            for q in basis:
-                rest = rest - (q @ rest) * q
-        left = np.linalg.norm(rest)
-        if left < 1e-7:
-            redundant.append(i)
-        else:
-            basis.append(rest / left)
+    norm = np.linalg.norm(jacobian, axis=1)
+    floor = 1e-9 * np.sqrt(jacobian.shape[1])  # a unit step in theta changes log losses by less
+    idle = free & (norm <= floor)
+    redundant = np.zeros_like(free)
+    live = free & ~idle
+    scaled = jacobian / np.where(live, norm, np.inf)[:, None]
+    left = np.abs(np.einsum("ljj->lj", np.linalg.qr(scaled, mode="r")))
+    # The factor tells where every column counts, which is nearly everywhere; but after a redundant
+    # column its later entries mean nothing.
+    for i in np.flatnonzero((live & (left < 10 * _RANK)).any(axis=1)):
+        basis: list[np.ndarray] = []
+        for j in map(int, np.flatnonzero(live[i])):
+            rest = scaled[i, :, j]
+            for _ in range(2):  # twice: once loses orthogonality where it matters most
+                for q in basis:
+                    rest = rest - (q @ rest) * q
+            size = np.linalg.norm(rest)
+            redundant[i, j] = size < _RANK
+            if not redundant[i, j]:
+                basis.append(rest / size)
     return idle, redundant

@@ -1,32 +1,51 @@
 """Levenberg–Marquardt for one robust fit, with bounds; `vmap` makes the batch.
 
-Two kinds of step share one loop. Far from the optimum the Huber loss is majorised by a weighted
-square (weights δ/|e| beyond δ): Gauss–Newton on that always points downhill and is not misled by
-the curvature of outliers, but converges only linearly. Close by, the exact Hessian of the objective
-converges quadratically. So a fit first runs with the one, then polishes with the other.
+The Huber loss is handled as a reweighted square. The weights of the textbook, δ/|e| beyond δ, bound
+the loss from above and converge slowly where most residuals exceed δ: the curvature they claim is
+about twice the true one. Here the weights are (δ/|e|)^1.5, and how far the objective's curvature is
+from theirs is learnt from each step, as one number. That halves the iterations.
+
+One evaluation of losses and Jacobian is made per iteration, at the trial point: it decides whether
+the point is taken and is what the next step starts from.
 """
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.scipy.linalg import cho_solve
 
 from ..laws import Law
 from ..recipe import Array
-from ._objective import Data, misfit, noise_level, residuals, surprise
+from ._cholesky import solve
+from ._jacobian import columns, log_loss_and_jacobian, with_best_amplitudes
+from ._objective import Data, Drawn, huber, misfit, surprise
 
-_DAMPING = (1e-10, 1e10)  # range of the damping parameter; at its top no step helps any more
+_STIFFNESS = (0.25, 1.5)  # range of the true curvature in units of the reweighted square's
+_TINY = 1e-18  # an objective of no interest: residuals of 1e-10
+_DAMPING = 1e-3  # at the start, at most
+
+
+class Point(NamedTuple):
+    """The objective (), its gradient (p,) and a model of its Hessian (p, p) somewhere."""
+
+    value: Array
+    gradient: Array
+    curvature: Array
 
 
 class _State(NamedTuple):
     x: Array
-    value: Array
+    at: Point
+    trial: Array
+    slope: Array  # gradient · step to the trial
+    bend: Array  # step · curvature · step
     damping: Array
+    stiffness: Array
     iteration: Array
     done: Array
     converged: Array
@@ -41,229 +60,218 @@ class Solution(NamedTuple):
     converged: Array
 
 
+class Look(NamedTuple):
+    """A fit seen from where it ended.
+
+    Attributes:
+        misfit: sum of Huber losses, without the prior, ().
+        residual: predicted minus measured log loss, (n,), zero on padding.
+        jacobian: of the log loss in the solver's variables, (n, p).
+    """
+
+    misfit: Array
+    residual: Array
+    jacobian: Array
+
+
+def evaluate(law: Law, x: Array, data: Data, cols: Array | None, delta: Array) -> Point:
+    """The objective at x and the reweighted square that stands for its curvature."""
+    predicted, jacobian = log_loss_and_jacobian(law, x, data, cols)
+    e = jnp.where(data.weight > 0, predicted - data.log_loss, 0.0)
+    closeness = delta / jnp.maximum(jnp.abs(e), delta)
+    root = jnp.sqrt(data.weight * closeness * jnp.sqrt(closeness))
+    rows = jacobian * root
+    # Where the weight is zero so is the pull: 0 / 1.
+    pull = data.weight * jnp.clip(e, -delta, delta) / jnp.where(root > 0, root, 1.0)
+    precision = data.noise * data.prior_precision
+    return Point(
+        jnp.sum(data.weight * huber(e, delta)) + data.noise * surprise(x, data),
+        rows @ pull + precision @ (x - data.prior_mean),
+        rows @ rows.T + precision,
+    )
+
+
+def _evaluate_exactly(law: Law, x: Array, data: Data, delta: Array) -> Point:
+    def objective(x: Array) -> Array:
+        return misfit(law, x, data, delta) + data.noise * surprise(x, data)
+
+    value, gradient = jax.value_and_grad(objective)(x)
+    return Point(value, gradient, jax.hessian(objective)(x))
+
+
 def minimise(
     law: Law,
     start: Array,
     data: Data,
     delta: Array,
-    prior_weight: Array,
     *,
     max_iterations: Array,
     tolerance: Array,
-    exact_hessian: bool = False,
+    exact: bool = False,
 ) -> Solution:
-    """Minimise misfit + prior_weight · surprise from `start` (p,) within the bounds of `data`.
+    """Minimise misfit + noise · surprise from `start` (p,) within the bounds of `data`.
 
-    Converged means that an undamped step promises a relative gain below `tolerance`.
-    A start with a non-finite objective is returned unconverged with an infinite objective.
+    Converged means that a full step promises a relative gain below `tolerance`. A start with a
+    non-finite objective is returned unconverged with an infinite objective. `exact` takes the true
+    Hessian: for the last mile of fits with directions that hardly matter.
     """
-
-    def objective(x: Array) -> Array:
-        return misfit(law, x, data, delta) + prior_weight * surprise(x, data)
-
-    def value_of(x: Array) -> Array:
-        value = objective(x)
-        return jnp.where(jnp.isfinite(value), value, jnp.inf)
+    dtype = start.dtype
+    eye = jnp.eye(start.shape[0], dtype=dtype)
+    # Single precision cannot factor what is worse conditioned than this.
+    least, most = (1e-10 if dtype == jnp.float64 else 1e-6), 1e10
+    # What a damped step promises says little of weak directions: to be trusted on the last digits
+    # the damping must be small too.
+    steady = jnp.clip(10 * tolerance, least, _DAMPING)
+    cols = columns(law, data)
+    evaluate_at: Callable[[Array], Point] = (
+        partial(_evaluate_exactly, law, data=data, delta=delta)
+        if exact
+        else partial(evaluate, law, data=data, cols=cols, delta=delta)
+    )
+    stiffness_range = (1.0, 1.0) if exact else _STIFFNESS
 
     def step(state: _State) -> _State:
-        x = state.x
-        e = residuals(law, x, data)
-        jacobian = jax.jacfwd(lambda x: residuals(law, x, data))(x)
-        pull = prior_weight * data.prior_precision
-        gradient = jacobian.T @ (data.weight * jnp.clip(e, -delta, delta))
-        gradient = gradient + pull * (x - data.prior_mean)
-        majoriser = data.weight * delta / jnp.maximum(jnp.abs(e), delta)
-        gauss = (jacobian.T * majoriser) @ jacobian + jnp.diag(pull)
-        hessian = jax.hessian(objective)(x) if exact_hessian else gauss
+        new = evaluate_at(state.trial)
+        sound = jnp.isfinite(new.value) & jnp.all(jnp.isfinite(new.gradient))
+        value = jnp.where(sound, new.value, jnp.inf)
+        first = state.iteration == 0
+        # Steps too small for the objective to tell are taken on the word of the gradient.
+        rounding = 2 * jnp.finfo(dtype).eps * jnp.abs(state.at.value)
+        better = value < state.at.value + rounding
+        gain = state.at.value - value
+        promised = -(state.slope + 0.5 * state.stiffness * state.bend)
+        ratio = gain / jnp.maximum(promised, jnp.finfo(dtype).tiny)
+        telling = jnp.abs(gain) > 40 * rounding
+        ratio = jnp.where(telling, ratio, 1.0)
+        by = jnp.where(ratio > 0.75, 0.2, jnp.where(ratio < 0.25, 2.0, 1.0))
+        by = jnp.where(first, 1.0, jnp.where(better, by, 4.0))
+        damping = jnp.clip(state.damping * by, least, most)
+        felt = 2 * (value - state.at.value - state.slope) / state.bend
+        known = ~first & telling & jnp.isfinite(felt) & (state.bend > 0)
+        stiffness = jnp.where(known, jnp.clip(felt, *stiffness_range), state.stiffness)
+
+        x = jnp.where(better, state.trial, state.x)
+        at = jax.tree.map(
+            lambda a, b: jnp.where(better, a, b),
+            Point(value, new.gradient, new.curvature),
+            state.at,
+        )
 
         # Variables pressed against a bound, or not the fit's to move, sit this step out.
+        gradient = at.gradient
         pressed = ((x <= data.lower) & (gradient > 0)) | ((x >= data.upper) & (gradient < 0))
-        moving = jnp.where(data.free & ~pressed, 1.0, 0.0)
-        diagonal = jnp.diagonal(gauss)
-        floor = 1e-10 * jnp.max(diagonal) + jnp.finfo(x.dtype).tiny
+        moving = jnp.where(data.free & ~pressed, 1.0, 0.0).astype(dtype)
+        diagonal = jnp.abs(jnp.diagonal(at.curvature))
+        floor = least * jnp.max(diagonal) + jnp.finfo(dtype).tiny
         scale = moving / jnp.sqrt(jnp.maximum(diagonal, floor))
-        scaled_gradient = gradient * scale
-        scaled_hessian = hessian * scale[:, None] * scale[None, :]
-        # Where the damped Hessian is indefinite the factor is NaN: the step is refused and damping
-        # grows.
-        eye = jnp.eye(x.shape[0], dtype=x.dtype)
-        factor = jnp.linalg.cholesky(
-            scaled_hessian + state.damping * eye + jnp.diag(1.0 - moving).astype(x.dtype)
-        )
-        move = -cho_solve((factor, True), scaled_gradient)
-        trial = jnp.clip(x + scale * move, data.lower, data.upper)
-        trial = jnp.where(jnp.all(jnp.isfinite(trial)), trial, x)
-        moved = jnp.where(scale > 0, (trial - x) / jnp.where(scale > 0, scale, 1.0), 0.0)
+        scaled = stiffness * at.curvature * scale[:, None] * scale
+        # NaN where the damped matrix is indefinite: the step is refused and damping grows.
+        move = -scale * solve(scaled + jnp.diag(damping + 1.0 - moving), gradient * scale)
+        decrement = -0.5 * (gradient @ move)  # what the step promises before bounds cut it short
+        trial = jnp.clip(x + move, data.lower, data.upper)
+        solved = jnp.all(jnp.isfinite(trial))
+        trial = jnp.where(solved, trial, x)
+        move = trial - x
+        slope = gradient @ move
+        bend = move @ (at.curvature @ move)
 
-        promised = -(scaled_gradient @ moved + 0.5 * moved @ scaled_hessian @ moved)
-        value = value_of(trial)
-        better = value < state.value
-        ratio = (state.value - value) / jnp.maximum(promised, jnp.finfo(x.dtype).tiny)
-        factor_of = jnp.where(ratio > 0.75, 0.2, jnp.where(ratio < 0.25, 2.0, 1.0))
-        damping = jnp.clip(state.damping * jnp.where(better, factor_of, 4.0), *_DAMPING)
-
-        # What a full step could still gain, in units of the objective.
-        stationary = jnp.max(jnp.abs(scaled_gradient)) ** 2 <= tolerance * state.value
-        little = better & (state.value - value <= tolerance * state.value) & (damping < 1.0)
-        stuck = ~better & (damping >= _DAMPING[1])
+        stationary = solved & (decrement <= tolerance * at.value + _TINY) & (damping <= steady)
+        # As flat as the arithmetic can tell.
+        level = ~better & (jnp.abs(promised) <= tolerance * at.value)
+        lost = ~jnp.isfinite(at.value) | (damping >= most)
         return _State(
-            x=jnp.where(better, trial, x),
-            value=jnp.where(better, value, state.value),
+            x=x,
+            at=at,
+            trial=trial,
+            slope=slope,
+            bend=bend,
             damping=damping,
+            stiffness=stiffness,
             iteration=state.iteration + 1,
-            done=stationary | little | stuck,
-            converged=stationary | little,
+            done=stationary | level | lost,
+            converged=stationary | level,
         )
 
     start = jnp.clip(start, data.lower, data.upper)
-    value = value_of(start)
+    zero = jnp.zeros((), dtype)
     state = _State(
         x=start,
-        value=value,
-        damping=jnp.asarray(1e-2, start.dtype),
-        iteration=jnp.asarray(0),
-        done=~jnp.isfinite(value),
-        converged=jnp.asarray(False),
+        at=Point(zero + jnp.inf, jnp.zeros_like(start), eye),
+        trial=start,
+        slope=zero,
+        bend=zero,
+        damping=jnp.minimum(1e3 * steady, _DAMPING).astype(dtype),
+        stiffness=zero + 1.0,
+        iteration=jnp.zeros((), jnp.int32),
+        done=jnp.zeros((), bool),
+        converged=jnp.zeros((), bool),
     )
     state = jax.lax.while_loop(lambda s: ~s.done & (s.iteration < max_iterations), step, state)
-    return Solution(state.x, state.value, state.iteration, state.converged)
+    return Solution(state.x, state.at.value, state.iteration, state.converged)
 
 
-class Fit(NamedTuple):
-    """The best of many starts; a batch has a leading axis on every leaf.
+def _cast(tree: Any, precision: str) -> Any:
+    """The floating leaves of a pytree in another precision."""
 
-    Attributes:
-        x: solver variables, (p,).
-        theta: the coefficients they stand for, (p,).
-        misfit: sum of Huber losses there, without the prior, ().
-        noise: what the prior was weighted by, ().
-        converged: () bool.
-        agreement: share of the polished starts that ended within 0.1% of the best, ().
-        residual: predicted minus measured log loss, (n,).
-        jacobian: of the residuals, (n, p).
-    """
+    def cast(leaf: Array) -> Array:
+        leaf = jnp.asarray(leaf)
+        return leaf.astype(precision) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
 
-    x: Array
-    theta: Array
-    misfit: Array
-    noise: Array
-    converged: Array
-    agreement: Array
-    residual: Array
-    jacobian: Array
-
-
-@partial(jax.jit, static_argnames="law")
-def _descend(
-    law: Law,
-    starts: Array,
-    data: Data,
-    weights: Array,
-    prior_means: Array,
-    delta: Array,
-    noise: Array,
-    max_iterations: Array,
-    tolerance: Array,
-) -> Solution:
-    """`minimise` for (B, K): fits B, and K starts, run weights and prior means for each."""
-
-    def one(start: Array, data: Data, weight: Array, prior_mean: Array, noise: Array) -> Solution:
-        data = Data(**{**vars(data), "weight": weight, "prior_mean": prior_mean})
-        return minimise(
-            law, start, data, delta, noise, max_iterations=max_iterations, tolerance=tolerance
-        )
-
-    inner = jax.vmap(one, in_axes=(0, None, 0, 0, None))
-    return jax.vmap(inner)(starts, data, weights, prior_means, noise)
-
-
-_GROUP = 16  # starts or draws in one call: one compiled shape serves any number of either
+    return jax.tree.map(cast, tree)
 
 
 def descend(
     law: Law,
-    starts: np.ndarray,
+    starts: Array,
     data: Data,
-    delta: float,
-    noise: np.ndarray,
+    drawn: Drawn,
+    delta: Array,
+    max_iterations: Array,
+    tolerance: Array,
     *,
-    weights: np.ndarray | None = None,
-    prior_means: np.ndarray | None = None,
-    max_iterations: int,
-    tolerance: float,
+    precision: str,
+    exact: bool,
 ) -> Solution:
-    """Run `minimise` from `starts` (B, S, p); `data` has a leading axis B, `noise` is (B,).
+    """`minimise` for rows of lanes, (R, K) fits: `starts` (R, K, p), `data` with leading axis R.
 
-    `weights` (B, S, n) and `prior_means` (B, S, p) replace those of the data. Returns NumPy leaves
-    (B, S, ...).
+    `drawn`, with leading axes (R, K), replaces what differs between lanes of a row.
     """
-    count, parts = starts.shape[1], []
-    for begin in range(0, count, _GROUP):
-        rows = np.minimum(np.arange(begin, begin + _GROUP), count - 1)
-        shape = (len(starts), _GROUP)
-        weight = np.broadcast_to(data.weight[:, None], (*shape, data.weight.shape[-1]))
-        mean = np.broadcast_to(data.prior_mean[:, None], (*shape, starts.shape[-1]))
-        part = _descend(
+
+    def lane(start: Array, drawn: Drawn, data: Data) -> Solution:
+        return minimise(
             law,
-            starts[:, rows],
-            data,
-            weight if weights is None else weights[:, rows],
-            mean if prior_means is None else prior_means[:, rows],
-            delta,
-            noise,
-            max_iterations,
-            tolerance,
-        )
-        keep = min(_GROUP, count - begin)
-        parts.append(jax.tree.map(lambda leaf, keep=keep: np.asarray(leaf)[:, :keep], part))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=1), *parts)
-
-
-@partial(jax.jit, static_argnames="law")
-def _polish(law: Law, x: Array, data: Data, delta: Array, noise: Array) -> Fit:
-    """Newton's method from points (B, K, p) that are close already; the best of each K."""
-
-    def one(x: Array, data: Data, noise: Array) -> Fit:
-        newton = partial(minimise, law, data=data, delta=delta, prior_weight=noise)
-        ends = jax.vmap(
-            lambda x: newton(x, max_iterations=200, tolerance=1e-13, exact_hessian=True)
-        )(x)
-        end = jax.tree.map(lambda leaf: leaf[jnp.argmin(ends.value)], ends)
-        return Fit(
-            x=end.x,
-            theta=data.centre @ end.x,
-            misfit=misfit(law, end.x, data, delta),
-            noise=noise,
-            converged=end.converged,
-            agreement=jnp.mean(ends.value <= end.value * 1.001),
-            residual=residuals(law, end.x, data),
-            jacobian=jax.jacfwd(lambda x: residuals(law, x, data))(end.x),
+            start,
+            dataclasses.replace(data, **drawn._asdict()),
+            _cast(delta, precision),
+            max_iterations=max_iterations,
+            tolerance=_cast(tolerance, precision),
+            exact=exact,
         )
 
-    return jax.vmap(one)(x, data, noise)
+    rows = jax.vmap(jax.vmap(lane, in_axes=(0, 0, None)))
+    return rows(_cast(starts, precision), _cast(drawn, precision), _cast(data, precision))
 
 
-_SCREEN, _POLISHED = 40, 4
+def rank(law: Law, starts: Array, data: Data, delta: Array) -> tuple[Array, Array]:
+    """Candidates (R, K, p) with the best amplitudes, and their misfit (R, K), in float32."""
+
+    def lane(x: Array, data: Data) -> tuple[Array, Array]:
+        cols = columns(law, data)
+        x = jnp.clip(with_best_amplitudes(law, x, data, cols), data.lower, data.upper)
+        value = misfit(law, x, data, _cast(delta, "float32"))
+        return x, jnp.where(jnp.isfinite(value), value, jnp.inf)
+
+    rows = jax.vmap(jax.vmap(lane, in_axes=(0, None)))
+    return rows(_cast(starts, "float32"), _cast(data, "float32"))
 
 
-def multi_start(law: Law, starts: np.ndarray, data: Data, delta: float) -> Fit:
-    """Best fits of a batch: `starts` (B, S, p), `data` with leading axis B, as the result has.
+def look(law: Law, x: Array, data: Data, delta: Array) -> Look:
+    """What there is to know at x (R, p), in float64."""
 
-    Every start gets a few cheap iterations without the prior, which tell the noise level and so
-    what the prior weighs. The best go on towards convergence, and the best of those are polished
-    with the exact Hessian.
-    """
-    none = np.zeros(len(starts))
-    screened = descend(law, starts, data, delta, none, max_iterations=_SCREEN, tolerance=1e-9)
-    lowest = screened.value.min(axis=1)
-    noise = np.where(np.isfinite(lowest), noise_level(lowest, data), 0.0)
-    begin = _lowest(screened, _GROUP)
-    kept = descend(law, begin, data, delta, noise, max_iterations=200, tolerance=1e-9)
-    polished = _polish(law, _lowest(kept, _POLISHED), data, delta, noise)
-    return jax.tree.map(np.asarray, polished)
+    def one(x: Array, data: Data) -> Look:
+        predicted, jacobian = log_loss_and_jacobian(law, x, data, columns(law, data))
+        residual = jnp.where(data.weight > 0, predicted - data.log_loss, 0.0)
+        jacobian = jnp.where(data.weight > 0, jacobian, 0.0)
+        return Look(jnp.sum(data.weight * huber(residual, delta)), residual, jacobian.T)
 
-
-def _lowest(solutions: Solution, count: int) -> np.ndarray:
-    """The `count` best points (B, count, p) of solutions (B, S); fewer where S is less."""
-    order = np.argsort(solutions.value, axis=1)[:, :count]
-    return np.take_along_axis(solutions.x, order[..., None], axis=1)
+    return jax.vmap(one)(x, data)

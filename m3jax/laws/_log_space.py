@@ -30,6 +30,10 @@ def log_variables(recipe: Recipe) -> dict[str, Array]:
     }
 
 
+def _plain(theta: Mapping[str, Array], recipe: Recipe) -> Mapping[str, Array]:
+    return log_variables(recipe)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class LogSpaceLaw(Law):
     """A sum of terms, each `amplitude · Π feature^(sign·exponent)`.
@@ -43,13 +47,21 @@ class LogSpaceLaw(Law):
         features: `(theta by name, recipe) -> log-features by name`; theta by name holds logarithms
             of the coefficients marked `log`. Most features are plain log-variables; those with a
             shape coefficient inside (repetition, effective text) are built from them.
+        shapes: the features that depend on a coefficient -> that coefficient, which must be no
+            exponent or amplitude; all others are plain functions of the recipe. A fit uses it to
+            write the Jacobian down instead of differentiating. None where features are of another
+            kind: everything still works, more slowly.
     """
 
     function: LossFunction = dataclasses.field(init=False, repr=False)
     terms: Mapping[str, Powers] = dataclasses.field(default_factory=dict)
-    features: FeatureFunction = lambda theta, recipe: log_variables(recipe)
+    features: FeatureFunction = _plain
+    shapes: Mapping[str, str] | None = None
 
     def __post_init__(self) -> None:
+        if self.shapes is None and self.features is _plain:
+            object.__setattr__(self, "shapes", {})
+
         def function(coefficients: Mapping[str, Array], recipe: Recipe) -> Array:
             logs = {
                 c.name: jnp.log(coefficients[c.name]) if c.log else coefficients[c.name]
@@ -78,19 +90,32 @@ class LogSpaceLaw(Law):
             total = jnp.logaddexp(total, log_term)
         return total
 
-    def centre(self, recipe: Recipe) -> np.ndarray:
-        """Quote each amplitude at the geometric middle of the runs instead of at one.
+    def middle(self, recipe: Recipe, mask: np.ndarray) -> dict[str, np.ndarray]:
+        """Mean of each log-feature over the runs where `mask`, of shape (...).
 
-        `recipe` holds the runs' arrays (NumPy). Features with a shape coefficient are centred at
-        the middle of their range of starting values; any fixed centre gives the same law.
+        `recipe` and `mask` hold NumPy arrays of shape (..., n). Features with a shape coefficient
+        are taken at the middle of its range of starting values.
         """
         low, high = self.theta_start()
         named = dict(zip(self.names, (low + high) / 2, strict=True))
-        features = {k: float(np.mean(v)) for k, v in self.features(named, recipe).items()}
+        return {
+            name: np.mean(np.broadcast_to(np.asarray(value), mask.shape), axis=-1, where=mask)
+            for name, value in self.features(named, recipe).items()
+        }
+
+    def centre(self, recipe: Recipe, mask: np.ndarray | None = None) -> np.ndarray:
+        """Quote each amplitude at the geometric middle of the runs instead of at one.
+
+        `recipe` holds the runs' NumPy arrays of shape (..., n), `mask` which of them count. Any
+        fixed centre gives the same law. Returns (..., p, p).
+        """
+        mask = np.ones(np.shape(recipe.n_params), dtype=bool) if mask is None else mask
+        middle = self.middle(recipe, mask)
         index = {name: i for i, name in enumerate(self.names)}
-        matrix = np.eye(len(self.names))
+        p = len(self.names)
+        matrix = np.broadcast_to(np.eye(p), (*mask.shape[:-1], p, p)).copy()
         for amplitude, powers in self.terms.items():
             for exponent, (sign, feature) in powers.items():
                 # log amplitude = centred log amplitude − Σ sign·exponent·mean feature
-                matrix[index[amplitude], index[exponent]] -= sign * features[feature]
+                matrix[..., index[amplitude], index[exponent]] -= sign * middle[feature]
         return matrix

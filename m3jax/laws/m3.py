@@ -156,6 +156,7 @@ M3 = LogSpaceLaw(
         },
     },
     features=_features,
+    shapes={"repetition": "R", "text": "tau"},
 )
 """The M³ law with our measured form.
 
