@@ -244,7 +244,7 @@ def test_the_order_of_the_table_does_not_matter(runs):
     )
     expected = {s.language: s for s in compare(runs, [POWER], **FEW)}
     for score in compare(mixed, [POWER], **FEW):
-        assert score.mae == pytest.approx(expected[score.language].mae, rel=1e-6)
+        assert score.mae == pytest.approx(expected[score.language].mae, rel=1e-4)
         assert score.n_test == expected[score.language].n_test
 
 

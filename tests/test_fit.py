@@ -226,7 +226,7 @@ def test_too_few_runs_is_a_status_of_that_language_alone(synthetic):
         ({"starts": 0}, "starts >= 1"),
         ({"draws": 1}, "draws 0 or >= 2"),
         ({"level": 1.0}, "level"),
-        ({"prior": "strong"}, "prior: expected 'weak' or 'none'"),
+        ({"prior": "strong"}, "prior: expected 'weak', 'none', 'public' or the path"),
         ({"seed": -1}, "seed: expected a whole number >= 0, got -1"),
     ],
 )

@@ -39,7 +39,7 @@ def test_the_python_examples_run(newcomer, capsys):
 
 def test_the_commands_run(newcomer, monkeypatch, capsys):
     lines = re.findall(r"^m3jax .*$", TEXT, re.MULTILINE)
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         monkeypatch.setattr(sys, "argv", shlex.split(line))
         main()
