@@ -11,13 +11,21 @@ from m3jax.laws import get_law
 from m3jax.recipe import Recipe
 from m3jax.runs import RunTable
 
+# What `m3` is in the limit in which a simpler law is the truth.
+LIMITS: dict[str, dict[str, float]] = {
+    "m3": {},
+    "m3_posynomial": {"R": 1e7, "tau": 1e-8},
+    "chinchilla": {"gamma": 0.0, "eta": 0.0, "P": 1e-60},
+}
 
-def true_theta(languages: int, seed: int) -> np.ndarray:
+
+def true_theta(languages: int, seed: int, law: str = "m3") -> np.ndarray:
     """Coefficient vectors of `m3` for made-up but plausible languages, shape (languages, 14).
 
     Each term is given its size in the middle of the runs (N = 1e8, D = 3e9, D_T = 1e8, k = 8).
+    With another `law` of `LIMITS` that one is the truth as well.
     """
-    law = get_law("m3")
+    limit = LIMITS[law]
     rng = np.random.default_rng([seed, 0])
 
     def between(low: float, high: float) -> np.ndarray:
@@ -27,7 +35,8 @@ def true_theta(languages: int, seed: int) -> np.ndarray:
         between(*span) for span in ((0.3, 0.45), (0.3, 0.45), (0.8, 1.8), (0.3, 0.9), (0.5, 1.0))
     )
     scale, tau = between(10, 60), between(0.05, 0.5)
-    worn = 1 + scale * (1 - np.exp(-7 / scale))  # rho at k = 8
+    scale = np.full(languages, limit.get("R", scale))
+    worn = 1 - scale * np.expm1(-7 / scale)  # rho at k = 8
     coefficients = {
         "E": between(1.6, 2.2),
         "A": between(0.3, 0.8) * 1e8**alpha,
@@ -43,41 +52,56 @@ def true_theta(languages: int, seed: int) -> np.ndarray:
         "theta": between(-0.3, 0.5),
         "R": scale,
         "tau": tau,
-    }
+    } | {name: np.full(languages, value) for name, value in limit.items()}
     with jax.enable_x64(True):
-        return np.asarray(law.to_theta(coefficients))
+        return np.asarray(get_law("m3").to_theta(coefficients))
 
 
 def true_loss(theta: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """The noiseless loss of one language."""
+    """The noiseless loss, nats per token: theta (14,) for one language, (L, 1, 14) for (L, n)."""
     with jax.enable_x64(True):
         recipe = jax.tree.map(jnp.asarray, recipe)
         return np.asarray(jnp.exp(get_law("m3").log_loss_theta(jnp.asarray(theta), recipe)))
 
 
-def draw_recipes(runs: int, rng: np.random.Generator) -> Recipe:
-    """The recipes of a sensible set of small runs: all four variables vary, a third two-stage."""
+def _draw(runs: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     ratio = np.where(rng.random(runs) < 0.25, 1.0, np.exp(rng.uniform(np.log(0.05), 0.0, runs)))
     first = ratio * rng.choice([0.0, 0.3], runs)
     fraction = rng.uniform(0.1, 0.6, runs)
     final = np.minimum(first + (ratio - first) / fraction, 1.0)
     two = (rng.random(runs) < 0.4) & (ratio < 0.9)
-    return Recipe.create(
-        n_params=rng.choice([1e7, 3e7, 1e8, 3e8, 1e9], runs),
-        target_tokens=rng.choice([1e7, 3e7, 1e8, 3e8, 1e9], runs),
-        epochs=np.exp(rng.uniform(0.0, np.log(64.0), runs)),
-        target_ratio=ratio,
-        final_ratio=np.where(two, final, ratio),
-        first_ratio=np.where(two, first, ratio),
-    )
+    return {
+        "n_params": rng.choice([1e7, 3e7, 1e8, 3e8, 1e9], runs),
+        "target_tokens": rng.choice([1e7, 3e7, 1e8, 3e8, 1e9], runs),
+        "epochs": np.exp(rng.uniform(0.0, np.log(64.0), runs)),
+        "target_ratio": ratio,
+        "final_ratio": np.where(two, final, ratio),
+        "first_ratio": np.where(two, first, ratio),
+    }
+
+
+def draw_recipes(runs: int, rng: np.random.Generator) -> Recipe:
+    """The recipes of a sensible set of small runs: all four variables vary, a third two-stage."""
+    return Recipe.create(**_draw(runs, rng))
 
 
 def run_table(theta: np.ndarray, runs: int, noise: float, seed: int) -> RunTable:
     """`runs` noisy runs of every language in `theta` (L, 14); noise is the sd of the log loss."""
-    frames = []
-    for i, one in enumerate(theta):
+    # Each language has its own stream, so that its runs do not depend on how many there are.
+    drawn, scatter = [], []
+    for i in range(len(theta)):
         rng = np.random.default_rng([seed, 1, i])
-        recipe = draw_recipes(runs, rng)
-        loss = true_loss(one, recipe) * np.exp(noise * rng.standard_normal(runs))
-        frames.append(pd.DataFrame({"language": f"language{i:04d}", **vars(recipe), "loss": loss}))
-    return RunTable.from_frame(pd.concat(frames).assign(seed=lambda f: np.arange(len(f))))
+        drawn.append(_draw(runs, rng))
+        scatter.append(rng.standard_normal(runs))
+    recipe = Recipe.create(**{name: np.stack([one[name] for one in drawn]) for name in drawn[0]})
+    loss = true_loss(theta[:, None], recipe) * np.exp(noise * np.stack(scatter))
+    names = [f"language{i:04d}" for i in range(len(theta))]
+    frame = pd.DataFrame(
+        {
+            "language": np.repeat(names, runs),
+            **{name: leaf.ravel() for name, leaf in vars(recipe).items()},
+            "loss": loss.ravel(),
+            "seed": np.arange(loss.size),
+        }
+    )
+    return RunTable.from_frame(frame)
