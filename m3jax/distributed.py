@@ -186,10 +186,10 @@ def _default_chunk(plan: Plan, processes: int) -> int:
         plan.settings["draws"] + plan.problem.mask.shape[1] + _CANDIDATES * plan.settings["starts"]
     )
     most = max(1, _CHUNK_BYTES // (8 * _COPIES * p * rows))
-    each = -(-count // processes)
+    each = max(1, -(-count // processes))
     wanted = max(min(_LEAST_LANGUAGES, each), -(-each // _CHUNKS_EACH))
-    chunks = -(-count // min(most, wanted))
-    return -(-count // max(chunks, 1)) or 1
+    chunks = max(1, -(-count // min(most, wanted)))
+    return max(1, -(-count // chunks))
 
 
 def _fit_share(folder: Checkpoint, mine: Sequence[int], report: Progress) -> None:
