@@ -52,37 +52,78 @@ def fit_command(
         str, typer.Option(help="What languages share: none, partial (few-run ones borrow), full.")
     ] = "none",
     precision: Annotated[
-        str, typer.Option(help="Of the best fits: float64 or float32.")
+        str, typer.Option(help="float64, or float32 for devices slow in double.")
     ] = "float64",
     seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the fits to this .json file.")
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Keep finished languages in this folder; start again to go on."),
+    ] = None,
+    distributed: Annotated[
+        bool,
+        typer.Option("--distributed", help="Share the work: Slurm, MPI, Kubernetes, TPU pods."),
+    ] = False,
+    coordinator: Annotated[
+        str | None,
+        typer.Option(help="The same elsewhere: where process 0 is.", metavar="HOST:PORT"),
+    ] = None,
+    processes: Annotated[int | None, typer.Option(help="How many share the work.")] = None,
+    process: Annotated[int | None, typer.Option(help="Which of them this is, from 0.")] = None,
+    patience: Annotated[
+        float, typer.Option(help="Seconds to wait for a process that shows no sign of life.")
+    ] = 300.0,
     as_json: Json = False,
 ) -> None:
     """Fit a scaling law to every language of a run table."""
+    from .distributed import fit_in_chunks, share_of
     from .fitting import fit
 
     if output is not None and output.suffix != ".json":
         raise M3Error(f"{output}: expected a file name ending in .json")
+    shared = distributed or any(x is not None for x in (coordinator, processes, process))
+    if shared and checkpoint is None:
+        raise M3Error(
+            "--checkpoint: expected a folder that all processes see, to share the work in"
+        )
     runs = _read(table, columns, units, drop_highest)
     use_cache()
+    share = share_of(
+        distributed=distributed,
+        coordinator=coordinator,
+        processes=processes,
+        process=process,
+        patience=patience,
+    )
+    options: dict[str, Any] = {
+        "fixed": arguments.numbers("--fix", fix),
+        "huber_delta": huber_delta,
+        "starts": starts,
+        "draws": draws,
+        "bootstrap": bootstrap,
+        "level": level,
+        "prior": prior,
+        "pool": pool,
+        "precision": precision,
+        "seed": seed,
+    }
     with progress_bar(as_json) as progress:
-        fits = fit(
-            runs,
-            law,
-            fixed=arguments.numbers("--fix", fix),
-            huber_delta=huber_delta,
-            starts=starts,
-            draws=draws,
-            bootstrap=bootstrap,
-            level=level,
-            prior=prior,
-            pool=pool,
-            precision=precision,
-            seed=seed,
-            progress=progress,
-        )
+        if checkpoint is None:
+            fits = fit(runs, law, progress=progress, **options)
+        else:
+            fits = fit_in_chunks(
+                runs,
+                law,
+                checkpoint=checkpoint,
+                share=share,
+                patience=patience,
+                progress=progress,
+                **options,
+            )
+    if share[0] > 0:
+        return  # the first process writes and prints for all
     if output is not None and fits.languages:
         fits.save(output)
     if as_json:

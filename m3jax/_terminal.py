@@ -77,6 +77,7 @@ def show_fits(fits: Fits, notes: Sequence[str] = (), *, brief: bool = False) -> 
         _say(console, [reason], f"{name}: ")
     if brief or not fits.languages:
         return
+    _show_population(console, fits)
     level = fits.settings["level"]
     drawn = fits.draws.shape[1] > 0
     for i, name in enumerate(fits.languages):
@@ -92,6 +93,22 @@ def show_fits(fits: Fits, notes: Sequence[str] = (), *, brief: bool = False) -> 
             span = "held" if held else f"{low:.4g} to {high:.4g}" if drawn else fmt.MISSING
             table.add_row(c.name, f"{values[c.name]:.6g}", span, escape(c.meaning))
         console.print(table)
+
+
+def _show_population(console: Console, fits: Fits) -> None:
+    """What the languages have in common, where they were pooled."""
+    if fits.population is None:
+        return
+    found = fits.population
+    table = _table(
+        f"What {found.languages} languages have in common ({found.pool} pooling)",
+        ["coefficient", "a further language's, one sd", "pooled"],
+    )
+    rho = dict(zip(found.names, found.rho, strict=True))
+    for name, (low, high) in found.ranges(fits.law).items():
+        table.add_row(name, f"{low:.4g} to {high:.4g}", f"{1 - rho[name]:.0%}")
+    console.print(table)
+    _say(console, [found.status])
 
 
 _BRIEF = 3  # languages; beyond so many, each gets one line

@@ -85,8 +85,9 @@ def fit(
             runs borrow what they leave open, many runs stay as they are. "full" gives all languages
             the same exponents and shapes, and each its own amplitudes. Either needs two languages,
             and 3 runs of each. See `Fits.population`.
-        precision: of the best fits, "float64" or "float32". The search for them and the draws are
-            in single precision, whose error is far below their spread.
+        precision: "float64", or "float32" for devices that are slow in double: then only the last
+            few Newton steps of each best fit are in double. The search for the best fits and the
+            draws are in single precision either way, whose error is far below their spread.
         tolerance: a fit has converged when a full step promises less than this share of its
             objective.
         seed: of starts and draws; without pooling, a language's result does not depend on the

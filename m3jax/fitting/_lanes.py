@@ -26,6 +26,7 @@ from ._solver import Look, Solution, descend, look, rank
 
 LANES = 4  # starts or draws of one language that share a row
 _ROWS = 32  # of a call on a CPU: its arrays stay near the cache
+_FEW = 4  # the same where the exact Hessian is called for: a handful of fits, at many iterations
 _LANE_BYTES = 600  # per run that a lane needs on an accelerator: a few copies of its Jacobian
 
 Drawing = Callable[[np.ndarray, np.ndarray], Drawn]
@@ -75,11 +76,11 @@ def _split(function: Callable[..., Any], mesh: Mesh, leading: int) -> Callable[.
     return on_mesh
 
 
-def rows_per_call(runs: int, lanes: int) -> int:
+def rows_per_call(runs: int, lanes: int, on_cpu: int = _ROWS) -> int:
     """How many rows a call has: few on a CPU, what a third of an accelerator's memory holds."""
     devices = jax.local_devices()
     if devices[0].platform == "cpu":
-        return _ROWS * len(devices)
+        return on_cpu * len(devices)
     memory = (devices[0].memory_stats() or {}).get("bytes_limit", 8 << 30)
     rows = memory // (3 * _LANE_BYTES * max(runs, 16) * lanes)
     return int(min(1 << max(int(rows).bit_length() - 1, 0), 1 << 14)) * len(devices)
@@ -137,7 +138,7 @@ def solve(
     )
     run = compiled(descend, "law", "precision", "exact")
     runs = data.weight.shape[1]
-    size = rows_per_call(runs, lanes)
+    size = rows_per_call(runs, lanes, _FEW if exact else _ROWS)
     kind = descend, law, runs, size, lanes, precision, exact
     todo = np.arange(total)
     for most in rounds:
