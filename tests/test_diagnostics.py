@@ -15,6 +15,7 @@ import pytest
 
 from m3jax import M3Error, Recipe, RunTable, covariance, delta_interval, diagnose, fit, get_law
 from m3jax.cli import main
+from m3jax.fitting import Fits, Prior
 from m3jax.fitting._covariance import linearise, student_quantile
 from m3jax.plotting import residuals_by_variable, to_png
 from m3jax.report import _determined
@@ -215,6 +216,20 @@ def test_without_a_prior_nothing_is_called_prior_only(simple):
 
 
 # Runs and trends
+
+
+def test_a_prior_of_your_own_is_what_the_runs_are_judged_against(simple, tmp_path):
+    runs = simple.runs.select(simple.runs.language == "clean0")
+    prior = Prior({"alpha": (0.3399, 0.3401), "A": (0.01, 1.0)}, "a guess")
+    fits = fit(runs, "chinchilla", huber_delta=0.004, draws=0, prior=prior)
+    loaded = Fits.load(fits.save(tmp_path / "fits.json"))
+    for given in (fits, loaded):
+        found = {c.name: c for c in diagnose(given, runs)["clean0"].coefficients}
+        assert found["alpha"].determined == "prior only"
+        assert found["alpha"].standard_error == pytest.approx(1e-4, rel=0.05)
+        assert found["beta"].determined == "well"
+    free = {c.name: c for c in simple.found["clean0"].coefficients}
+    assert free["alpha"].determined != "prior only"
 
 
 def test_no_false_alarm_on_clean_runs(simple):

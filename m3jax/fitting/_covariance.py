@@ -42,9 +42,11 @@ class Linearised:
         cluster: (n,), the same number for checkpoints of one run.
         theta: (p,).
         free: (p,) bool.
-        space: what x is, and how sure the weak prior is of it.
+        space: what x is.
         delta: of the Huber loss.
-        prior_weight: what the objective weighs the prior by; 0 without a prior.
+        prior_mean, prior_precision: the prior on x, (p,) and its inverse covariance (p, p), zero
+            where it has no say.
+        prior_weight: what the objective weighs it by.
     """
 
     law: Law
@@ -59,6 +61,8 @@ class Linearised:
     free: np.ndarray
     space: Space
     delta: float
+    prior_mean: np.ndarray
+    prior_precision: np.ndarray
     prior_weight: float
 
     @cached_property
@@ -67,20 +71,26 @@ class Linearised:
         return len(np.unique(self.cluster))
 
     @cached_property
-    def precision(self) -> np.ndarray:
-        """Curvature of the prior, (p,), zero for coefficients that are held."""
-        sd = np.maximum(self.space.prior_sd, 1e-9)
-        return np.where(self.free, self.prior_weight / sd**2, 0.0)
+    def has_prior(self) -> bool:
+        """Whether any prior had a say."""
+        return self.prior_weight > 0 and bool(np.any(self.prior_precision))
+
+    @cached_property
+    def prior_sd(self) -> np.ndarray:
+        """How sure the prior is of each x, without one how sure the weak one would be, (p,)."""
+        if not self.has_prior:
+            return self.space.prior_sd
+        return np.sqrt(np.diagonal(_inverse_of(self.prior_precision, self.free)))
 
     @cached_property
     def decided(self) -> int:
         """How many numbers the fit took from the runs: the free ones, less what the prior gave."""
-        if self.prior_weight == 0:
+        if not self.has_prior:
             return int(self.free.sum())
         variance = _scatter(self.residual, int(self.free.sum())) ** 2
         info = self.jacobian.T @ self.jacobian
-        prior = np.where(self.free, variance / np.maximum(self.space.prior_sd, 1e-9) ** 2, 1.0)
-        return round(float(np.trace(info @ _inverse(info + np.diag(prior)))))
+        inverse = _inverse_of(info + variance * self.prior_precision, self.free)
+        return round(float(np.trace(info @ inverse)))
 
     @cached_property
     def scale(self) -> float:
@@ -122,7 +132,8 @@ class Linearised:
 
         Gauss–Newton: second derivatives of the law meet residuals that sum to nothing.
         """
-        hessian = (self.jacobian.T * self.pull) @ self.jacobian + np.diag(self.precision)
+        hessian = (self.jacobian.T * self.pull) @ self.jacobian
+        hessian += self.prior_weight * self.prior_precision
         return _inverse_of(hessian, self.free)
 
     @cached_property
@@ -134,9 +145,8 @@ class Linearised:
         """
         far = np.abs(self.residual) / (_TRUSTED * self.scale)
         weight = self.weight / np.mean(self.weight) / np.maximum(far, 1.0) / self.scale**2
-        prior = np.where(self.precision > 0, 1 / np.maximum(self.space.prior_sd, 1e-9) ** 2, 0.0)
         inverse = _inverse_of(
-            (self.jacobian.T * weight) @ self.jacobian + np.diag(prior), self.free
+            (self.jacobian.T * weight) @ self.jacobian + self.prior_precision, self.free
         )
         return np.clip(weight * self._spread(inverse), 0.0, 1.0)
 
@@ -175,7 +185,7 @@ class Linearised:
         _, group = np.unique(self.cluster, return_inverse=True)
         summed = np.zeros((group.max() + 1, self.score.shape[1]))
         np.add.at(summed, group, self.score)
-        outer = summed.T @ summed + np.diag(self.prior_weight * self.precision)
+        outer = summed.T @ summed + self.prior_weight**2 * self.prior_precision
         return self.inverse_hessian @ outer @ self.inverse_hessian
 
     @cached_property
@@ -286,7 +296,8 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
             raise M3Error(f"language {name!r}: law {fits.law.name} has no derivative at its fit")
         used = weight > 0
         jacobian = (jacobians[i][real] @ space.centre) * free
-        spare = max(int(used.sum()) - int(free.sum()), 1)
+        both = free & free[:, None]
+        precision = space.centre.T @ fits.prior_precision[j] @ space.centre
         out.append(
             Linearised(
                 law=fits.law,
@@ -301,8 +312,9 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
                 free=free,
                 space=space,
                 delta=delta,
-                # As the fit weighs it: by the misfit of a degree of freedom.
-                prior_weight=0.0 if fits.settings["prior"] == "none" else misfit / spare,
+                prior_mean=space.to_x(fits.prior_mean[j]),
+                prior_precision=np.where(both, precision, 0.0),
+                prior_weight=float(fits.prior_weight[j]),
             )
         )
     return out

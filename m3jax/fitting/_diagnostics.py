@@ -251,7 +251,7 @@ def _coefficients(fits: Fits, i: int, one: Linearised) -> tuple[CoefficientDiagn
                 )
             )
             continue
-        share = 1 - (inside[j] / max(one.space.prior_sd[j], 1e-9)) ** 2
+        share = 1 - (inside[j] / max(one.prior_sd[j], 1e-9)) ** 2
         pairs = [
             (fits.law.names[k], float(together[j, k]))
             for k in np.flatnonzero(np.abs(together[j]) > TOGETHER)
@@ -271,7 +271,7 @@ def _coefficients(fits: Fits, i: int, one: Linearised) -> tuple[CoefficientDiagn
                 value=value,
                 log=c.log,
                 standard_error=float(error[j]),
-                determined=_label(float(share), one.prior_weight > 0),
+                determined=_label(float(share), one.has_prior),
                 share=float(np.clip(share, 0.0, 1.0)),
                 confounded_with=tuple(pairs),
                 bound=bound,

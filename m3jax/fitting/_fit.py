@@ -14,10 +14,9 @@ from .._errors import M3Error
 from .._progress import Progress, silent
 from ..laws import Law, get_law
 from ..runs import RunTable
-from ._bootstrap import KINDS, Source, bootstrap, cluster_table, key_of, weight_power
-from ._covariance import Linearised
+from ._bootstrap import KINDS
+from ._draws import draws_of
 from ._fits import Fits
-from ._lanes import taken
 from ._messages import at_bounds, borrowing
 from ._objective import Data
 from ._pool import (
@@ -26,6 +25,7 @@ from ._pool import (
     estimate_priors,
     final_data,
     fit_with_priors,
+    precision_of,
     prior_factor,
 )
 from ._population import Population
@@ -148,8 +148,8 @@ class Plan:
             has_say = np.einsum("ljj->lj", data.prior_precision) > 0
             eye = np.eye(len(self.law.names))
             factor = np.where(has_say, space.prior_sd, 0.0)[..., None] * eye
-            drawn = _draws(self.law, problem, space, found, data, factor, self.settings, report)
-            return _assemble(self.law, problem, found, drawn, failed, self.settings)
+            drawn = draws_of(self.law, problem, space, found, data, factor, self.settings, report)
+            return _assemble(self.law, problem, found, data, drawn, failed, self.settings)
 
     def take(self, rows: np.ndarray) -> Plan:
         """The plan for some of `problem.languages`; it has none in `failed`."""
@@ -209,10 +209,12 @@ def _fit_given(
     space = problem.space(law)
     data = final_data(problem, space, priors, settings["huber_delta"])
     factor = prior_factor(priors.cov, data.free, priors.rotation)
-    drawn = _draws(law, problem, space, found, data, factor, settings, report, priors)
+    drawn = draws_of(law, problem, space, found, data, factor, settings, report, priors)
     for i, told in enumerate(borrowing(law, problem, priors)):
         problem.messages[i].extend(told)
-    return _assemble(law, problem, found, drawn, failed, settings, priors.population)
+    # What all languages share was held, at what they say of it together: that is a prior too.
+    data = dataclasses.replace(data, prior_precision=precision_of(priors.cov, problem.free))
+    return _assemble(law, problem, found, data, drawn, failed, settings, priors.population)
 
 
 def _check(
@@ -336,100 +338,24 @@ def _without_lost(
     return problem.take(rows), Found(*(leaf[rows] for leaf in found))
 
 
-def _draws(
-    law: Law,
-    problem: Problem,
-    space: Space,
-    found: Found,
-    data: Data,
-    factor: np.ndarray,
-    settings: Mapping[str, Any],
-    report: Progress,
-    priors: Priors | None = None,
-) -> np.ndarray:
-    """Bootstrap draws of theta, (L, draws, p); `factor` (L, p, p) is that of the prior."""
-    count, p = problem.free.shape
-    if not count or not settings["draws"]:
-        return np.empty((count, settings["draws"], p))
-    x = np.where(problem.free, found.x, space.to_x(problem.held))
-    starts = x[:, None]
-    if priors is not None and priors.shared.any():
-        rng = np.random.default_rng([settings["seed"], 4])
-        # The same in all languages, for they share these values.
-        starts = starts + rng.standard_normal((settings["draws"], p)) @ priors.shared_factor.T
-        starts = np.clip(starts, space.lower[:, None], space.upper[:, None])
-    used = problem.weight > 0
-    table = cluster_table(problem.cluster, problem.weight)
-    residual = -found.residual
-    if settings["bootstrap"] == "residual":
-        residual = _deleted(law, problem, found, space, settings)
-    source = Source(
-        key=np.array([key_of(settings["seed"], name) for name in problem.languages]),
-        cluster=problem.cluster,
-        weight=problem.weight,
-        log_loss=problem.log_loss,
-        fitted=problem.log_loss + found.residual,
-        residual=residual,
-        power=weight_power(
-            np.count_nonzero(table["size"], axis=1), used.sum(axis=1), problem.free.sum(axis=1)
-        ),
-        prior_mean=data.prior_mean,
-        prior_factor=factor,
-        prior_freedom=np.full((count, p), np.inf if priors is None else priors.freedom),
-        **table,
-    )
-    drawn = bootstrap(
-        law,
-        starts,
-        data,
-        source,
-        settings["huber_delta"],
-        settings["draws"],
-        kind=settings["bootstrap"],
-        report=report,
-    )
-    return np.einsum("lij,lbj->lbi", space.centre, drawn)
-
-
-def _deleted(
-    law: Law, problem: Problem, found: Found, space: Space, settings: Mapping[str, Any]
-) -> np.ndarray:
-    """How far each run's log loss lies above the fit to the other clusters, (L, n)."""
-    out = np.zeros_like(problem.log_loss)
-    for i in range(len(problem.languages)):
-        used = problem.weight[i] > 0
-        one = Linearised(
-            law=law,
-            recipe=taken(problem.recipe, (i, used)),
-            place=np.flatnonzero(used),
-            log_loss=problem.log_loss[i, used],
-            residual=found.residual[i, used],
-            jacobian=found.jacobian[i, used] * problem.free[i],
-            weight=problem.weight[i, used],
-            cluster=problem.cluster[i, used],
-            theta=space.centre[i] @ found.x[i],
-            free=problem.free[i],
-            space=space.take(i),
-            delta=settings["huber_delta"],
-            prior_weight=0.0 if settings["prior"] == "none" else float(found.noise[i]),
-        )
-        out[i, used] = -one.deleted
-    return out
-
-
 def _assemble(
     law: Law,
     problem: Problem,
     found: Found,
+    data: Data,
     draws: np.ndarray,
     failed: Mapping[str, tuple[int, str]],
     settings: Mapping[str, Any],
     population: Population | None = None,
 ) -> Fits:
+    """`data` is what the best fits `found` were made with."""
     space = problem.space(law)
     x = np.where(problem.free, found.x, space.to_x(problem.held))
     theta = np.einsum("lij,lj->li", space.centre, x)
     theta = np.where(problem.free, theta, problem.held)
+    # The prior as it is for theta: the solver's variables depend on the runs.
+    expected = np.where(problem.free, data.prior_mean, x)
+    inverse = np.linalg.inv(space.centre)
     loss = np.where(problem.mask, np.exp(problem.log_loss), 0.0)
     n_runs = problem.mask.sum(axis=1)
     mean = loss.sum(axis=1) / np.maximum(n_runs, 1)
@@ -449,6 +375,9 @@ def _assemble(
         n_runs=n_runs,
         converged=found.converged.astype(bool),
         agreement=found.agreement,
+        prior_mean=np.einsum("lij,lj->li", space.centre, expected),
+        prior_precision=np.swapaxes(inverse, 1, 2) @ data.prior_precision @ inverse,
+        prior_weight=np.asarray(data.noise, dtype=np.float64),
         scopes=tuple(problem.scopes),
         messages=tuple(tuple(m + t) for m, t in zip(problem.messages, told, strict=True)),
         failed=failed,

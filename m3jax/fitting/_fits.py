@@ -25,6 +25,7 @@ from ._population import Population
 from ._scope import Scope
 
 SCHEMA_VERSION = 1
+_ARRAYS = ("theta", "draws", "prior_mean", "prior_precision", "prior_weight")  # in the .npz file
 
 UNITS = {
     "loss": "nats per token",
@@ -54,6 +55,10 @@ class Fits:
         n_runs: shape (L,).
         converged: shape (L,) bool.
         agreement: share of the last few starts that ended within 0.1% of the best, shape (L,).
+        prior_mean, prior_precision: the normal prior on theta, (L, p) and its inverse covariance
+            (L, p, p), zero where it has no say.
+        prior_weight: the misfit that the objective weighed one unit of its negative log density
+            with, (L,).
         scopes: what each language's runs cover.
         messages: per language, what the user should know.
         failed: language -> (number of runs, why it could not be fitted).
@@ -71,6 +76,9 @@ class Fits:
     n_runs: np.ndarray
     converged: np.ndarray
     agreement: np.ndarray
+    prior_mean: np.ndarray
+    prior_precision: np.ndarray
+    prior_weight: np.ndarray
     scopes: tuple[Scope, ...]
     messages: tuple[tuple[str, ...], ...]
     failed: Mapping[str, tuple[int, str]]
@@ -190,7 +198,7 @@ class Fits:
         if path.suffix != ".json":
             raise M3Error(f"{path}: expected a file name ending in .json")
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, theta=self.theta, draws=self.draws)
+        np.savez_compressed(buffer, **{name: getattr(self, name) for name in _ARRAYS})
         data = buffer.getvalue()
         content = self.to_dict()
         content["arrays"] = {
@@ -250,6 +258,7 @@ class Fits:
             n_runs=np.array([row["n_runs"] for row in rows], dtype=np.int64),
             converged=np.array([row["status"] == "ok" for row in rows], dtype=bool),
             agreement=np.array([row["start_agreement"] for row in rows], dtype=np.float64),
+            **{name: arrays[name] for name in _ARRAYS[2:]},
             scopes=tuple(
                 Scope(
                     {k: (v[0], v[1]) for k, v in row["runs"]["ranges"].items()},
@@ -325,4 +334,4 @@ def _read_arrays(path: Path, digest: str) -> dict[str, np.ndarray]:
     if hashlib.sha256(data).hexdigest() != digest:
         raise M3Error(f"{path}: does not belong to the fit file beside it, or was cut short")
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in ("theta", "draws")}
+        return {name: arrays[name] for name in _ARRAYS}

@@ -163,8 +163,8 @@ def _objective(
         lower=lower,
         upper=upper,
         free=copies(one.free),
-        prior_mean=copies(one.space.prior_mean),
-        prior_precision=copies(np.diag(np.where(one.precision > 0, one.space.prior_sd**-2.0, 0.0))),
+        prior_mean=copies(one.prior_mean),
+        prior_precision=copies(one.prior_precision),
         noise=copies(np.asarray(one.prior_weight)),
     )
     end = solve(
