@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 T = TypeVar("T")
 
 PLATFORMS = {"cpu": "cpu", "gpu": "cuda"}  # as JAX_PLATFORMS names them
@@ -39,15 +41,19 @@ class Timed(NamedTuple):
     device_memory_mb: float | None
 
 
-def twice(call: Callable[[], T]) -> Timed:
-    """Time `call`, which must return NumPy arrays or else be done when it returns."""
+def repeated(call: Callable[[], T], warm: int = 3) -> Timed:
+    """Time `call`, which must return NumPy arrays or else be done when it returns.
+
+    Once cold, and the median of some warm calls.
+    """
     import jax
 
     marks = [time.perf_counter()]
-    for _ in range(2):
+    for _ in range(1 + warm):
         result = call()
         marks.append(time.perf_counter())
-    first, second = marks[1] - marks[0], marks[2] - marks[1]
+    first, *others = np.diff(marks).tolist()
+    second = float(np.median(others))
     # ru_maxrss is in KiB, on macOS in bytes.
     unit = 2**20 if sys.platform == "darwin" else 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import m3jax
-from benchmarks._measure import Fresh, Timed, lacking, twice
+from benchmarks._measure import Fresh, Timed, lacking, repeated
 from benchmarks._peers import PEERS, Pool
 from benchmarks._peers_jax import BATCH_PEERS, fit_batch
 from benchmarks._work import Work, problem_of, table_of
@@ -113,10 +113,10 @@ def run_tool(tool: str, work: Work, starts: int, effort: int) -> Timed:
     """In another process: x (L, p) of a peer, theta (L, p) of m3jax, timed."""
     if tool == "m3jax":
         table_of(work)
-        return twice(lambda: fit_m3jax(work, starts))
+        return repeated(lambda: fit_m3jax(work, starts))
     problem = problem_of(work)
     points = problem.starts(starts)
-    return twice(lambda: fit_batch(tool, problem, points, effort))
+    return repeated(lambda: fit_batch(tool, problem, points, effort))
 
 
 def fit_m3jax(work: Work, starts: int) -> np.ndarray:

@@ -8,6 +8,16 @@ tool gets as many starts as it needs, and of its other setting (tolerance, itera
 value, until 99% of the languages are within 0.1% of that; the seconds that then takes, everything
 warm, are its time to quality. m3jax is timed from run table to result, the others without the
 preparation of their arrays.
+
+How far from the floor: one iteration of one `m3` fit to 100 runs takes about 42,000 multiplications
+and additions (half of them the 14 x 14 normal matrix, most of the rest its Jacobian), 1,000
+exponentials and logarithms and 900 operations of Cholesky's factorisation, on 15 kB of single
+precision that stay in the first cache. A core that did 16 of the former a cycle and one of the
+latter in 3 would need 1.5 us at 3 GHz, in double precision 3. XLA's code takes 8 and 12 us:
+Jacobian and normal matrix are not fused, logarithms are scalar in double, and loops over small
+arrays have their overhead. A fit takes 34 iterations in single and 7 in double precision on
+average: 0.07 ms of a core at the floor, 0.36 as compiled, and 1.2 to 1.6 as measured in all; the
+rest is lanes that wait for slower ones, candidates, and the host's work from run table to result.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
     python -m benchmarks.bootstrap --languages 300 --draws 1000 --json
 
 m3jax fits made-up languages (known coefficients, noisy runs) with bootstrap draws and without, each
-call made twice and the second timed. SciPy's fastest solver refits some of the languages under
+call made repeated and the second timed. SciPy's fastest solver refits some of the languages under
 run weights of the same kind (Dirichlet), from the best fit, on all cores; its time is scaled up.
 """
 
@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 import m3jax
-from benchmarks._measure import PLATFORMS, Fresh, Timed, cores, device_name, machine, twice
+from benchmarks._measure import PLATFORMS, Fresh, Timed, cores, device_name, machine, repeated
 from benchmarks._peers import PEERS, Pool
 from benchmarks._tools import CLOSE, ENOUGH, Say
 from benchmarks._work import Work, problem_of, table_of
@@ -57,7 +57,7 @@ def run_m3jax(work: Work, draws: int, starts: int | None, kept: int) -> Run:
         return fits.theta, fits.draws[:kept]
 
     # The one with draws first: the peak of memory is the process's so far.
-    return Run(twice(lambda: call(draws)), twice(lambda: call(0)), device_name())
+    return Run(repeated(lambda: call(draws), 1), repeated(lambda: call(0), 1), device_name())
 
 
 def run_scipy(work: Work, theta: np.ndarray, drawn: np.ndarray, draws: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Fits in chunks: on several devices, in several processes, ended halfway and gone on with."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 
 from benchmarks.synthetic import run_table, true_theta
 from m3jax import Coefficient, Fits, Law, M3Error, RunTable, fit, fit_in_chunks
+from m3jax.cli import main
 from m3jax.distributed import _default_chunk, share_of
 from m3jax.fitting._fit import plan_fit
 from tests.conftest import ROOT
@@ -389,3 +391,31 @@ def test_nothing_to_connect_to_is_told(start):
         share_of(processes=2)
     assert share_of() == (0, 1)
     assert share_of(processes=3, process=2) == (2, 3)
+
+
+def test_the_command_line_shares_and_goes_on(tmp_path, capsys, monkeypatch):
+    def m3jax(*arguments):
+        monkeypatch.setattr(sys, "argv", ["m3jax", "fit", *map(str, arguments)])
+        with contextlib.suppress(SystemExit):
+            main()
+        return capsys.readouterr()
+
+    made_up(3).to_frame().to_csv(tmp_path / "runs.csv", index=False)
+    given = tmp_path / "runs.csv", "--law", "chinchilla", "--starts", 2, "--draws", 2
+    parts, output = tmp_path / "parts", tmp_path / "fits.json"
+    alone = m3jax(*given, "--json").out
+    assert m3jax(*given, "--checkpoint", parts, "--json").out == alone
+    before = stamps(parts)
+    # The parts are there, so neither process has to wait for the other; the first one writes.
+    shared = *given, "--checkpoint", parts, "--processes", 2, "-o", output
+    assert m3jax(*shared, "--process", 1).out == ""
+    assert not output.exists()
+    m3jax(*shared, "--process", 0)
+    assert stamps(parts) == before
+    assert Fits.load(output).to_dict() == json.loads(alone)
+    for wrong, told in (
+        (("--processes", 2, "--process", 0), "--checkpoint: expected a folder"),
+        (("--distributed",), "--checkpoint: expected a folder"),
+        (("--checkpoint", parts, "--processes", 2), "expected both or neither"),
+    ):
+        assert told in m3jax(*given, *wrong).err
