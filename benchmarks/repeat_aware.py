@@ -5,6 +5,10 @@
 The runs are those of repeat-aware data mixing (arXiv:2606.07597): one model size, five budgets and
 three corpus sizes in nine cells, each with several target ratios. With model size, total tokens and
 corpus held, the ratio with the lowest predicted loss is compared with the best one measured.
+
+Then the question a user has: fitted on the shorter horizons only, what is recommended at the
+longest one (twice the compute of any run fitted), and how much worse than the best measured run is
+that? Its loss is interpolated, linearly in log r, between the runs measured there.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._data import data_folder
-from m3jax import Fits, Recipe, RunTable, fit
+from m3jax import Fits, Recipe, RunTable, fit, optimize
 
 COLUMNS = {
     "n_params": "params_nominal",
@@ -72,6 +76,39 @@ def cells(runs: RunTable, fits: Fits) -> list[dict[str, float]]:
     return rows
 
 
+def ahead(folder: Path, horizon: int = 32, law: str = "m3") -> dict[str, float]:
+    """What is recommended at `horizon` from the runs before it, and the loss it gives up there.
+
+    A horizon is the number of times the full corpus that a run trains on.
+    """
+    runs = read_runs(folder)
+    multiple = np.round(runs.recipe.total_tokens / np.max(runs.recipe.target_tokens))
+    fits = fit(runs.select(multiple < horizon), law, draws=0)
+    there = runs.select(multiple == horizon)
+    order = np.argsort(there.recipe.target_ratio)
+    ratio, loss = there.recipe.target_ratio[order], there.loss[order]
+    found = optimize(
+        fits,
+        compute=float(np.max(there.recipe.compute)),
+        target_tokens=float(np.max(there.recipe.target_tokens)),
+        draws=0,
+    )
+    best = found.at(0, 0, 0)
+    measured = float(np.interp(np.log(best.target_ratio), np.log(ratio), loss))
+    return {
+        "fitted_runs": int(np.sum(multiple < horizon)),
+        "horizon_runs": len(there),
+        "recommended_ratio": best.target_ratio,
+        "recommended_epochs": best.epochs,
+        "tokens_spent": float(best.total_tokens) / float(np.max(there.recipe.total_tokens)),
+        "predicted_loss": float(found.loss[0, 0, 0]),
+        "loss_at_recommended": measured,
+        "best_measured_loss": float(loss.min()),
+        "best_measured_ratio": float(ratio[np.argmin(loss)]),
+        "excess": measured / float(loss.min()) - 1,
+    }
+
+
 def study(folder: Path) -> dict[str, Any]:
     runs = read_runs(folder)
     fits = fit(runs, "m3", draws=0)
@@ -82,6 +119,7 @@ def study(folder: Path) -> dict[str, Any]:
         "r2": float(fits.r2[0]),
         "mean_abs_dlog_r": float(np.mean([row["abs_dlog_r"] for row in rows])),
         "cells": rows,
+        "ahead": ahead(folder),
     }
 
 
@@ -104,6 +142,14 @@ def main() -> int:
             f" {row['measured_ratio']:.3f}  predicted {row['predicted_ratio']:.3f}"
         )
     print(f"mean |Δ log r| {result['mean_abs_dlog_r']:.4f}")
+    told = result["ahead"]
+    print(
+        f"fitted on the {told['fitted_runs']} runs before the longest horizon, recommended there:"
+        f" r {told['recommended_ratio']:.3f}, {told['recommended_epochs']:.2f} epochs\n"
+        f"measured loss there (interpolated) {told['loss_at_recommended']:.4f}, predicted"
+        f" {told['predicted_loss']:.4f}; best measured {told['best_measured_loss']:.4f} at r"
+        f" {told['best_measured_ratio']:.2f}: {told['excess']:.2%} worse"
+    )
     return 0
 
 

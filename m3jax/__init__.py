@@ -12,9 +12,10 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from ._errors import M3Error
+    from ._stages import Batch
     from .distributed import fit_in_chunks
     from .evaluation import HOLDOUTS, Score, compare, holdout_mask
-    from .export import plan
+    from .export import plan, write_export
     from .fitting import (
         Diagnosis,
         Fits,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 _HOME = {
     "HOLDOUTS": "evaluation",
     "REGIMES": "recipe",
+    "Batch": "_stages",
     "Coefficient": "laws",
     "Diagnosis": "fitting",
     "Fits": "fitting",
@@ -61,11 +63,13 @@ _HOME = {
     "plan": "export",
     "profile": "fitting",
     "register_law": "laws",
+    "write_export": "export",
 }
 
 __all__ = [
     "HOLDOUTS",
     "REGIMES",
+    "Batch",
     "Coefficient",
     "Diagnosis",
     "Fits",
@@ -93,6 +97,7 @@ __all__ = [
     "plan",
     "profile",
     "register_law",
+    "write_export",
 ]
 
 

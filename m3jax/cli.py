@@ -13,11 +13,21 @@ import typer
 
 from . import _arguments as arguments
 from ._cli_common import FitFile, Json, Language, print_json, progress_bar, use_cache
+from ._cli_export import (
+    BatchSize,
+    Export,
+    ExportTo,
+    SequenceLength,
+    SourceData,
+    TargetData,
+    check_export,
+)
 from ._cli_fit import diagnose_command, fit_command, predict_command
 from ._errors import M3Error
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from ._stages import Batch
     from .optimization import Recommendations
 
 # Newer versions of typer carry their own click: take the exceptions from typer itself.
@@ -118,12 +128,19 @@ def optimize_command(
     plan: Annotated[
         Path | None, typer.Option("--plan", help="Write the training plan to this .json file.")
     ] = None,
+    export: Export = None,
+    export_to: ExportTo = Path("export"),
+    batch_size: BatchSize = None,
+    sequence_length: SequenceLength = None,
+    target_data: TargetData = "{language}",
+    source_data: SourceData = "source",
     as_json: Json = False,
 ) -> None:
     """Find the best recipe for each budget and corpus size."""
     from .fitting import Fits
     from .optimization import optimize
 
+    batch = check_export(export, batch_size, sequence_length)
     loaded = Fits.load(fits)
     bounds = {
         name: arguments.bounds(f"--{name.replace('_', '-')}", text)
@@ -151,22 +168,32 @@ def optimize_command(
             progress=progress,
             **bounds,
         )
-    _write_recommendations(found, recipes, plan)
+    _write_recommendations(found, recipes, plan, batch)
+    if export is not None:
+        from .export import write_export
+
+        files = write_export(
+            export_to, found, export, batch=batch, target_data=target_data, source_data=source_data
+        )
     if as_json:
         print_json(found.records())
-    else:
-        from ._terminal import show_recommendations
+        return
+    from ._terminal import show_recommendations
 
-        show_recommendations(found)
+    show_recommendations(found)
+    if export is not None:
+        typer.echo(f"\nwritten to {export_to}: {', '.join(path.name for path in files)}")
 
 
-def _write_recommendations(found: Recommendations, recipes: Path | None, plan: Path | None) -> None:
+def _write_recommendations(
+    found: Recommendations, recipes: Path | None, plan: Path | None, batch: Batch | None
+) -> None:
     from .export import write_plan, write_recipes
 
     if recipes is not None:
         write_recipes(recipes, found)
     if plan is not None:
-        write_plan(plan, found)
+        write_plan(plan, found, batch)
 
 
 @app.command("run")

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._errors import M3Error
+from ._stages import Batch, stage_plan
 
 Array = Any  # a float, a NumPy array or a JAX array (traced ones too)
 
@@ -133,38 +134,22 @@ class Recipe:
         # NumPy recipes stay in float64 whatever JAX's global precision is.
         return jnp if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(self)) else np
 
-    def stage_plan(self) -> list[dict[str, Any]]:
+    def stage_plan(self, batch: Batch | None = None) -> list[dict[str, Any]]:
         """What to feed the trainer, stage by stage, for one (unbatched) recipe.
 
-        Each stage is a dict: `stage` (from 1), `tokens`, `target_tokens` and `source_tokens`
-        (training tokens, repeats counted), `target_probability` and `source_probability` (sampling,
-        they sum to 1), `target_epochs` (passes over the target corpus in this stage) and `fraction`
-        (of all tokens). Stages sum to the whole run; a stage of zero tokens is left out.
-        Raises `M3Error` for a batch of recipes.
+        Each stage is a dict: `stage` (from 1), `fraction` (of all tokens), `tokens`,
+        `target_tokens` and `source_tokens` (training tokens, repeats counted, whole numbers that
+        sum exactly), `target_probability` and `source_probability` (sampling, they sum to 1) and
+        `target_epochs` (passes over the target corpus in this stage). A stage of zero tokens is
+        left out.
+
+        With a `batch` all of it is in whole steps and in sequences of one language, and there are
+        also `target_sequences`, `source_sequences`, `steps`, `first_step` and `last_step` (counted
+        from 1 through the run). What does not fill a last step is not trained on, so that a budget
+        is never exceeded; each stage has at least one step.
+
+        Raises `M3Error` for a batch of recipes, or if there are fewer tokens (steps) than stages.
         """
         if any(np.ndim(leaf) for leaf in jax.tree.leaves(self)):
             raise M3Error("stage_plan: expected one recipe, got a batch")
-        two, last = bool(self.is_two_stage), float(self.stage_fraction)
-        total = float(self.total_tokens)
-        if two:
-            shares = [(1 - last, float(self.first_ratio)), (last, float(self.final_ratio))]
-        else:
-            shares = [(1.0, float(self.target_ratio))]
-        stages: list[dict[str, Any]] = []
-        for fraction, ratio in shares:
-            if fraction <= 0:
-                continue
-            tokens = fraction * total
-            stages.append(
-                {
-                    "stage": len(stages) + 1,
-                    "fraction": fraction,
-                    "tokens": tokens,
-                    "target_tokens": tokens * ratio,
-                    "source_tokens": tokens * (1 - ratio),
-                    "target_probability": ratio,
-                    "source_probability": 1 - ratio,
-                    "target_epochs": tokens * ratio / float(self.target_tokens),
-                }
-            )
-        return stages
+        return stage_plan(self, batch)

@@ -32,6 +32,10 @@ COVERAGE = {
 CELL = {
     "target_tokens", "total_tokens", "runs", "measured_ratio", "predicted_ratio", "abs_dlog_r",
 }  # fmt: skip
+AHEAD = {
+    "fitted_runs", "horizon_runs", "recommended_ratio", "recommended_epochs", "tokens_spent",
+    "predicted_loss", "loss_at_recommended", "best_measured_loss", "best_measured_ratio", "excess",
+}  # fmt: skip
 WORK = {"law", "runs", "noise", "huber_delta", "seed", "languages", "peers", "scaling", "machine"}
 TOOL = {
     "reached_quality", "time_to_quality_s", "seconds", "compile_s", "fits_per_second", "starts",
@@ -406,7 +410,7 @@ def test_the_best_ratio_is_where_it_was_measured(found):
     assert found["objective"] <= 0.000180
     assert found["mean_abs_dlog_r"] <= 0.10
     assert finite(found)
-    assert set(found) == {"runs", "objective", "r2", "mean_abs_dlog_r", "cells"}
+    assert set(found) == {"runs", "objective", "r2", "mean_abs_dlog_r", "cells", "ahead"}
     cells = found["cells"]
     assert len(cells) == 9
     assert all(set(cell) == CELL for cell in cells)
@@ -414,6 +418,16 @@ def test_the_best_ratio_is_where_it_was_measured(found):
     errors = [abs(math.log(c["predicted_ratio"] / c["measured_ratio"])) for c in cells]
     assert [cell["abs_dlog_r"] for cell in cells] == pytest.approx(errors)
     assert found["mean_abs_dlog_r"] == pytest.approx(np.mean(errors))
+
+
+def test_the_recipe_for_twice_the_compute_is_nearly_the_best_measured(found):
+    told = found["ahead"]
+    assert set(told) == AHEAD
+    assert (told["fitted_runs"], told["horizon_runs"]) == (47, 7)
+    assert told["tokens_spent"] == pytest.approx(1, rel=1e-4)
+    assert 0 <= told["excess"] <= 0.002
+    assert told["loss_at_recommended"] == pytest.approx(3.1027 * (1 + told["excess"]))
+    assert (told["best_measured_loss"], told["best_measured_ratio"]) == (3.1027, 0.35)
 
 
 def test_repeat_aware_prints_what_it_found(found, shared_data, script, monkeypatch):
@@ -426,6 +440,7 @@ def test_repeat_aware_prints_what_it_found(found, shared_data, script, monkeypat
     assert (code, err) == (0, "")
     assert out.count("best r measured") == 9
     assert f"mean |Δ log r| {found['mean_abs_dlog_r']:.4f}" in out
+    assert f"best measured 3.1027 at r 0.35: {found['ahead']['excess']:.2%} worse" in out
 
 
 def test_without_the_tables_repeat_aware_says_what_is_missing(script, monkeypatch, tmp_path):

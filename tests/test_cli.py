@@ -297,6 +297,23 @@ def test_optimize_gives_records_and_files(here):
     assert len(plan["plans"]) == len(plan["infeasible"]) == 4
 
 
+def test_optimize_exports_plans_for_trainers(here):
+    batch = ("--batch-size", 64, "--sequence-length", 1024)
+    data = ("--target-data", "corpora/{language}", "--source-data", "corpora/english")
+    told = ok(*OPTIMIZE, "-c", "3e19", "--export", "megatron", *batch, *data, "--plan", "p.json")
+    written = files(here / "export")
+    assert len(written) == 8  # two languages, two corpus sizes, blend and arguments
+    assert all(name in told.out for name in written)
+    blend = json.loads(Path("export", "language0001_3e19_1e08_stage1.json").read_text())
+    assert blend["train"][1::2] == ["corpora/language0001"]
+    content = json.loads(Path("p.json").read_text(encoding="utf-8"))
+    assert content["batch"] == {"size": 64, "sequence_length": 1024}
+    assert content["plans"][2]["totals"]["steps"] * 64 == int(blend["train"][0])
+    result = ok(*OPTIMIZE, "-c", "3e19", "--export", "csv", "--export-to", "new", "--json")
+    assert len(result.json) == 4
+    assert files(here / "new") == {"plan.csv"}
+
+
 def test_optimize_keeps_the_bounds(here):
     bounds = ("--n-params", "20M,30M", "--epochs", "2,3", "--max-total-tokens", "1B")
     more = ("--draws", 2, "--level", 0.5, "--max-source-tokens", "1T", "--first-share", 0.1)
@@ -433,6 +450,30 @@ MISTAKES = {
     "recipes where no folder can be": (
         (*OPTIMIZE, "-c", 3e19, "--recipes", "runs.csv/r.csv", "--plan", "plan.json"),
         "runs.csv/r.csv: cannot be written",
+    ),
+    "unknown export format": (
+        (*OPTIMIZE, "-c", 3e19, "--export", "nemo"),
+        "unknown export format 'nemo', expected one of: json, csv, megatron",
+    ),
+    "steps without a batch": (
+        (*OPTIMIZE, "-c", 3e19, "--export", "mosaic"),
+        "export format 'mosaic' needs a batch",
+    ),
+    "half a batch": (
+        (*OPTIMIZE, "-c", 3e19, "--batch-size", 8),
+        "--batch-size and --sequence-length: expected both or neither",
+    ),
+    "batch of nothing": (
+        (*OPTIMIZE, "-c", 3e19, "--batch-size", 0, "--sequence-length", 8),
+        "batch: size: expected a whole positive number, got 0",
+    ),
+    "batch larger than the run": (
+        (*OPTIMIZE, "-c", 3e19, "--batch-size", 10**9, "--sequence-length", 8192, "--plan", "p"),
+        "at least 1 steps of 8,192,000,000,000 tokens",
+    ),
+    "export where no folder can be": (
+        (*OPTIMIZE, "-c", 3e19, "--export", "csv", "--export-to", "runs.csv"),
+        "cannot be written",
     ),
     "missing configuration": (("run", "nothing.toml"), "nothing.toml: no such file"),
     "broken configuration": (("run", "runs.csv"), "runs.csv: not valid TOML"),

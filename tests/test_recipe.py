@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from m3jax._errors import M3Error
+from m3jax._stages import Batch, _apportion
 from m3jax.recipe import MONOLINGUAL, REGIMES, SINGLE_STAGE, TWO_STAGE, Recipe
 
 GOOD = {"n_params": 1e8, "target_tokens": 2e6, "epochs": 5.0}
@@ -175,6 +176,70 @@ def test_stage_plan_by_hand(changes, tokens, targets, probabilities):
 def test_stage_plan_is_plain_python(planned):
     for stage in planned.stage_plan():
         assert {type(value) for value in stage.values()} == {int, float}
+
+
+BATCH_OF_TOKENS = Batch(size=64, sequence_length=128)
+
+
+@pytest.mark.parametrize("batch", [None, Batch(1, 1), Batch(7, 100), BATCH_OF_TOKENS])
+def test_stages_languages_and_totals_agree_to_the_token(planned, batch):
+    plan = planned.stage_plan(batch)
+    step, sequence = (1, 1) if batch is None else (batch.tokens, batch.sequence_length)
+    assert sum(stage["tokens"] for stage in plan) == round(planned.total_tokens) // step * step
+    for stage in plan:
+        assert stage["tokens"] == stage["target_tokens"] + stage["source_tokens"]
+        assert stage["target_probability"] + stage["source_probability"] == 1.0
+        assert stage["target_tokens"] % sequence == stage["tokens"] % step == 0
+        assert stage["target_probability"] == stage["target_tokens"] / stage["tokens"]
+    ratios = [float(planned.first_ratio), float(planned.final_ratio)][-len(plan) :]
+    for stage, ratio in zip(plan, ratios, strict=True):
+        assert abs(stage["target_tokens"] - ratio * stage["tokens"]) <= sequence / 2
+    assert sum(s["fraction"] for s in plan[:-1]) == pytest.approx(
+        1 - float(planned.stage_fraction), abs=step / planned.total_tokens
+    )
+
+
+def test_steps_run_on_through_the_stages():
+    plan = recipe(**TWO).stage_plan(BATCH_OF_TOKENS)  # 4e7 tokens, 2.5e7 before the final stage
+    assert [stage["steps"] for stage in plan] == [3051, 1831]
+    assert [(stage["first_step"], stage["last_step"]) for stage in plan] == [
+        (1, 3051),
+        (3052, 4882),
+    ]
+    for stage in plan:
+        sequences = stage["target_sequences"] + stage["source_sequences"]
+        assert sequences == stage["steps"] * 64
+        assert stage["target_tokens"] == stage["target_sequences"] * 128
+
+
+def test_a_step_that_is_not_full_is_left_out_and_each_stage_keeps_one():
+    made = recipe(**TWO)  # 4e7 tokens
+    two = made.stage_plan(Batch(1, 15_000_000))
+    assert [stage["steps"] for stage in two] == [1, 1]
+    with pytest.raises(M3Error, match="at least 2 steps of 30,000,000 tokens, one a stage"):
+        made.stage_plan(Batch(2, 15_000_000))
+    short = recipe(target_ratio=0.25, final_ratio=0.2500001)  # hardly any first stage
+    assert short.stage_plan(Batch(100, 1000))[0]["steps"] == 1
+
+
+@pytest.mark.parametrize("bad", [0, -1, 2.0, True, "8", None])
+def test_a_batch_is_of_whole_positive_numbers(bad):
+    with pytest.raises(M3Error, match="batch: size: expected a whole positive number"):
+        Batch(bad, 8)
+    with pytest.raises(M3Error, match="batch: sequence_length: expected a whole"):
+        Batch(8, bad)
+
+
+def test_whole_numbers_are_shared_out_by_largest_remainder():
+    rng = np.random.default_rng(0)
+    for _ in range(500):
+        shares = rng.dirichlet(np.ones(rng.integers(1, 5)) * rng.uniform(0.05, 5))
+        total = int(rng.integers(len(shares), 10 ** rng.integers(1, 13)))
+        counts = _apportion(total, shares.tolist())
+        assert sum(counts) == total
+        assert min(counts) >= 1
+        if min(total * shares) >= 1:
+            assert np.all(np.abs(np.array(counts) - total * shares) < 1 + 1e-3)
 
 
 def test_stage_plan_of_a_batch_is_refused():

@@ -1,0 +1,16 @@
+"""Recommendations as files other programs read: tables, plans and trainers' data mixtures."""
+
+from ._formats import FORMATS, check_format, export_texts, write_export
+from ._plan import SCHEMA_VERSION, UNITS, plan, write_plan, write_recipes
+
+__all__ = [
+    "FORMATS",
+    "SCHEMA_VERSION",
+    "UNITS",
+    "check_format",
+    "export_texts",
+    "plan",
+    "write_export",
+    "write_plan",
+    "write_recipes",
+]

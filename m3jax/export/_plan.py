@@ -1,0 +1,132 @@
+"""The training plan of recommendations as JSON and CSV, and the table of recipes."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from .._errors import M3Error
+from .._files import write_text
+from .._stages import Batch, totals
+from .._version import __version__
+from ..optimization import Recommendations
+
+SCHEMA_VERSION = 1
+
+UNITS = {
+    "compute": "FLOP (6·N·D)",
+    "n_params": "parameters",
+    "target_tokens": "unique target-language tokens",
+    "epochs": "passes over the target corpus",
+    "tokens": "training tokens, repeats counted",
+    "target_probability": "share of target sequences (without a batch: tokens) to sample",
+    "steps": "optimiser steps, the first of the run being 1",
+    "loss": "nats per token on held-out target text",
+}
+
+
+def plan(recommendations: Recommendations, batch: Batch | None = None) -> dict[str, Any]:
+    """What to train, stage by stage, for every feasible position: a dict ready for JSON.
+
+    `plans` holds one entry each with language, budget, corpus size, regime, recipe, predicted loss,
+    `stages` (see `Recipe.stage_plan`; with a `batch`, in whole steps and sequences too) and their
+    `totals`; `infeasible` says where there is none and why. Raises `M3Error` where a run has fewer
+    steps than stages.
+    """
+    plans, infeasible = [], []
+    for position, record in zip(
+        _positions(recommendations), recommendations.records(), strict=True
+    ):
+        place = {key: record[key] for key in ("language", "compute", "target_tokens")}
+        if not record["feasible"]:
+            infeasible.append({**place, "reason": record["infeasible"]})
+            continue
+        recipe = recommendations.at(*position)
+        try:
+            stages = recipe.stage_plan(batch)
+        except M3Error as error:
+            raise M3Error(
+                f"language {record['language']!r}, compute {record['compute']:.4g} FLOP,"
+                f" target_tokens {record['target_tokens']:.4g}: {error}"
+            ) from error
+        plans.append(
+            {
+                **place,
+                "regime": record["regime"],
+                "recipe": {**vars(recipe), "stage_fraction": record["stage_fraction"]},
+                "predicted_loss": {
+                    "value": record["loss"],
+                    "low": record["loss_low"],
+                    "high": record["loss_high"],
+                },
+                "active_limits": record["active_limits"],
+                "outside_runs": record["outside_runs"],
+                "stages": stages,
+                "totals": totals(stages, recipe.target_tokens),
+            }
+        )
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "m3jax_version": __version__,
+        "units": UNITS,
+        "plans": plans,
+        "infeasible": infeasible,
+    }
+    return content if batch is None else {**content, "batch": dataclasses.asdict(batch)}
+
+
+def plan_json(content: dict[str, Any]) -> str:
+    """A plan as JSON."""
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
+def plan_csv(content: dict[str, Any]) -> str:
+    """A plan as CSV, one row a stage; `corpus_tokens` are the unique target tokens there are."""
+    rows = [
+        {
+            "language": entry["language"],
+            "compute": entry["compute"],
+            "corpus_tokens": entry["target_tokens"],
+            "regime": entry["regime"],
+            "n_params": entry["recipe"]["n_params"],
+            **stage,
+        }
+        for entry in content["plans"]
+        for stage in entry["stages"]
+    ]
+    return _table(rows)
+
+
+def write_plan(
+    path: str | os.PathLike[str], recommendations: Recommendations, batch: Batch | None = None
+) -> Path:
+    """Write `plan` as JSON. Raises `M3Error` as `plan` does or if the file cannot be written."""
+    return write_text(path, plan_json(plan(recommendations, batch)))
+
+
+def write_recipes(path: str | os.PathLike[str], recommendations: Recommendations) -> Path:
+    """Write `Recommendations.records` as CSV, lists joined by "; " and None left blank.
+
+    Raises `M3Error` if the file cannot be written.
+    """
+    return write_text(path, _table(recommendations.records()))
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({key: "; ".join(v) if isinstance(v, list) else v for key, v in row.items()})
+    return buffer.getvalue()
+
+
+def _positions(recommendations: Recommendations) -> list[tuple[int, int, int]]:
+    shape = recommendations.feasible.shape
+    return [(i, j, t) for i in range(shape[0]) for j in range(shape[1]) for t in range(shape[2])]
