@@ -52,10 +52,9 @@ def stage_plan(recipe: Recipe, batch: Batch | None = None) -> list[dict[str, Any
     # The unit that is dealt out to stages, and the one inside a stage that is of one language.
     unit, piece = (batch.tokens, batch.sequence_length) if batch else (1, 1)
     if planned // unit < len(stages):
-        what = "tokens" if batch is None else f"steps of {batch.tokens:,} tokens"
         raise M3Error(
-            f"stage_plan: expected at least {len(stages)} {what}, one a stage, and the"
-            f" recipe trains on {planned:,} tokens"
+            f"stage_plan: {planned:,} training tokens do not give every stage (there are"
+            f" {len(stages)}) one step of {unit:,} tokens"
         )
     units = _apportion(planned // unit, [share for share, _ in stages])
     rows: list[dict[str, Any]] = []

@@ -469,7 +469,7 @@ MISTAKES = {
     ),
     "batch larger than the run": (
         (*OPTIMIZE, "-c", 3e19, "--batch-size", 10**9, "--sequence-length", 8192, "--plan", "p"),
-        "at least 1 steps of 8,192,000,000,000 tokens",
+        "one step of 8,192,000,000,000 tokens",
     ),
     "export where no folder can be": (
         (*OPTIMIZE, "-c", 3e19, "--export", "csv", "--export-to", "runs.csv"),

@@ -480,5 +480,5 @@ def test_what_cannot_be_exported_is_refused(found):
         with pytest.raises(M3Error, match=f"export format '{form}' needs a batch"):
             export_texts(found, form)
     huge = Batch(size=10**6, sequence_length=10**6)
-    with pytest.raises(M3Error, match=r"language .*, compute 3e\+19 FLOP.*at least 1 steps of"):
+    with pytest.raises(M3Error, match=r"language .*, compute 3e\+19 FLOP.*one step of"):
         export_texts(found, "json", batch=huge)
