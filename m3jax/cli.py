@@ -182,7 +182,8 @@ def optimize_command(
 
     show_recommendations(found)
     if export is not None:
-        typer.echo(f"\nwritten to {export_to}: {', '.join(path.name for path in files)}")
+        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+        typer.echo(f"\nwritten to {export_to}: {files[0].name}{more}")
 
 
 def _write_recommendations(
