@@ -79,18 +79,19 @@ def cells(runs: RunTable, fits: Fits) -> list[dict[str, float]]:
 def ahead(folder: Path, horizon: int = 32, law: str = "m3") -> dict[str, float]:
     """What is recommended at `horizon` from the runs before it, and the loss it gives up there.
 
-    A horizon is the number of times the full corpus that a run trains on.
+    A horizon is total tokens over the full corpus, of which shorter runs may hold a part only.
     """
     runs = read_runs(folder)
-    multiple = np.round(runs.recipe.total_tokens / np.max(runs.recipe.target_tokens))
+    corpus = np.max(runs.recipe.target_tokens)
+    multiple = np.round(runs.recipe.total_tokens / corpus)
     fits = fit(runs.select(multiple < horizon), law, draws=0)
-    there = runs.select(multiple == horizon)
+    there = runs.select((multiple == horizon) & (runs.recipe.target_tokens == corpus))
     order = np.argsort(there.recipe.target_ratio)
     ratio, loss = there.recipe.target_ratio[order], there.loss[order]
     found = optimize(
         fits,
         compute=float(np.max(there.recipe.compute)),
-        target_tokens=float(np.max(there.recipe.target_tokens)),
+        target_tokens=float(corpus),
         draws=0,
     )
     best = found.at(0, 0, 0)
