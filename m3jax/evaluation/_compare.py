@@ -15,7 +15,7 @@ from ..fitting import Fits, fit, predict
 from ..laws import Law, get_law, list_laws
 from ..recipe import Recipe
 from ..runs import RunTable
-from ._holdouts import Split, extrapolation_distance, splits
+from ._holdouts import Split, check_holdout, extrapolation_distance, splits
 from ._scores import Score, score
 
 _FEW = 64  # fits of a law that the host does sooner than it compiles whole descents
@@ -129,6 +129,15 @@ def predict_held_out(
             pool.shutdown(cancel_futures=True)
             raise
     return [one for i in range(len(chosen)) for one in results[i]]
+
+
+def check_comparison(
+    laws: str | Sequence[str | Law], holdouts: Sequence[str] = ("compute",), fraction: float = 0.2
+) -> None:
+    """Raise `M3Error` for what `compare` would refuse, before anything is fitted."""
+    _chosen(laws)
+    for holdout in holdouts:
+        check_holdout(holdout, fraction)
 
 
 def _chosen(laws: str | Sequence[str | Law]) -> list[Law]:

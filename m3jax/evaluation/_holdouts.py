@@ -45,7 +45,7 @@ def holdout_mask(runs: RunTable, holdout: str, *, fraction: float = 0.2) -> np.n
     one value has nothing held out. Raises `M3Error` on an unknown hold-out or fraction, and for
     "folds" and "language", which are several splits: see `splits`.
     """
-    _check(holdout, fraction)
+    check_holdout(holdout, fraction)
     if holdout not in _SINGLE:
         raise M3Error(f"hold-out {holdout!r} is made of several splits, not one mask")
     if holdout == "two-stage":
@@ -77,7 +77,7 @@ def splits(
     at a time but for its three cheapest runs, which say where its losses lie; it is fitted pooled
     with the others. Raises `M3Error` on an unknown hold-out or fraction.
     """
-    _check(holdout, fraction)
+    check_holdout(holdout, fraction)
     if holdout == "folds":
         fold = _folds(runs, seed)
         return tuple(Split(fold != i, fold == i) for i in range(FOLDS) if np.any(fold == i))
@@ -88,7 +88,8 @@ def splits(
     return (Split(~held, held),)
 
 
-def _check(holdout: str, fraction: float) -> None:
+def check_holdout(holdout: str, fraction: float) -> None:
+    """Raise `M3Error` on an unknown hold-out, or a fraction that is none."""
     if holdout not in HOLDOUTS:
         raise M3Error(f"unknown hold-out {holdout!r}; known: {', '.join(HOLDOUTS)}")
     if not 0 < fraction < 1:

@@ -95,9 +95,7 @@ def score(
         rng = np.random.default_rng([seed, 7, number])
         spans = _behind(errors[:, tested], cluster, rng)
         for i, (gap, low, high) in zip(rivals, spans, strict=True):
-            scores[i] = dataclasses.replace(
-                scores[i], behind=gap, behind_low=low, behind_high=high
-            )
+            scores[i] = dataclasses.replace(scores[i], behind=gap, behind_low=low, behind_high=high)
     return scores
 
 
@@ -141,7 +139,7 @@ def _scored(runs: RunTable, one: HeldOut, language: str, delta: float) -> Score:
 
 def _behind(
     errors: np.ndarray, cluster: np.ndarray, rng: np.random.Generator
-) -> list[tuple[float, float, float]]:
+) -> list[tuple[float, ...]]:
     """How far each law's mean of `errors` (laws, n) is behind the least, with its interval."""
     mean = errors.mean(axis=1)
     gap = errors - errors[np.argmin(mean)]
@@ -152,4 +150,4 @@ def _behind(
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=_DRAWS)
     spread = (drawn @ sums) / np.maximum(drawn @ sizes, 1)[:, None]
     low, high = interval(spread, _LEVEL)
-    return [(float(g), float(a), float(b)) for g, a, b in zip(gap.mean(axis=1), low, high)]
+    return [tuple(map(float, row)) for row in np.stack([gap.mean(axis=1), low, high], axis=1)]

@@ -41,9 +41,7 @@ def special_case(
             if value != 0 or (coefficient in law.terms and law.combine is not None):
                 raise M3Error(f"{law.name}, {coefficient}: cannot be held at {value:g}, only at 0")
         elif not low <= value <= high:
-            raise M3Error(
-                f"{law.name}, {coefficient}: expected {low:g} to {high:g}, got {value:g}"
-            )
+            raise M3Error(f"{law.name}, {coefficient}: expected {low:g} to {high:g}, got {value:g}")
     terms = {
         amplitude: {e: power for e, power in powers.items() if e not in held}
         for amplitude, powers in law.terms.items()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import jax
 import jax.numpy as jnp
 
 from ..recipe import Array
@@ -15,8 +16,10 @@ from .chinchilla import COEFFICIENTS as CHINCHILLA
 
 def _combine(theta: Mapping[str, Array], terms: Mapping[str, Array]) -> Array:
     log_h = log_sum(terms["a"], terms["b"], terms["c"])
-    # E + (L0 − E)·h/(1 + h) is (E + L0·h)/(1 + h).
-    return jnp.logaddexp(terms["E"], theta["L0"] + log_h) - jnp.logaddexp(0.0 * log_h, log_h)
+    # E·(1 − w) + L0·w with w = h/(1 + h): no difference of large numbers at either end.
+    return jnp.logaddexp(
+        terms["E"] + jax.nn.log_sigmoid(-log_h), theta["L0"] + jax.nn.log_sigmoid(log_h)
+    )
 
 
 BOUNDED = LogSpaceLaw(

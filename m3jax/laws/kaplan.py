@@ -13,8 +13,9 @@ from ._log_space import LogSpaceLaw
 
 
 def _combine(theta: Mapping[str, Array], terms: Mapping[str, Array]) -> Array:
-    beta = theta["beta"]
-    return beta * jnp.logaddexp(terms["A"] / beta, terms["B"] / beta)
+    beta, larger = theta["beta"], jnp.maximum(terms["A"], terms["B"])
+    gap = jnp.abs(terms["A"] - terms["B"])
+    return larger + beta * jnp.log1p(jnp.exp(-gap / beta))
 
 
 KAPLAN = LogSpaceLaw(
