@@ -12,6 +12,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from ._errors import M3Error
+    from .averaging import AveragedRecommendations, recommend, weigh
     from .distributed import fit_in_chunks
     from .evaluation import HOLDOUTS, Score, compare, holdout_mask
     from .export import plan
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
         fit,
         profile,
     )
-    from .laws import Coefficient, Law, LogSpaceLaw, get_law, list_laws, register_law
+    from .laws import (
+        Coefficient,
+        Law,
+        LogSpaceLaw,
+        get_law,
+        list_laws,
+        register_law,
+        special_case,
+    )
     from .optimization import Recommendations, optimize
     from .recipe import REGIMES, Recipe
     from .runs import RunTable
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
 _HOME = {
     "HOLDOUTS": "evaluation",
     "REGIMES": "recipe",
+    "AveragedRecommendations": "averaging",
     "Coefficient": "laws",
     "Diagnosis": "fitting",
     "Fits": "fitting",
@@ -60,12 +70,16 @@ _HOME = {
     "optimize": "optimization",
     "plan": "export",
     "profile": "fitting",
+    "recommend": "averaging",
     "register_law": "laws",
+    "special_case": "laws",
+    "weigh": "averaging",
 }
 
 __all__ = [
     "HOLDOUTS",
     "REGIMES",
+    "AveragedRecommendations",
     "Coefficient",
     "Diagnosis",
     "Fits",
@@ -92,7 +106,10 @@ __all__ = [
     "optimize",
     "plan",
     "profile",
+    "recommend",
     "register_law",
+    "special_case",
+    "weigh",
 ]
 
 

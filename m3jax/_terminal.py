@@ -199,7 +199,7 @@ def _show_holdout(
         ["law", "coefs", "MAE, nats", "behind best (90%)", "rel. error", "R²", "regret"],
     )
     for s in sorted(rivals, key=lambda s: s.mae or 0.0):
-        span = fmt.interval(s.behind_low, s.behind_high, lambda x: f"{x:.4f}")
+        span = f"{fmt.loss(s.behind_low)} to {fmt.loss(s.behind_high)}"
         level = " =" if s.behind and s.level_with_best else ""
         table.add_row(
             s.law,
