@@ -195,8 +195,17 @@ def _show_holdout(
     if first.n_slices:
         counts += f", regret over {first.n_slices} choices"
     table = _table(
-        f"Error on held-out runs: {holdout}{'' if alone else f', {escape(language)}'} ({counts})",
-        ["law", "coefs", "MAE, nats", "behind best (90%)", "rel. error", "R²", "regret"],
+        f"Held-out runs: {holdout}{'' if alone else f', {escape(language)}'} ({counts})",
+        [
+            "law",
+            "coefs",
+            "MAE\nnats",
+            "behind best\n(90%)",
+            "relative\nerror",
+            "R²",
+            "regret\nnats",
+        ],
+        tight=True,
     )
     for s in sorted(rivals, key=lambda s: s.mae or 0.0):
         span = f"{fmt.loss(s.behind_low)} to {fmt.loss(s.behind_high)}"
@@ -218,7 +227,7 @@ def _show_holdout(
 def _show_summary(console: Console, holdout: str, scores: Sequence[Score]) -> None:
     """Of many languages, medians and how often each law is best."""
     table = _table(
-        f"Error on held-out runs: {holdout}, medians of languages",
+        f"Held-out runs: {holdout}, medians of languages",
         ["law", "languages", "MAE, nats", "rel. error", "R²", "best", "best or level"],
     )
     rows = []

@@ -17,7 +17,7 @@ def information_criteria(
     small against delta, Laplace's if they are large. (Akaike 1974; Schwarz 1978; the weak prior has
     no say in the count of coefficients.)
     """
-    scales = np.geomspace(1e-12, 1e6, 3001) * delta**2
+    scales = np.geomspace(1e-14, 1e14, 6001) * delta**2
     root = np.sqrt(scales)
     within = np.sqrt(2 * math.pi) * root * np.vectorize(math.erf)(delta / (math.sqrt(2) * root))
     beyond = 2 * (scales / delta) * np.exp(-(delta**2) / (2 * scales))
