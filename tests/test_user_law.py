@@ -11,7 +11,7 @@ RATIO_POWER = Law(
         Coefficient("E", start=(0.5, 3.0), bounds=(1e-3, 1e2), log=True, neutral=1e-3),
         Coefficient("A", start=(1.0, 1e4), bounds=(1e-6, 1e9), log=True, neutral=1e-6),
         Coefficient("B", start=(1.0, 1e4), bounds=(1e-6, 1e9), log=True, neutral=1e-6),
-        Coefficient("b", start=(0.2, 0.5), bounds=(0.05, 3.0)),
+        Coefficient("b", start=(0.2, 0.5), bounds=(0.0, 3.0)),
     ),
     function=lambda c, r: (
         c["E"] + c["A"] * r.n_params ** -c["b"] + c["B"] * r.total_tokens ** -c["b"]
