@@ -285,8 +285,8 @@ def _score_cells(score: Mapping[str, Any]) -> list[str]:
     mae, relative, r2 = (_number(score.get(n)) for n in ("mae", "mean_relative_error", "r2"))
     behind = _format.loss(_number(score.get("behind")))
     if score.get("behind"):
-        ends = (_number(score.get(f"behind_{side}")) for side in ("low", "high"))
-        behind += f"\n{_format.interval(*ends, _format.loss)}"
+        low, high = (_number(score.get(f"behind_{side}")) for side in ("low", "high"))
+        behind += f"\n{_format.interval(low, high, _format.loss)}"
     return [
         *(_text(score.get(name)) for name in ("law", "language", "holdout", "n_train", "n_test")),
         _format.loss(mae),
