@@ -13,6 +13,7 @@ from ._version import __version__
 if TYPE_CHECKING:
     from ._errors import M3Error
     from ._stages import Batch
+    from .averaging import AveragedRecommendations, recommend, weigh
     from .distributed import fit_in_chunks
     from .evaluation import HOLDOUTS, Score, compare, holdout_mask
     from .export import plan, write_export
@@ -28,7 +29,15 @@ if TYPE_CHECKING:
         fit,
         profile,
     )
-    from .laws import Coefficient, Law, LogSpaceLaw, get_law, list_laws, register_law
+    from .laws import (
+        Coefficient,
+        Law,
+        LogSpaceLaw,
+        get_law,
+        list_laws,
+        register_law,
+        special_case,
+    )
     from .optimization import Recommendations, optimize
     from .recipe import REGIMES, Recipe
     from .runs import RunTable
@@ -36,6 +45,7 @@ if TYPE_CHECKING:
 _HOME = {
     "HOLDOUTS": "evaluation",
     "REGIMES": "recipe",
+    "AveragedRecommendations": "averaging",
     "Batch": "_stages",
     "Coefficient": "laws",
     "Diagnosis": "fitting",
@@ -62,13 +72,17 @@ _HOME = {
     "optimize": "optimization",
     "plan": "export",
     "profile": "fitting",
+    "recommend": "averaging",
     "register_law": "laws",
+    "special_case": "laws",
+    "weigh": "averaging",
     "write_export": "export",
 }
 
 __all__ = [
     "HOLDOUTS",
     "REGIMES",
+    "AveragedRecommendations",
     "Batch",
     "Coefficient",
     "Diagnosis",
@@ -96,7 +110,10 @@ __all__ = [
     "optimize",
     "plan",
     "profile",
+    "recommend",
     "register_law",
+    "special_case",
+    "weigh",
     "write_export",
 ]
 

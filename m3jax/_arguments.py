@@ -54,6 +54,14 @@ def amounts(option: str, text: str) -> list[float]:
     return [one(option, part) for part in text.split(",")]
 
 
+def names(option: str, text: str) -> list[str]:
+    """Names separated by commas, each once."""
+    found = [part.strip() for part in text.split(",")]
+    if not all(found):
+        raise M3Error(f"{option}: expected NAME,…, found {text!r}")
+    return list(dict.fromkeys(found))
+
+
 def amount(option: str, text: str | None) -> float | None:
     """A number, or None."""
     return None if text is None else one(option, text)

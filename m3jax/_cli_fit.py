@@ -88,7 +88,7 @@ def fit_command(
         raise M3Error(
             "--checkpoint: expected a folder that all processes see, to share the work in"
         )
-    runs = _read(table, columns, units, drop_highest)
+    runs = read_table(table, columns, units, drop_highest)
     use_cache()
     share = share_of(
         distributed=distributed,
@@ -210,7 +210,7 @@ def diagnose_command(
     from .fitting import Fits, diagnose
 
     loaded = Fits.load(fits)
-    runs = _read(table, columns, units, drop_highest)
+    runs = read_table(table, columns, units, drop_highest)
     use_cache()
     found = diagnose(loaded, runs, languages=language or None)
     if as_json:
@@ -221,7 +221,8 @@ def diagnose_command(
     show_diagnoses(found, loaded.law.name, runs.source)
 
 
-def _read(table: Path, columns: str | None, units: str | None, drop_highest: int) -> RunTable:
+def read_table(table: Path, columns: str | None, units: str | None, drop_highest: int) -> RunTable:
+    """The run table that the options of a command line mean."""
     from .runs import RunTable
 
     mapping = arguments.pairs("--map", columns)

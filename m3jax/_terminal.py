@@ -167,28 +167,85 @@ def _error(c: CoefficientDiagnosis) -> str:
 
 
 def show_scores(scores: Sequence[Score]) -> None:
-    """Hold-out errors by law, one table a hold-out."""
+    """Hold-out errors by law, the best first: one table a hold-out and, of a few, language."""
     console = _console()
+    languages = list(dict.fromkeys(score.language for score in scores))
     for holdout in dict.fromkeys(score.holdout for score in scores):
-        table = _table(
-            f"Error on held-out runs: {holdout}",
-            ["law", "language", "train", "held out", "MAE, nats", "relative error", "R²"],
+        mine = [s for s in scores if s.holdout == holdout]
+        if len(languages) > _BRIEF:
+            _show_summary(console, holdout, mine)
+        else:
+            for language in languages:
+                _show_holdout(console, holdout, language, mine, alone=len(languages) == 1)
+        told = dict.fromkeys((s.language, s.message) for s in mine if s.message)
+        for language, message in told:
+            laws = [s.law for s in mine if (s.language, s.message) == (language, message)]
+            who = "" if len(laws) == len(mine) else f"{', '.join(laws)}, "
+            _say(console, [f"{who}{language}: {message}"])
+
+
+def _show_holdout(
+    console: Console, holdout: str, language: str, scores: Sequence[Score], *, alone: bool
+) -> None:
+    rivals = [s for s in scores if s.language == language and s.mae is not None]
+    if not rivals:
+        return
+    first = rivals[0]
+    counts = f"{first.n_train} fitted, {first.n_test} held out"
+    if first.n_slices:
+        counts += f", regret over {first.n_slices} choices"
+    table = _table(
+        f"Held-out runs: {holdout}{'' if alone else f', {escape(language)}'} ({counts})",
+        [
+            "law",
+            "coefs",
+            "MAE\nnats",
+            "behind best\n(90%)",
+            "relative\nerror",
+            "R²",
+            "regret\nnats",
+        ],
+        tight=True,
+    )
+    for s in sorted(rivals, key=lambda s: s.mae or 0.0):
+        span = f"{fmt.loss(s.behind_low)} to {fmt.loss(s.behind_high)}"
+        level = " =" if s.behind and s.level_with_best else ""
+        table.add_row(
+            s.law,
+            str(s.n_coefficients),
+            fmt.loss(s.mae),
+            f"{span}{level}" if s.behind else "best",
+            fmt.MISSING if s.mean_relative_error is None else f"{s.mean_relative_error:.2%}",
+            fmt.MISSING if s.r2 is None else f"{s.r2:.3f}",
+            fmt.loss(s.regret),
         )
-        table.columns[1].justify = "left"
-        for s in scores:
-            if s.holdout != holdout:
-                continue
-            table.add_row(
-                s.law,
-                escape(s.language),
-                str(s.n_train),
-                str(s.n_test),
-                fmt.loss(s.mae),
-                fmt.MISSING if s.mean_relative_error is None else f"{s.mean_relative_error:.2%}",
-                fmt.MISSING if s.r2 is None else f"{s.r2:.3f}",
+    console.print(table)
+    if any(s.behind and s.level_with_best for s in rivals):
+        console.print("  = : these runs cannot tell the law from the best one")
+
+
+def _show_summary(console: Console, holdout: str, scores: Sequence[Score]) -> None:
+    """Of many languages, medians and how often each law is best."""
+    table = _table(
+        f"Held-out runs: {holdout}, medians of languages",
+        ["law", "languages", "MAE, nats", "rel. error", "R²", "best", "best or level"],
+    )
+    rows = []
+    for law in dict.fromkeys(s.law for s in scores):
+        mine = [s for s in scores if s.law == law and s.mae is not None]
+        if mine:
+            errors = [(s.mae, s.mean_relative_error, s.r2) for s in mine]
+            mae, relative, r2 = (
+                float(np.median([v for v in column if v is not None] or [np.nan]))
+                for column in zip(*errors, strict=True)
             )
-        console.print(table)
-        _say(console, [f"{s.law}, {s.language}: {s.message}" for s in scores if s.message])
+            best = sum(s.behind == 0 for s in mine)
+            level = sum(s.level_with_best for s in mine)
+            cells = [fmt.loss(mae), f"{relative:.2%}", fmt.ratio(r2), str(best), str(level)]
+            rows.append((mae, [law, str(len(mine)), *cells]))
+    for _, row in sorted(rows):
+        table.add_row(*row)
+    console.print(table)
 
 
 def show_predictions(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: `m3jax fit | predict | diagnose | optimize | run | laws`.
+"""The command line: `m3jax fit | predict | diagnose | compare | optimize | run | laws`.
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
@@ -13,6 +13,7 @@ import typer
 
 from . import _arguments as arguments
 from ._cli_common import FitFile, Json, Language, print_json, progress_bar, use_cache
+from ._cli_compare import compare_command
 from ._cli_export import (
     BatchSize,
     Export,
@@ -93,6 +94,7 @@ def _options(
 app.command("fit")(fit_command)
 app.command("predict")(predict_command)
 app.command("diagnose")(diagnose_command)
+app.command("compare")(compare_command)
 
 
 @app.command("optimize")

@@ -9,10 +9,9 @@ from pathlib import Path
 from ._files import write_bytes, write_text
 from ._progress import Progress, silent
 from .config import Config
-from .evaluation import Score, compare
+from .evaluation import HeldOut, Score, check_comparison, predict_held_out, score
 from .export import write_plan, write_recipes
 from .fitting import Diagnosis, Fits, diagnose, fit
-from .laws import get_law
 from .optimization import Recommendations, optimize
 from .runs import RunTable
 
@@ -36,26 +35,33 @@ def run(config: Config, *, progress: Progress | None = None) -> Outcome:
     `report.html`. All results exist before the first file is written. Pictures need matplotlib.
     Raises `M3Error` on bad input.
     """
+    from . import plotting
     from ._figure import new_figure
     from .report import write_report
 
     new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     report = progress or silent
     runs = RunTable.read(config.runs_path, **config.runs).drop_highest(config.drop_highest)
-    laws = [get_law(law) for law in config.compare["laws"]] if config.compare else []
+    if config.compare:
+        check_comparison(**config.compare)
     fits = fit(runs, progress=progress, **config.fit)
     fits.require_any()
     recommendations = optimize(fits, progress=progress, **config.optimize)
     scores: list[Score] = []
+    found: list[HeldOut] = []
     if config.compare is not None:
         names = ("huber_delta", "starts", "prior", "seed")
         shared = {name: value for name, value in config.fit.items() if name in names}
-        options = {**config.compare, **shared, "laws": laws}
-        scores = compare(runs, progress=progress, **options)
+        found = predict_held_out(runs, progress=progress, **{**config.compare, **shared})
+        scores = score(
+            runs, found, **{n: shared[n] for n in ("huber_delta", "seed") if n in shared}
+        )
 
     diagnoses = diagnose(fits, runs)
     report("drawing", 0, 1)
     pictures = _pictures(runs, fits, recommendations, diagnoses)
+    drawn = plotting.comparison_figures(runs, found)
+    pictures |= {name: (text, plotting.to_png(figure)) for name, (text, figure) in drawn.items()}
     report("drawing", 1, 1)
     out = config.output
     files = [

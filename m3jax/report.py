@@ -59,8 +59,9 @@ def write_report(
         title: heads the report.
         fits: what was fitted.
         recommendations: what `optimize` made of it.
-        scores: hold-out results: law, language, holdout, n_train, n_test, mae (nats),
-            mean_relative_error, r2, message; a value that is None or absent is shown as "–".
+        scores: hold-out results as in `evaluation.Score`: law, language, holdout, n_train, n_test,
+            mae, behind, mean_relative_error, r2, regret, message; a value that is None or absent
+            is shown as "–".
         figures: caption -> bytes of a PNG file, in the order to show.
         diagnoses: what `diagnose` makes of each language's runs; left out if None.
         notes: further caveats, in sentences.
@@ -267,20 +268,32 @@ def _scores(scores: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if not scores:
         yield _html.paragraph("No hold-out comparison was made.")
         return
-    errors = ("mean abs. error,\nnats per token", "mean relative\nerror", "R² on them")
+    errors = (
+        "mean abs. error,\nnats per token",
+        "behind the best\nlaw [90%]",
+        "mean relative\nerror",
+        "R² on them",
+        "recipe regret,\nnats",
+    )
     headers = ("law", "language", "runs left out", "runs fitted", "runs tested", *errors, "message")
-    yield _html.table(headers, map(_score_cells, scores[:_MOST_ROWS]), prose=(8,))
+    yield _html.table(headers, map(_score_cells, scores[:_MOST_ROWS]), prose=(10,))
     if len(scores) > _MOST_ROWS:
         yield _html.paragraph(f"The first {_MOST_ROWS} of {len(scores)} rows.", "faint")
 
 
 def _score_cells(score: Mapping[str, Any]) -> list[str]:
     mae, relative, r2 = (_number(score.get(n)) for n in ("mae", "mean_relative_error", "r2"))
+    behind = _format.loss(_number(score.get("behind")))
+    if score.get("behind"):
+        low, high = (_number(score.get(f"behind_{side}")) for side in ("low", "high"))
+        behind += f"\n{_format.interval(low, high, _format.loss)}"
     return [
         *(_text(score.get(name)) for name in ("law", "language", "holdout", "n_train", "n_test")),
         _format.loss(mae),
+        behind,
         _format.MISSING if relative is None else f"{100 * relative:.3g}%",
         _format.ratio(r2),
+        _format.loss(_number(score.get("regret"))),
         _text(score.get("message")),
     ]
 

@@ -362,7 +362,7 @@ def test_laws_are_listed():
 
 def test_version_and_help():
     assert re.fullmatch(r"m3jax \d+\.\d+\.\S+\n", ok("--version").out)
-    for name in ("", "fit", "predict", "diagnose", "optimize", "run", "laws"):
+    for name in ("", "fit", "predict", "diagnose", "compare", "optimize", "run", "laws"):
         command = (name,) if name else ()
         text = ok(*command, "--help").out
         assert "Usage" in text
@@ -600,6 +600,8 @@ def test_run_writes_everything(study):
     kinds = ("recipes", "residuals", "surface")
     pictures = {f"{kind}_{i}_language000{i}.png" for i in (0, 1) for kind in kinds}
     tables = {"fits.json", "fits.npz", "scores.json", "recipes.csv", "plan.json", "report.html"}
+    compared = {"parity", "residuals", "distance"}
+    pictures |= {f"{kind}_{h}.png" for kind in compared for h in ("compute", "two-stage")}
     assert files(folder) == tables | pictures | {"fit_quality.png"}
     for path in folder.glob("*.png"):
         assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
@@ -621,7 +623,7 @@ def test_the_report_needs_no_other_file(study):
     text = (study[1] / "report.html").read_text(encoding="utf-8")
     assert "A small study" in text
     assert all(name in text for name in LANGUAGES)
-    assert text.count('src="data:image/png;base64,') == 7
+    assert text.count('src="data:image/png;base64,') == 13
     text = re.sub(r"base64,[^\"]*", "base64", text)
     links = re.findall(r"""(?:src|href)\s*=\s*["']?([^"'\s>]+)""", text)
     assert all(link.startswith("data:") for link in links)
@@ -633,8 +635,8 @@ def test_run_prints_fits_scores_recipes_and_files(study):
     for words in (
         "Law chinchilla",
         "What the runs of runs.csv tell law chinchilla",
-        "Error on held-out runs: compute",
-        "Error on held-out runs: two-stage",
+        "Held-out runs: compute",
+        "Held-out runs: two-stage",
         "Best recipes for language0001",
         f"written to {folder}: fits.json",
         "report.html",

@@ -5,10 +5,21 @@ from __future__ import annotations
 from .._errors import M3Error
 from ._base import VARIABLES, Coefficient, Law
 from ._log_space import LogSpaceLaw
-from .chinchilla import CHINCHILLA
+from ._special_case import special_case
+from .adaptive_transfer import ADAPTIVE_TRANSFER
+from .additive_mixture import ADDITIVE_MIXTURE
+from .bounded import BOUNDED
+from .chinchilla import CHINCHILLA, CHINCHILLA_TIED
+from .cmr import CMR
+from .d_cpt import D_CPT
 from .data_constrained import DATA_CONSTRAINED
-from .m3 import M3
+from .effective_data import EFFECTIVE_DATA
+from .kaplan import KAPLAN
+from .m3 import M3, M3_NO_REPETITION, M3_ONE_STAGE
 from .m3_posynomial import M3_POSYNOMIAL
+from .mixture_repetition import MIXTURE_REPETITION
+from .multilingual import MULTILINGUAL
+from .overfit_penalty import OVERFIT_PENALTY
 
 __all__ = [
     "VARIABLES",
@@ -18,6 +29,7 @@ __all__ = [
     "get_law",
     "list_laws",
     "register_law",
+    "special_case",
 ]
 
 _REGISTRY: dict[str, Law] = {}
@@ -48,5 +60,23 @@ def list_laws() -> tuple[str, ...]:
     return tuple(_REGISTRY)
 
 
-for _law in (M3, M3_POSYNOMIAL, CHINCHILLA, DATA_CONSTRAINED):
+for _law in (
+    M3,
+    M3_POSYNOMIAL,
+    M3_ONE_STAGE,
+    M3_NO_REPETITION,
+    KAPLAN,
+    CHINCHILLA,
+    CHINCHILLA_TIED,
+    DATA_CONSTRAINED,
+    OVERFIT_PENALTY,
+    BOUNDED,
+    MULTILINGUAL,
+    ADAPTIVE_TRANSFER,
+    MIXTURE_REPETITION,
+    ADDITIVE_MIXTURE,
+    D_CPT,
+    CMR,
+    EFFECTIVE_DATA,
+):
     register_law(_law)

@@ -1,4 +1,4 @@
-"""Laws whose every term is a product of powers, evaluated in logarithms throughout."""
+"""Laws whose terms are products of powers, evaluated in logarithms throughout."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from ._base import Law, LossFunction
 # exponent coefficient -> (sign, feature name)
 Powers = Mapping[str, tuple[int, str]]
 FeatureFunction = Callable[[Mapping[str, Array], Recipe], Mapping[str, Array]]
+CombineFunction = Callable[[Mapping[str, Array], Mapping[str, Array]], Array]
+
+# The log-feature of what is not there (a repeat, a source token): its power is nothing, and it has
+# no say in where the middle of the runs is.
+ABSENT = -200.0
 
 
 def log_variables(recipe: Recipe) -> dict[str, Array]:
@@ -28,6 +33,14 @@ def log_variables(recipe: Recipe) -> dict[str, Array]:
         "final_ratio": jnp.log(recipe.final_ratio),
         "total_tokens": log_k + log_t - log_r,
     }
+
+
+def log_sum(*logs: Array) -> Array:
+    """Logarithm of the sum of what `logs` are the logarithms of."""
+    total = logs[0]
+    for log in logs[1:]:
+        total = jnp.logaddexp(total, log)
+    return total
 
 
 def _plain(theta: Mapping[str, Array], recipe: Recipe) -> Mapping[str, Array]:
@@ -51,15 +64,18 @@ class LogSpaceLaw(Law):
             exponent or amplitude; all others are plain functions of the recipe. A fit uses it to
             write the Jacobian down instead of differentiating. None where features are of another
             kind: everything still works, more slowly.
+        combine: `(theta by name, log-terms by amplitude) -> log loss`, for laws whose terms are not
+            simply added; None for their sum.
     """
 
     function: LossFunction = dataclasses.field(init=False, repr=False)
     terms: Mapping[str, Powers] = dataclasses.field(default_factory=dict)
     features: FeatureFunction = _plain
     shapes: Mapping[str, str] | None = None
+    combine: CombineFunction | None = None
 
     def __post_init__(self) -> None:
-        if self.shapes is None and self.features is _plain:
+        if self.shapes is None and self.features is _plain and self.combine is None:
             object.__setattr__(self, "shapes", {})
 
         def function(coefficients: Mapping[str, Array], recipe: Recipe) -> Array:
@@ -79,29 +95,31 @@ class LogSpaceLaw(Law):
 
     def _log_loss(self, theta: Mapping[str, Array], recipe: Recipe) -> Array:
         features = self.features(theta, recipe)
-        log_terms = []
+        log_terms = {}
         for amplitude, powers in self.terms.items():
             log_term = theta[amplitude]
             for exponent, (sign, feature) in powers.items():
                 log_term = log_term + sign * theta[exponent] * features[feature]
-            log_terms.append(log_term)
-        total = log_terms[0]
-        for log_term in log_terms[1:]:
-            total = jnp.logaddexp(total, log_term)
-        return total
+            log_terms[amplitude] = log_term
+        if self.combine is not None:
+            return self.combine(theta, log_terms)
+        return log_sum(*log_terms.values())
 
     def middle(self, recipe: Recipe, mask: np.ndarray) -> dict[str, np.ndarray]:
-        """Mean of each log-feature over the runs where `mask`, of shape (...).
+        """Mean of each log-feature, where it is not `ABSENT`, over the runs where `mask`: (...).
 
         `recipe` and `mask` hold NumPy arrays of shape (..., n). Features with a shape coefficient
         are taken at the middle of its range of starting values.
         """
         low, high = self.theta_start()
         named = dict(zip(self.names, (low + high) / 2, strict=True))
-        return {
-            name: np.mean(np.broadcast_to(np.asarray(value), mask.shape), axis=-1, where=mask)
-            for name, value in self.features(named, recipe).items()
-        }
+        middle = {}
+        for name, value in self.features(named, recipe).items():
+            value = np.broadcast_to(np.asarray(value), mask.shape)
+            there = mask & (value > ABSENT)
+            count = np.maximum(there.sum(axis=-1), 1)
+            middle[name] = np.sum(value, axis=-1, where=there) / count
+        return middle
 
     def centre(self, recipe: Recipe, mask: np.ndarray | None = None) -> np.ndarray:
         """Quote each amplitude at the geometric middle of the runs instead of at one.

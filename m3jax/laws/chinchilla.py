@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from ._base import Coefficient
-from ._log_space import LogSpaceLaw
+from ._log_space import LogSpaceLaw, log_variables
 
 COEFFICIENTS = (
     Coefficient(
@@ -65,4 +67,34 @@ CHINCHILLA = LogSpaceLaw(
 """`L = E + A·N^-α + B·D^-β` in nats per token; N in parameters, D total tokens seen.
 
 Hoffmann et al. 2022, arXiv:2203.15556, equation 2.
+"""
+
+CHINCHILLA_TIED = LogSpaceLaw(
+    name="chinchilla_tied",
+    coefficients=tuple(
+        dataclasses.replace(c, needs=(), meaning="exponent of model size and of total tokens")
+        if c.name == "alpha"
+        else c
+        for c in COEFFICIENTS
+        if c.name != "beta"
+    ),
+    variables=("n_params", "total_tokens"),
+    formula="L = E + A·N^-alpha + B·D^-alpha",
+    source="Hoffmann et al. 2022, arXiv:2203.15556, with one exponent",
+    published={
+        "Muennighoff et al. 2023 (arXiv:2305.16264), base": {
+            "E": 1.8691436784,
+            "A": 520.82495166,
+            "alpha": 0.3526596,
+            "B": 1487.71609378,
+        }
+    },
+    terms={"E": {}, "A": {"alpha": (-1, "n_params")}, "B": {"alpha": (-1, "total_tokens")}},
+    # One exponent goes with two features: the Jacobian is left to differentiation.
+    features=lambda theta, recipe: log_variables(recipe),
+)
+"""`L = E + A·N^-α + B·D^-α` in nats per token: the Chinchilla law with α = β.
+
+The form in which Muennighoff et al. 2023, arXiv:2305.16264, fitted their runs of one epoch: the
+best model size is proportional to the tokens at every budget.
 """

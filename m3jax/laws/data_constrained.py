@@ -36,12 +36,21 @@ def _features(theta: Mapping[str, Array], recipe: Recipe) -> dict[str, Array]:
     }
 
 
+def with_free_data(c: Coefficient) -> Coefficient:
+    """A Chinchilla coefficient for effective data, which D_T as well as k or r moves.
+
+    The rank of the Jacobian tells whether the runs determine B and beta, not a list of needs.
+    """
+    if c.name == "beta":
+        return dataclasses.replace(c, needs=(), meaning="exponent of effective tokens")
+    return dataclasses.replace(c, needs=()) if c.name == "B" else c
+
+
 def _base(c: Coefficient) -> Coefficient:
     if c.name in ("alpha", "beta"):
         # The rule for N_opt divides by the exponents: they stay away from zero.
         return dataclasses.replace(c, bounds=(0.02, 3.0), needs=(), meaning=_MEANINGS[c.name])
-    # Any of D_T and k varying moves D': the rank of the Jacobian tells, not a list of needs.
-    return dataclasses.replace(c, needs=()) if c.name == "B" else c
+    return with_free_data(c)
 
 
 _MEANINGS = {"alpha": "exponent of effective model size", "beta": "exponent of effective tokens"}

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from ..recipe import Array, Recipe
 from ._base import Coefficient
 from ._log_space import LogSpaceLaw, log_variables
+from ._special_case import special_case
 from .chinchilla import COEFFICIENTS as CHINCHILLA
 
 _REPEATED = ("epochs",)
@@ -168,3 +169,19 @@ corpus costs. With r = r_f = 1 and P → 0 it is `chinchilla`.
 The paper's equation (arXiv:2410.12325v2) was not available: this is a law with its variables,
 limits and reported structure whose exact form was chosen by measurement on public run tables.
 """
+
+M3_ONE_STAGE = special_case(
+    M3,
+    "m3_one_stage",
+    {"eta": 0.0, "theta": 0.0},
+    variables=("n_params", "target_tokens", "epochs", "total_tokens", "target_ratio"),
+)
+"""`m3` that does not see the final ratio: η = θ = 0."""
+
+M3_NO_REPETITION = special_case(
+    M3,
+    "m3_no_repetition",
+    {"P": 0.0},
+    variables=("n_params", "total_tokens", "target_ratio", "final_ratio"),
+)
+"""`m3` without its second part: `L = (E + A·N^-α + B·D^-β)·r^-γ·r_f^-η`."""
