@@ -18,13 +18,3 @@ __all__ = [
     "optimize",
     "solve",
 ]
-    "LIMITS",
-    "Asked",
-    "Limits",
-    "Question",
-    "Recommendations",
-    "Solved",
-    "ask",
-    "optimize",
-    "solve",
-]
