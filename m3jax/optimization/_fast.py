@@ -24,6 +24,7 @@ from ._terms import Terms, is_posynomial, terms, value
 _POINTS = 24  # screened
 _ROUNDS = (9, 5, 60)  # iterations before the unfinished are packed together
 _LANES = 1024  # problems in one call on a CPU: their arrays stay in the cache
+_CLOSE = 0.06  # a second start worse by more, in log loss, is not worth a descent
 _AGREE = 1e-6  # difference in log loss below which two ends are one
 
 
@@ -69,10 +70,10 @@ def jitted(function: Any, *static: str) -> Any:
     return jax.jit(function, static_argnames=static, compiler_options=options)
 
 
-def screened(law: Law, theta: Array, problem: Problem) -> tuple[Terms, list[State]]:
+def screened(law: Law, theta: Array, problem: Problem) -> tuple[Terms, list[State], Array]:
     """The terms, and states at the two best points: one anywhere, one near the most epochs allowed.
 
-    Repetition saturates, so a second valley may end there.
+    Repetition saturates, so a second valley may end there. Last, by how much the second is worse.
     """
     these = terms(law, theta, problem)
     d = DIMENSIONS[problem.regime]
@@ -99,7 +100,7 @@ def screened(law: Law, theta: Array, problem: Problem) -> tuple[Terms, list[Stat
     chosen = [
         [jnp.where(first, x, y) for x, y in zip(*pair, strict=True)] for pair in ((a, b), (b, a))
     ]
-    return these, [begin(problem, u) for u in chosen]
+    return these, [begin(problem, u) for u in chosen], jnp.abs(few - many)
 
 
 def _finish(these: Terms, problem: Problem, state: State) -> tuple[Array, Array, Array]:
@@ -141,7 +142,13 @@ def path(these: Terms, problem: Problem, state: State, rounds: tuple[int, ...] =
             part = jax.tree.map(lambda leaf: leaf[..., mine], (these, problem, out))
             return jax.tree.map(np.asarray, run(*part, most))
 
-        kind = follow, these.bends, these.constant.shape[0], problem.regime, problem.rows
+        kind: tuple[Any, ...] = (
+            follow,
+            these.bends,
+            these.constant.shape[0],
+            problem.regime,
+            problem.rows,
+        )
         kind = (*kind, problem.serves, problem.chord is None, len(calls[0]))
         for mine, found in zip(calls, spread(calls, work, kind), strict=True):
             for new, old in zip(jax.tree.leaves(found), jax.tree.leaves(out), strict=True):
@@ -166,21 +173,35 @@ def mapped(function: Any, total: int, kind: Any, *trees: Any, static: Any = None
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1)[..., :total], *parts)
 
 
-def solve_fast(law: Law, theta: np.ndarray, problem: Problem, *, starts: int = 2) -> Optimum:
-    """Solve P problems of one regime, `theta` (p, P); `starts` 1 or 2, one is enough if convex."""
+def solve_fast(law: Law, theta: np.ndarray, problem: Problem) -> Optimum:
+    """Solve P problems of one regime, `theta` (p, P).
+
+    From one start where the loss is convex, or where the second is far worse.
+    """
     total = theta.shape[-1]
     convex = is_posynomial(law) and "source_tokens" not in problem.rows
     kind = law, problem.regime, problem.rows, problem.serves
-    these, states = mapped(screened, total, kind, theta, problem, static=law)
-    best: Optimum | None = None
-    for state in states[: 1 if convex else starts]:
+    these, (first, second), worse = mapped(screened, total, kind, theta, problem, static=law)
+
+    def descended(these: Terms, problem: Problem, state: State) -> Optimum:
         state = path(these, problem, state)
-        z, loss, bound = mapped(_finish, total, kind, these, problem, state)
+        count = len(state.kkt)
+        z, loss, bound = mapped(_finish, count, kind, these, problem, state)
         found = optimum_of(problem, state, z, loss)
         if convex:
             found = found._replace(gap=np.where(np.isfinite(loss), loss - bound, np.inf))
-        best = found if best is None else _better(best, found)
-    assert best is not None
+        return found
+
+    best = descended(these, problem, first)
+    if convex:
+        return best
+    again = np.flatnonzero((worse < _CLOSE) | ~(best.kkt <= TOLERANCE))
+    if len(again):
+        some = jax.tree.map(lambda leaf: leaf[..., again], (these, problem, second))
+        other = descended(*some)
+        mine = Optimum(*(leaf[..., again] for leaf in best))
+        for old, new in zip(best, _better(mine, other), strict=True):
+            old[..., again] = new
     return best
 
 

@@ -165,11 +165,9 @@ class Problem:
         for N.
         """
         low, high, at = self.low, self.high, self.limit
-        if self.regime == MONOLINGUAL:
-            r, v = low[0] * 0.0, []
-        else:
-            r = low[2] + (high[2] - low[2]) * cube[2]
-            v = []
+        alone = self.regime == MONOLINGUAL
+        r = low[0] * 0.0 if alone else low[2] + (high[2] - low[2]) * cube[2]
+        v: list[Array] = []
         if self.regime == TWO_STAGE:
             bend = (self.tilt - 1.0) * r
             bottom = jnp.maximum(
@@ -185,7 +183,7 @@ class Problem:
         k = low[1] + jnp.maximum(top - low[1], 0.0) * cube[1]
         top = jnp.minimum(high[0], _largest_model(self, k - r, jnp))
         n = low[0] + jnp.maximum(top - low[0], 0.0) * cube[0]
-        return [n, k, *([r] if self.regime != MONOLINGUAL else []), *v]
+        return [n, k, *([] if alone else [r]), *v]
 
 
 def _room(problem: Problem, n: Array, xp: Any) -> Array:
