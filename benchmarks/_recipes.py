@@ -1,4 +1,4 @@
-"""Recipe problems for peers: the law and its gradient in NumPy, limits as matrices, one at a time."""
+"""Recipe problems for peers, one at a time: law and gradient in NumPy, limits as matrices."""
 
 from __future__ import annotations
 

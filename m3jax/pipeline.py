@@ -45,7 +45,10 @@ def run(config: Config, *, progress: Progress | None = None) -> Outcome:
     laws = [get_law(law) for law in config.compare["laws"]] if config.compare else []
     fits = fit(runs, progress=progress, **config.fit)
     fits.require_any()
-    recommendations = optimize(fits, progress=progress, **config.optimize)
+    asked = dict(config.optimize)
+    if "source_fits" in asked:
+        asked["source_fits"] = Fits.load(asked["source_fits"])
+    recommendations = optimize(fits, progress=progress, **asked)
     scores: list[Score] = []
     if config.compare is not None:
         names = ("huber_delta", "starts", "prior", "seed")
