@@ -112,16 +112,9 @@ def _finish(these: Terms, problem: Problem, state: State) -> tuple[Array, Array,
     )
 
 
-def lanes() -> int:
-    """Problems in one call."""
-    return _LANES if jax.default_backend() == "cpu" else 1 << 17
-
-
 def pieces(total: int) -> list[np.ndarray]:
     """Indices of the problems of each call, the last repeated to fill it."""
-    size = lanes()
-    # Few problems fill a smaller call; two sizes are all that is ever compiled.
-    size = size if total > 64 else 64
+    size = _LANES if jax.default_backend() == "cpu" else 1 << 16
     return [np.minimum(np.arange(i, i + size), total - 1) for i in range(0, total, size)]
 
 

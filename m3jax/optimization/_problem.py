@@ -41,6 +41,17 @@ LIMITS = (*NAMED, "source_loss", "constraint")  # with those given as functions 
 AT = {name: i for i, name in enumerate(LIMITS)}
 
 DIMENSIONS = {MONOLINGUAL: 2, SINGLE_STAGE: 3, TWO_STAGE: 4}
+# Kept in view whether they are needed or not, so that few kinds of problems are ever compiled.
+_USUAL: dict[int, set[str]] = {
+    regime: {"compute"}
+    | {f"{side} {name}" for side in ("lowest", "highest") for name in VARIABLES[: min(d, 3)]}
+    | (
+        {"highest final_ratio", "lowest stage_fraction", "highest stage_fraction"}
+        if regime == TWO_STAGE
+        else set()
+    )
+    for regime, d in DIMENSIONS.items()
+}
 FAR = 1e9  # where a limit stands that is not there: so far off that nothing feels it
 
 
@@ -324,6 +335,15 @@ def face(
         Problem(log_tokens, limit, serving, low, high, tilt, share, None, regime, rows, serves),
         possible,
     )
+
+
+def concerns(name: str, regime: int) -> bool:
+    """Whether a limit can matter in a regime."""
+    if regime == TWO_STAGE:
+        return True
+    staged = name.endswith(("stage_fraction", "first_ratio"))
+    alone = regime == MONOLINGUAL and (name.endswith("ratio") or name == "source_tokens")
+    return not staged and not alone
 
 
 def _without_idle(

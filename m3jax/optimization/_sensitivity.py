@@ -25,7 +25,7 @@ from ..recipe import REGIMES, TWO_STAGE, Array, Recipe
 from ._fast import screened
 from ._interior import follow
 from ._limits import VARIABLES
-from ._problem import AT, NAMED, Problem, Question, build
+from ._problem import AT, NAMED, Problem, Question, build, concerns
 from ._result import Recommendations
 from ._terms import has_terms, value
 
@@ -86,11 +86,7 @@ def _rows(question: Question, regime: int) -> tuple[str, ...]:
         )
         if not isinstance(leaf, jax.core.Tracer) and np.all(np.asarray(leaf) == none)
     }
-    if regime != TWO_STAGE:
-        absent |= {"lowest stage_fraction", "highest stage_fraction", "lowest first_ratio"}
-    if regime == 0:
-        absent |= {name for name in NAMED if name.endswith("ratio")} | {"source_tokens"}
-    return tuple(name for name in NAMED if name not in absent)
+    return tuple(name for name in NAMED if name not in absent and concerns(name, regime))
 
 
 def best_recipe(
@@ -113,18 +109,13 @@ def best_recipe(
         rows = _rows(question, regime)
         problem, possible = build(question, regime, jnp, rows)
         lane = jax.tree.map(lambda leaf: leaf[..., None], jax.lax.stop_gradient(problem))
-        theta_ = jax.lax.stop_gradient(theta)[:, None]
-        these, states, _ = screened(law, theta_, lane)
-        ends = [follow(these, lane, state, 80) for state in states]
-        values = [value(these, end.u)[0] for end in ends]
-        second = values[1] < values[0]
-        u, multipliers = (
-            jnp.stack([jnp.where(second, b[0], a[0]) for a, b in zip(*pair, strict=True)])
-            for pair in (
-                (ends[0].u, ends[1].u),
-                (ends[0].multipliers, ends[1].multipliers),
-            )
-        )
+        these, states, _ = screened(law, jax.lax.stop_gradient(theta)[:, None], lane)
+        # Both starts as two lanes of one path.
+        both = jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *states)
+        these, lane = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=-1), (these, lane))
+        end = follow(these, lane, both, 80)
+        best = jnp.argmin(value(these, end.u))
+        u, multipliers = (jnp.stack([x[best] for x in part]) for part in (end.u, end.multipliers))
         u, _ = solution(law, theta, problem, u, multipliers)
         recipe = problem.recipe(u)
         losses.append(jnp.where(possible, jnp.exp(law.log_loss_theta(theta, recipe)), jnp.inf))
