@@ -122,6 +122,17 @@ def _times(c: Array | int, value: Array) -> Array | None:
     return c * value
 
 
+def _shortened(problem: Problem, u: Sequence[Array], du: Sequence[Array], primal: Array) -> Array:
+    """A step no longer than that which leaves some of the bent budget; planes are never crossed."""
+    before = problem.slack("compute", u)
+    best = jnp.zeros_like(primal)
+    for share in (1 / 256, 1 / 64, 1 / 16, 1 / 4, 1 / 2, 1.0):
+        trial = share * primal
+        after = problem.slack("compute", [x + trial * dx for x, dx in zip(u, du, strict=True)])
+        best = jnp.where(after >= 0.005 * before, trial, best)
+    return kept(best)
+
+
 def step(terms: Terms, problem: Problem, state: State) -> State:
     """One iteration."""
     d, rows = len(state.u), problem.rows
@@ -197,6 +208,8 @@ def step(terms: Terms, problem: Problem, state: State) -> State:
     for x in du:
         longest = jnp.maximum(longest, jnp.abs(x))
     primal = jnp.minimum(0.995 * reach(slacks, [-a for a in moved]), 2.0 / longest)
+    if problem.serves:
+        primal = _shortened(problem, u, du, primal)
     dual = 0.995 * reach(multipliers, dm)
 
     kkt = zero
