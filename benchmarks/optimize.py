@@ -157,7 +157,7 @@ def race(
 ) -> dict[str, Any]:
     """A peer on some problems, on all cores: the fewest starts that find the best often enough."""
     tried = (1,) if name == "cvxpy_dgp" else TRIED
-    row: dict[str, Any] = {"available": True, "problems": len(items)}
+    row: dict[str, Any] = {"available": True, "problems": len(items), "tried": []}
     for count in tried:
         began = time.perf_counter()
         # Whole batches, so that handing them out costs the peer nothing.
@@ -176,6 +176,7 @@ def race(
             "problems_per_second": len(items) / seconds,
             "reached": bool(np.mean(ends <= best + CLOSE) >= share),
         }
+        row["tried"].append({key: row[key] for key in ("starts", "success", "problems_per_second")})
         if row["reached"]:
             break
     row["ends"] = ends

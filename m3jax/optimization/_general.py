@@ -23,7 +23,7 @@ from ._fast import Optimum, halton
 from ._problem import AT, DIMENSIONS, LIMITS, Problem
 
 _ROUNDS, _STEPS, _RATE, _PENALTY = 5, 30, 0.1, 10.0
-_TOLERANCE, _ITERATIONS = 1e-10, 60
+_TOLERANCE, _ITERATIONS = 1e-10, 100
 _KEPT = 1e-8  # a limit overstepped by less, in log units, counts as kept
 _CALL = 512  # problems in one compiled call
 
@@ -177,18 +177,21 @@ def _solve(task: Task, args: Any, problem: Problem, *, spread: int, descents: in
 
         def run(start: Array) -> tuple[Array, Array, Array, Array, Array]:
             near = _descend(task, args, problem, start)
-            u, multipliers, kkt = _polish(task, args, problem, near)
+            # Also from the start itself: in a sharp corner Adam may end beyond a limit.
+            begun = jnp.stack([near, start])
+            u, multipliers, kkt = jax.vmap(lambda x: _polish(task, args, problem, x))(begun)
             # Should the polish fail, the best allowed point it began from stands, unproven.
-            ends = [u, near, start]
-            found = [judged(end) for end in ends]
-            values = jnp.stack([jnp.where(over <= _KEPT, loss, jnp.inf) for loss, over in found])
-            which = jnp.argmin(values)
+            ends = jnp.concatenate([u, begun])
+            losses, over = jax.vmap(judged)(ends)
+            values = jnp.where(over <= _KEPT, losses, jnp.inf)
+            best = jnp.argmin(values)
+            polished, which = best < 2, jnp.minimum(best, 1)
             return (
-                jnp.stack(ends)[which],
-                values[which],
-                jnp.where(which == 0, multipliers, 0.0),
-                jnp.where(which == 0, kkt, jnp.inf),
-                jnp.min(jnp.stack([over for _, over in found])),
+                ends[best],
+                values[best],
+                jnp.where(polished, multipliers[which], 0.0),
+                jnp.where(polished, kkt[which], jnp.inf),
+                jnp.min(over),
             )
 
         u, value, multipliers, kkt, over = jax.vmap(run)(points[chosen])
