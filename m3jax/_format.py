@@ -20,10 +20,13 @@ _LIMITS = {
     "highest target_ratio": "highest target ratio allowed",
     "lowest final_ratio": "lowest final ratio allowed",
     "highest final_ratio": "highest final ratio allowed",
-    "target_ratio <= final_ratio": "final ratio not below the target ratio",
     "lowest stage_fraction": "shortest final stage allowed",
     "highest stage_fraction": "longest final stage allowed",
     "source_tokens": "source tokens available",
+    "gpu_hours": "GPU hours available",
+    "lowest first_ratio": "lowest ratio allowed before the final stage",
+    "source_loss": "cap on the loss on source text",
+    "constraint": "your own constraint",
 }
 
 

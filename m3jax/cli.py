@@ -119,6 +119,34 @@ def optimize_command(
     max_source_tokens: Annotated[
         str | None, typer.Option(help="Unique source tokens there are.")
     ] = None,
+    max_source_epochs: Annotated[
+        float, typer.Option(help="How often source tokens may be read.")
+    ] = 1.0,
+    ladder: Annotated[
+        str | None, typer.Option(help="The only model sizes that can be trained: 70M,160M,410M")
+    ] = None,
+    min_first_ratio: Annotated[
+        float | None, typer.Option(help="Lowest target ratio before the final stage.")
+    ] = None,
+    inference_tokens: Annotated[
+        str | None, typer.Option(help="Tokens to be served, paid from the budget at 2N FLOP each.")
+    ] = None,
+    max_gpu_hours: Annotated[str | None, typer.Option(help="Cap on training time.")] = None,
+    flops_per_second: Annotated[
+        str | None, typer.Option(help="FLOP/s that one GPU achieves, for --max-gpu-hours.")
+    ] = None,
+    source_fits: Annotated[
+        Path | None, typer.Option(help="Fit file of the same runs' losses on source text.")
+    ] = None,
+    max_source_loss: Annotated[
+        float | None, typer.Option(help="Cap on the loss on source text, for --source-fits.")
+    ] = None,
+    objective: Annotated[
+        str, typer.Option(help="point, or over the draws: mean, quantile, regret.")
+    ] = "point",
+    certify: Annotated[
+        bool, typer.Option("--certify", help="Prove each recipe best, by branch and bound.")
+    ] = False,
     extrapolate: Annotated[
         bool, typer.Option("--extrapolate", help="Vary what the runs say nothing about, too.")
     ] = False,
@@ -144,7 +172,7 @@ def optimize_command(
 
     batch = check_export(export, batch_size, sequence_length)
     loaded = Fits.load(fits)
-    bounds = {
+    limits: dict[str, Any] = {
         name: arguments.bounds(f"--{name.replace('_', '-')}", text)
         for name, text in (
             ("n_params", n_params),
@@ -154,6 +182,20 @@ def optimize_command(
             ("stage_fraction", stage_fraction),
         )
     }
+    limits |= {
+        name: arguments.amount(f"--{name.replace('_', '-')}", text)
+        for name, text in (
+            ("max_total_tokens", max_total_tokens),
+            ("max_source_tokens", max_source_tokens),
+            ("max_gpu_hours", max_gpu_hours),
+            ("flops_per_second", flops_per_second),
+        )
+    }
+    limits |= {
+        "ladder": None if ladder is None else arguments.amounts("--ladder", ladder),
+        "inference_tokens": arguments.amount("--inference-tokens", inference_tokens) or 0.0,
+        "source_fits": None if source_fits is None else Fits.load(source_fits),
+    }
     use_cache()
     with progress_bar(as_json) as progress:
         found = optimize(
@@ -161,14 +203,17 @@ def optimize_command(
             compute=arguments.amounts("--compute", compute),
             target_tokens=arguments.amounts("--target-tokens", target_tokens),
             languages=language or None,
+            objective=objective,
+            certify=certify,
             first_share=first_share,
-            max_total_tokens=arguments.amount("--max-total-tokens", max_total_tokens),
-            max_source_tokens=arguments.amount("--max-source-tokens", max_source_tokens),
+            min_first_ratio=min_first_ratio,
+            max_source_epochs=max_source_epochs,
+            max_source_loss=max_source_loss,
             extrapolate=extrapolate,
             draws=draws,
             level=level,
             progress=progress,
-            **bounds,
+            **limits,
         )
     _write_recommendations(found, recipes, plan, batch)
     if export is not None:

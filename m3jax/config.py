@@ -46,6 +46,17 @@ _KEYS: dict[str, dict[str, str]] = {
         "first_share": "number",
         "max_total_tokens": "number",
         "max_source_tokens": "number",
+        "max_source_epochs": "number",
+        "ladder": "numbers",
+        "min_first_ratio": "number",
+        "inference_tokens": "number",
+        "max_gpu_hours": "number",
+        "flops_per_second": "number",
+        "source_fits": "text",
+        "max_source_loss": "number",
+        "objective": "text",
+        "certify": "true or false",
+        "gap": "number",
         "extrapolate": "true or false",
         "draws": "whole number",
         "level": "number",
@@ -92,7 +103,7 @@ class Config:
         drop_highest: for `RunTable.drop_highest`.
         fit: for `fit`.
         compare: for `compare`, or None to leave the comparison out.
-        optimize: for `optimize`.
+        optimize: for `optimize`; `source_fits` is the path of a fit file.
     """
 
     title: str

@@ -46,7 +46,10 @@ def run(config: Config, *, progress: Progress | None = None) -> Outcome:
         check_comparison(**config.compare)
     fits = fit(runs, progress=progress, **config.fit)
     fits.require_any()
-    recommendations = optimize(fits, progress=progress, **config.optimize)
+    asked = dict(config.optimize)
+    if "source_fits" in asked:
+        asked["source_fits"] = Fits.load(asked["source_fits"])
+    recommendations = optimize(fits, progress=progress, **asked)
     scores: list[Score] = []
     found: list[HeldOut] = []
     if config.compare is not None:

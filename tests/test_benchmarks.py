@@ -18,6 +18,7 @@ from benchmarks import (
     bayes,
     bootstrap,
     coverage,
+    optimize,
     repeat_aware,
 )
 from benchmarks._work import Work, problem_of
@@ -351,6 +352,32 @@ def test_bootstrap_scaling(script, monkeypatch):
     assert all(set(size) == BOOTSTRAP for size in result["scaling"])
     assert result["peers"] == {}
     assert result["ratio_scipy_least_squares"] is None
+
+
+# How fast recipes are found
+
+
+def test_optimize(script, capsys):
+    sizes = {"--problems": 12, "--languages": 3, "--certified": 6, "--peer-problems": 4}
+    arguments = [word for pair in sizes.items() for word in pair]
+    code, out, err = script(optimize, *arguments, "--peers", "slsqp,cvxpy_dgp", "--json")
+    assert code == 0
+    result = json.loads(out)
+    assert finite({**result, "machine": None})
+    assert result["problems"] == 12
+    assert result["infeasible"] == 0
+    assert result["max_relative_gap"] <= 1e-6
+    assert result["certified"]["max_relative_gap"] <= 1e-4
+    slsqp = result["peers"]["slsqp"]
+    assert result["ratio_slsqp"] == slsqp["ratio"]
+    assert slsqp["success"] >= 0.75
+    assert slsqp["m3jax_max_excess"] < 1e-6
+    assert "slsqp: 8 problems" in err or "slsqp: 4 problems" in err
+    gone = {"gone": {"available": False, "reason": "not here"}}
+    optimize.show(result | {"peers": result["peers"] | gone})
+    out = capsys.readouterr().out
+    assert "gone: not here" in out
+    assert "a second with" in out
 
 
 # Coverage of the intervals

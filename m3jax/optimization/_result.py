@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 
+from ..fitting import Scope
 from ..recipe import REGIMES, Recipe
+from ._ask import Asked
 from ._problem import LIMITS
 
 _ACTIVE = 1e-6  # d log loss / d log limit above which a limit is worth naming
 
 Position = tuple[int, int, int]  # language, budget, corpus size
+
+
+class Outside(Mapping[Position, tuple[str, ...]]):
+    """Where recipes leave the ground their language's runs cover, in words; found when asked."""
+
+    def __init__(self, scopes: Sequence[Scope], recipe: Recipe, feasible: np.ndarray) -> None:
+        self._scopes, self._recipe, self._feasible = scopes, recipe, feasible
+
+    @cached_property
+    def _found(self) -> dict[Position, tuple[str, ...]]:
+        found: dict[Position, tuple[str, ...]] = {}
+        masked = jax.tree.map(lambda leaf: np.where(self._feasible, leaf, 1.0), self._recipe)
+        for variable in ("n_params", "target_tokens", "epochs", "total_tokens", "target_ratio"):
+            values = np.asarray(getattr(masked, variable))
+            for i, scope in enumerate(self._scopes):
+                low, high = scope.ranges[variable]
+                off = (values[i] > high * 1.001) | (values[i] < low / 1.001)
+                for j, t in np.argwhere(off & self._feasible[i]).tolist():
+                    value = float(values[i, j, t])
+                    factor = value / high if value > high else low / value
+                    side = "above" if value > high else "below"
+                    text = f"{variable} {factor:.3g}× {side} the runs"
+                    found[i, j, t] = (*found.get((i, j, t), ()), text)
+        return found
+
+    def __getitem__(self, position: Position) -> tuple[str, ...]:
+        return self._found[position]
+
+    def __iter__(self) -> Iterator[Position]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +72,9 @@ class Recommendations:
         kkt: KKT residual of the log loss in log-variables, shape (L, C, T); infinite where the
             polish failed and the recipe, though allowed, is unproven.
         agreement: share of starts that ended at this optimum, shape (L, C, T).
-        multipliers: d(log loss)/d(log limit), sign turned, by `LIMITS`, shape (L, C, T, 14).
+        gap: log loss less a proven lower bound on it, shape (L, C, T): the duality gap of convex
+            problems, what branch and bound left where it was asked for, else infinite.
+        multipliers: d(log loss)/d(log limit), sign turned, by `LIMITS`, shape (L, C, T, 17).
         loss_low, loss_high: interval of the loss at the recipe over bootstrap draws, (L, C, T).
         recipe_low, recipe_high: intervals of each draw's own best recipe, leaves (L, C, T).
         regime_share: share of draws in which each regime is best, shape (L, C, T, 3).
@@ -48,6 +86,7 @@ class Recommendations:
         outside: position -> in which variables the recipe leaves the runs' range.
         n_draws: bootstrap draws behind the intervals; with none they equal the point values.
         level: of the intervals.
+        asked: the questions, for what builds on the answers.
     """
 
     languages: tuple[str, ...]
@@ -59,6 +98,7 @@ class Recommendations:
     regime: np.ndarray
     kkt: np.ndarray
     agreement: np.ndarray
+    gap: np.ndarray
     multipliers: np.ndarray
     loss_low: np.ndarray
     loss_high: np.ndarray
@@ -73,6 +113,7 @@ class Recommendations:
     outside: Mapping[Position, tuple[str, ...]]
     n_draws: int
     level: float
+    asked: Asked
 
     def active(self, *position: int) -> tuple[str, ...]:
         """Names of the limits that hold the optimum at a position (language, budget, size)."""
@@ -119,6 +160,7 @@ class Recommendations:
             row[f"loss_{name}"] = value if np.isfinite(value) else None
             row[f"share_{name}"] = float(self.regime_share[(*p, k)]) if drawn else None
         row["kkt_residual"] = float(self.kkt[p]) if ok and np.isfinite(self.kkt[p]) else None
+        row["gap"] = float(self.gap[p]) if ok and np.isfinite(self.gap[p]) else None
         row["start_agreement"] = float(self.agreement[p]) if ok else None
         row["active_limits"] = list(self.active(i, j, t)) if ok else []
         row["outside_runs"] = list(self.outside.get((i, j, t), ()))
