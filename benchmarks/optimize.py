@@ -3,7 +3,7 @@
     python -m benchmarks.optimize --problems 100000 --json
 
 Problems are languages with known coefficients × budgets × corpus sizes; each asks for the best of
-three regimes. m3jax answers them all in one call of `optimize`, made twice and the second timed.
+three regimes. m3jax answers them all in one call of `optimize`, timed when it is warm.
 The peers answer some of them, on all cores, with as many random starts as they need to find what
 m3jax finds as often as m3jax does: SciPy's SLSQP and trust-constr with exact gradients in NumPy,
 optax's Adam on an augmented Lagrangian, plainly vmapped, and CVXPY's geometric programs
@@ -27,7 +27,7 @@ import numpy as np
 
 import m3jax
 from benchmarks import _recipes
-from benchmarks._measure import cores, device_name, environment, lacking, machine, twice
+from benchmarks._measure import cores, device_name, environment, lacking, machine, repeated
 from benchmarks._recipes import BOUNDS, COMPUTE, TOKENS, Terms, faces, fits_of, starts
 
 CLOSE = 1e-6  # excess of the log loss over the best known that counts as found
@@ -241,7 +241,7 @@ def plain_optax(items: Sequence[Item], best: np.ndarray) -> dict[str, Any]:
             np.stack([starts(list(faces(c, t).values())[i], count, rng) for _, _, c, t, _ in items])
             for i in range(3)
         ]
-        timed = twice(all_of_them)
+        timed = repeated(all_of_them)
     return {
         "available": True,
         "problems": len(items),
@@ -287,11 +287,11 @@ def study(
             pool = ProcessPoolExecutor(cores(), get_context("spawn"), initializer=_warm)
             list(pool.map(abs, range(4 * cores())))
     say(f"m3jax: {languages * len(budgets) * len(sizes)} problems")
-    timed = twice(lambda: ask(fits["m3"], budgets, sizes))
+    timed = repeated(lambda: ask(fits["m3"], budgets, sizes))
     found, total = timed.result, timed.result.loss.size
 
     say("m3jax: the same under m3_posynomial")
-    convex = twice(lambda: ask(fits["m3_posynomial"], budgets, sizes))
+    convex = repeated(lambda: ask(fits["m3_posynomial"], budgets, sizes))
     gap = float(np.max(convex.result.gap))
 
     say(f"m3jax: {certified} of them certified")
@@ -316,7 +316,7 @@ def study(
     few = grid(certified, languages)
     jitter = np.exp(rng.uniform(-0.1, 0.1, 2))
     few = few[0] * jitter[0], few[1] * jitter[1]
-    proof = twice(lambda: ask(fits["m3"], *few, certify=True))
+    proof = repeated(lambda: ask(fits["m3"], *few, certify=True))
     fast = ask(fits["m3"], *few)
     excess = np.log(fast.loss / proof.result.loss)
     result["certified"] = {
