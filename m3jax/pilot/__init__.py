@@ -1,0 +1,1 @@
+"""Small language models trained in JAX, to make a run table from two texts."""
