@@ -155,9 +155,7 @@ def pages(folder: Path, language: str) -> Iterator[Path]:
     yield from sorted((share / "doc" / "debian-handbook" / "html" / handbook).glob("*.html"))
     for package in MORE.get(reference, ()):
         own = folder.parent / package
-        yield from sorted(
-            page for page in own.rglob("*.html") if not FOREIGN.search(page.name)
-        )
+        yield from sorted(page for page in own.rglob("*.html") if not FOREIGN.search(page.name))
 
 
 def fetch(names: list[str], folder: Path) -> dict[str, str]:

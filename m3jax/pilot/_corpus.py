@@ -43,33 +43,38 @@ BYTES = Encoding(256, lambda content: np.frombuffer(content, dtype=np.uint8), 64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Text:
+    """A file as tokens (n,), and the digest of its content."""
+
+    path: Path
+    tokens: Array
+    digest: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Corpus:
     """A text cut into windows: `length` tokens to predict, after one that is only read.
 
     Attributes:
-        path: the file.
-        tokens: (n,) all of its tokens.
+        text: the file.
         train: starts of the windows to train on; none shares a predicted token with another.
         held_out: starts of the windows never trained on, (h,).
         length: tokens predicted in each window.
         dropped: windows left out of training, for a passage that held-out text has as well.
-        digest: of the file's content.
     """
 
-    path: Path
-    tokens: Array
+    text: Text
     train: Array
     held_out: Array
     length: int
     dropped: int
-    digest: str
 
     def summary(self) -> dict[str, Any]:
         """Sizes, in tokens, for a data card."""
         return {
-            "file": self.path.name,
-            "digest": self.digest,
-            "tokens": len(self.tokens),
+            "file": self.text.path.name,
+            "digest": self.text.digest,
+            "tokens": len(self.text.tokens),
             "training_tokens": len(self.train) * self.length,
             "held_out_tokens": len(self.held_out) * self.length,
             "dropped_tokens": self.dropped * self.length,
@@ -102,62 +107,67 @@ def read_tokenizer(path: str | os.PathLike[str]) -> Encoding:
     return Encoding(vocabulary, encode, 16, f"{path.name} {_digest(content)}")
 
 
-def read_corpora(
-    target: str | os.PathLike[str],
-    source: str | os.PathLike[str],
+def read_text(path: str | os.PathLike[str], encoding: Encoding = BYTES) -> Text:
+    """Read and encode a file. Raises `M3Error` if it is missing, empty, or cannot be encoded."""
+    path = Path(path)
+    content = _content(path)
+    try:
+        return Text(path, encoding.encode(content), _digest(content))
+    except UnicodeDecodeError as error:
+        raise M3Error(
+            f"{path}: a tokenizer needs UTF-8 text, found other bytes at byte {error.start}; bytes"
+            " as tokens (no --tokenizer) take any file"
+        ) from error
+
+
+def split_pair(
+    target: Text,
+    source: Text,
     *,
     length: int,
     held_out_tokens: int,
     max_overlap: float,
-    encoding: Encoding = BYTES,
+    span: int = BYTES.span,
 ) -> tuple[Corpus, Corpus, float]:
-    """The scarce and the abundant text, and the share of the first that is in the second as well.
+    """The scarce and the abundant corpus, and the share of the first that is in the second as well.
 
     Held-out text is `held_out_tokens` of each (an eighth, if that is less) in 8 contiguous blocks
-    with a window on each side used for nothing. Windows that share a passage (`encoding.span`
-    tokens or more) with held-out target text are dropped from training on either text.
-    Raises `M3Error` on a missing or empty file, one too short to hold a part out, text that the
-    tokenizer cannot take, and an overlap above `max_overlap`.
+    with a window on each side used for nothing. Windows that share a passage of `span` tokens or
+    more with held-out target text are dropped from training on either text.
+    Raises `M3Error` on a text too short to hold a part out, and an overlap above `max_overlap`.
     """
-    paths = Path(target), Path(source)
-    contents = [_content(path) for path in paths]
-    tokens = [_encoded(path, c, encoding) for path, c in zip(paths, contents, strict=True)]
-    parts = [
-        _split(path, len(t), length, held_out_tokens) for path, t in zip(paths, tokens, strict=True)
-    ]
-    held_out = np.zeros(len(tokens[0]), dtype=bool)
+    texts = target, source
+    parts = [_split(text.path, len(text.tokens), length, held_out_tokens) for text in texts]
+    held_out = np.zeros(len(target.tokens), dtype=bool)
     held_out[(parts[0][1][:, None] + 1 + np.arange(length)).ravel()] = True
 
-    span = encoding.span
-    passages, number = np.unique(_passages(tokens[0], span), return_inverse=True)
+    passages, number = np.unique(_passages(target.tokens, span), return_inverse=True)
     held = np.zeros(len(passages), dtype=bool)
     held[number[_all_within(held_out, span)]] = True
     in_source = np.zeros(len(passages), dtype=bool)
-    leaks_source = np.zeros(len(tokens[1]), dtype=bool)
-    for first in range(0, len(tokens[1]), _PIECE):
-        piece = _passages(tokens[1][first : first + _PIECE + span - 1], span)
+    leak = np.zeros(len(source.tokens), dtype=bool)
+    for first in range(0, len(source.tokens), _PIECE):
+        piece = _passages(source.tokens[first : first + _PIECE + span - 1], span)
         where, there = _find(piece, passages)
         in_source[where[there]] = True
-        leaks_source[first : first + len(piece)] = there & held[where]
+        leak[first : first + len(piece)] = there & held[where]
 
-    overlap = float(np.mean(_covered(in_source[number], span, len(tokens[0]))))
+    count = len(target.tokens)
+    overlap = float(np.mean(_covered(in_source[number], span, count)))
     if overlap > max_overlap:
         raise M3Error(
-            f"{paths[0]}, {paths[1]}: {overlap:.0%} of the first is in the second as well"
+            f"{target.path}, {source.path}: {overlap:.0%} of the first is in the second as well"
             f" (passages of {span} tokens or more), expected at most {max_overlap:.0%}: the target"
             " ratio of such runs would mean nothing; remove what they share"
         )
-    leaks = [_covered(held[number], span, len(tokens[0])), _covered_starts(leaks_source, span)]
+    leaks = [_covered(held[number], span, count), _covered(leak, span, len(source.tokens))]
     corpora = []
-    for path, content, t, (train, out), leak in zip(
-        paths, contents, tokens, parts, leaks, strict=True
-    ):
-        clean = ~_any_within(leak, train, length)
+    for text, (train, out), mask in zip(texts, parts, leaks, strict=True):
+        clean = ~_any_within(mask, train, length)
         if not clean.any():
-            raise M3Error(f"{path}: every window shares a passage with held-out target text")
-        corpora.append(
-            Corpus(path, t, train[clean], out, length, int(np.sum(~clean)), _digest(content))
-        )
+            raise M3Error(f"{text.path}: every window shares a passage with held-out target text")
+        dropped = int(np.sum(~clean))
+        corpora.append(Corpus(text, train[clean], out, length, dropped))
     return corpora[0], corpora[1], overlap
 
 
@@ -171,16 +181,6 @@ def _content(path: Path) -> bytes:
     if not content or content.isspace():
         raise M3Error(f"{path}: the file is empty, expected text")
     return content
-
-
-def _encoded(path: Path, content: bytes, encoding: Encoding) -> Array:
-    try:
-        return encoding.encode(content)
-    except UnicodeDecodeError as error:
-        raise M3Error(
-            f"{path}: a tokenizer needs UTF-8 text, found other bytes at byte {error.start}; bytes"
-            " as tokens (no --tokenizer) take any file"
-        ) from error
 
 
 def _split(path: Path, count: int, length: int, held_out_tokens: int) -> tuple[Array, Array]:
@@ -230,15 +230,11 @@ def _find(values: Array, known: Array) -> tuple[Array, Array]:
 
 def _covered(starts: Array, span: int, count: int) -> Array:
     """Tokens (count,) inside a passage that starts where `starts` says."""
-    full = np.zeros(count, dtype=bool)
+    full = np.zeros(count, dtype=np.int64)
     full[: len(starts)] = starts
-    return _covered_starts(full, span)
-
-
-def _covered_starts(starts: Array, span: int) -> Array:
-    before = np.concatenate([[0], np.cumsum(starts)])
-    here = np.arange(1, len(starts) + 1)
-    return before[here] > before[np.maximum(here - span, 0)]
+    before = np.concatenate([[0], np.cumsum(full)])
+    end = np.arange(1, count + 1)
+    return before[end] > before[np.maximum(end - span, 0)]
 
 
 def _all_within(mask: Array, span: int) -> Array:

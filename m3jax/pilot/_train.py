@@ -45,8 +45,8 @@ class Training:
 
     length: int = 128
     batch: int = 8
-    rate: float = 4e-3
-    rate_power: float = 0.5
+    rate: float = 3e-3
+    rate_power: float = 1.0
     warmup_fraction: float = 0.03
     decay_fraction: float = 0.2
     weight_decay: float = 0.1
@@ -115,9 +115,7 @@ def train(
     state = _begin(shape, training, keys)
     for first in range(0, steps, chunk):
         part = slice(first, first + chunk)
-        state = _advance(
-            shape, training, precision, state, tokens, order[:, part], rate[:, part]
-        )
+        state = _advance(shape, training, precision, state, tokens, order[:, part], rate[:, part])
         if progress is not None:
             jax.block_until_ready(state)
             progress(first + chunk, steps)
