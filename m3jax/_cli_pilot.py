@@ -55,7 +55,10 @@ def pilot_command(
         str | None, typer.Option(help="float32, bfloat16 or auto: bfloat16 on accelerators. [auto]")
     ] = None,
     ensemble: Annotated[
-        int | None, typer.Option(min=1, help="Models trained together; chosen by the device.")
+        int | None, typer.Option(min=1, help="Models trained as one; chosen by the device.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Of these at a time. [the cores of a CPU]")
     ] = None,
     max_overlap: Annotated[
         float | None,
@@ -114,7 +117,7 @@ def pilot_command(
     if not as_json:
         _say(plan)
     with progress_bar(as_json) as progress:
-        outcome = carry_out(plan, ensemble=together, progress=progress)
+        outcome = carry_out(plan, ensemble=together, workers=workers, progress=progress)
     if as_json:
         print_json({**dataclasses.asdict(outcome), "output": str(outcome.output)})
     else:

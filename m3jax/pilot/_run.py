@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,9 @@ from .._version import __version__
 from ._corpus import Corpus
 from ._plan import Plan, by_shape
 from ._table import Row, add_rows, read_card, read_rows, write_card
-from ._throughput import ensemble_size
+from ._throughput import ensemble_size, worker_count
 from ._train import stage_tokens, train
-from ._trial import Trial, reading_order
+from ._trial import reading_order
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,51 +54,55 @@ class Outcome:
 
 
 def carry_out(
-    plan: Plan, *, ensemble: int | None = None, progress: Progress | None = None
+    plan: Plan,
+    *,
+    ensemble: int | None = None,
+    workers: int | None = None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Train the runs of a plan that its table does not hold yet, and add each as it is finished.
 
-    Runs of one shape and length are trained `ensemble` at a time (default: 4 on a CPU, as many as
-    fill the device elsewhere). The table is rewritten, whole or not at all, after each ensemble: to
-    stop at any moment loses the ensemble in training, and a second call ends with the same table.
+    `ensemble` runs of one shape and length are trained as one program, and `workers` programs at a
+    time; by default one run on each core of a CPU, and elsewhere one ensemble that fills the device
+    (see `benchmarks/pilot.py`). The table is rewritten, whole or not at all, after each ensemble:
+    to stop at any moment loses what is in training, and a second call ends with the same table.
     Raises `M3Error` if the table cannot be written; what it held stays.
     """
     progress, began, output = progress or silent, time.monotonic(), plan.output
     # First of all: a folder that cannot be written to is no place to train for.
     write_card(output, {**read_card(output), **plan.cards})
     finished = {row["run_id"] for row in read_rows(output)}
-    kept = sum(run_id in finished for run_id in plan.run_ids)
     order = {run_id: place for place, run_id in enumerate(plan.run_ids)}
-    staged = _Staged.of(plan.corpora) if kept < len(plan.run_ids) else None
-
-    total = sum(
-        _work(trial)
-        for trial, run_id in zip(plan.trials, plan.run_ids, strict=True)
-        if run_id not in finished
-    )
-    done, trained, diverged = 0, 0, []
-    progress("training", 0, total)
-    for group in by_shape(plan.trials):
-        size = ensemble or ensemble_size(plan.trials[group[0]].batch, plan.training.length)
-        for first in range(0, len(group), size):
-            members = [i for i in group[first : first + size] if plan.run_ids[i] not in finished]
-            if not members or staged is None:
-                continue
-            here = sum(_work(plan.trials[i]) for i in members)
-            report = partial(_report, progress, done, here, total)
-            rows = _train_members(plan, staged, members, report)
-            add_rows(output, rows, order)
-            done, trained = done + here, trained + len(rows)
-            new = {row["run_id"] for row in rows}
-            diverged += [plan.run_ids[i] for i in members if plan.run_ids[i] not in new]
+    missing = _missing(plan, finished, ensemble)
+    todo = sum(len(members) for members in missing)
+    trained, diverged = 0, []
+    if missing:
+        staged, meter = _Staged.of(plan.corpora), _Meter(plan, missing, progress)
+        with ThreadPoolExecutor(workers or worker_count()) as pool:
+            jobs = {
+                pool.submit(_train_members, plan, staged, members, partial(meter.tell, number)):
+                members
+                for number, members in enumerate(missing)
+            }  # fmt: skip
+            try:
+                for job in as_completed(jobs):
+                    rows = job.result()
+                    add_rows(output, rows, order)
+                    trained += len(rows)
+                    new = {row["run_id"] for row in rows}
+                    diverged += [plan.run_ids[i] for i in jobs[job] if plan.run_ids[i] not in new]
+            except BaseException:
+                meter.stop()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     noise = seed_noise(read_rows(output))
     return Outcome(
         output=output,
         planned=len(plan.trials),
         trained=trained,
-        kept=kept,
-        diverged=tuple(diverged),
+        kept=len(plan.trials) - todo,
+        diverged=tuple(sorted(diverged, key=order.__getitem__)),
         noise={name: noise.get(name, (None, 0))[0] for name in plan.corpora},
         repeats={name: noise.get(name, (None, 0))[1] for name in plan.corpora},
         overlap={name: float(card["overlap"]) for name, card in plan.cards.items()},
@@ -104,14 +110,48 @@ def carry_out(
     )
 
 
-def _report(progress: Progress, done: int, here: int, total: int, step: int, steps: int) -> None:
-    """Tell of an ensemble's progress as part of the whole."""
-    progress("training", done + here * step // steps, total)
+def _missing(plan: Plan, finished: set[str], ensemble: int | None) -> list[list[int]]:
+    """Places of the runs to be done, those to be trained as one program together.
+
+    Ensembles are cut from the whole plan: what is finished does not change who trains with whom.
+    """
+    found = []
+    for group in by_shape(plan.trials):
+        size = ensemble or ensemble_size(plan.trials[group[0]].batch, plan.training.length)
+        for first in range(0, len(group), size):
+            members = [i for i in group[first : first + size] if plan.run_ids[i] not in finished]
+            if members:
+                found.append(members)
+    return found
 
 
-def _work(trial: Trial) -> int:
-    """Of a run, in units of the progress bar."""
-    return max(round(trial.compute / 1e9), 1)
+class _Stopped(Exception):
+    """Ends a worker whose result nobody waits for."""
+
+
+class _Meter:
+    """Adds up the progress of programs that train at the same time, and can end them."""
+
+    def __init__(self, plan: Plan, missing: Sequence[Sequence[int]], progress: Progress) -> None:
+        # In GFLOP, as whole numbers.
+        self.size = [
+            sum(max(round(plan.trials[i].compute / 1e9), 1) for i in members) for members in missing
+        ]
+        self.done = [0] * len(self.size)
+        self.progress, self.lock, self.stopped = progress, threading.Lock(), False
+        progress("training", 0, sum(self.size))
+
+    def tell(self, number: int, step: int, steps: int) -> None:
+        """Program `number` has done so many of its steps. Raises if all are to end."""
+        with self.lock:
+            if self.stopped:
+                raise _Stopped
+            self.done[number] = self.size[number] * step // steps
+            self.progress("training", sum(self.done), sum(self.size))
+
+    def stop(self) -> None:
+        """Let every program end at the next steps it tells of."""
+        self.stopped = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
