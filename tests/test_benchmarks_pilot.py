@@ -80,11 +80,11 @@ def test_a_machine_without_debian_is_told(tmp_path, monkeypatch):
 
 def test_speed_is_measured(monkeypatch, capsys):
     monkeypatch.setattr(pilot, "shapes", lambda _: [Shape(1, 16)])
-    arguments = ["--widths", "16", "--ways", "1x1,2x1", "--steps", "2", "--rounds", "1"]
+    arguments = ["--widths", "16", "--ways", "1x1,1x2", "--steps", "2", "--rounds", "1"]
     monkeypatch.setattr(sys, "argv", ["pilot", *arguments, "--peak", "1e12", "--json"])
     assert pilot.main() == 0
     result = json.loads(capsys.readouterr().out)
-    assert [row["ensemble"] for row in result["rows"]] == [1, 2]
+    assert [row["workers"] for row in result["rows"]] == [1, 2]
     for row in result["rows"]:
         assert row["utilisation"] == pytest.approx(row["flop_per_second"] / 1e12)
         assert row["flop_per_second"] == pytest.approx(
@@ -100,7 +100,7 @@ output = "{folder}/runs.csv"
 source = "source.txt"
 budget = 3e9
 runs = 24
-ensemble = 4
+ensemble = 1
 [targets]
 Target = "target.txt"
 [training]
