@@ -96,6 +96,7 @@ app.command("fit")(fit_command)
 app.command("predict")(predict_command)
 app.command("diagnose")(diagnose_command)
 app.command("compare")(compare_command)
+app.command("pilot")(pilot_command)
 
 
 @app.command("optimize")
