@@ -308,6 +308,23 @@ def show_recommendations(found: Recommendations) -> None:
             _say(console, [f"{count} beyond the runs; the last of them: {last}"])
 
 
+def show_pilot_plan(groups: Sequence[Mapping[str, Any]]) -> None:
+    """A pilot's runs by model size and length."""
+    runs, compute = (sum(group[key] for group in groups) for key in ("runs", "compute"))
+    table = _table(
+        f"{runs} runs, {fmt.flop(compute)} FLOP",
+        ["parameters", "tokens", "steps", "batch", "runs", "two-stage", "FLOP"],
+    )
+    for group in groups:
+        table.add_row(
+            fmt.count(group["n_params"]),
+            fmt.count(group["total_tokens"]),
+            *(str(group[key]) for key in ("steps", "batch", "runs", "two_stage")),
+            fmt.flop(group["compute"]),
+        )
+    _console().print(table)
+
+
 def _cells(row: Mapping[str, Any]) -> list[str]:
     place = [fmt.flop(row["compute"]), fmt.count(row["target_tokens"])]
     if not row["feasible"]:

@@ -1,4 +1,4 @@
-"""The command line: `m3jax fit | predict | diagnose | compare | optimize | run | laws`.
+"""The command line: `m3jax fit | predict | diagnose | compare | optimize | run | pilot | laws`.
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
@@ -24,6 +24,7 @@ from ._cli_export import (
     check_export,
 )
 from ._cli_fit import diagnose_command, fit_command, predict_command
+from ._cli_pilot import pilot_command
 from ._errors import M3Error
 from ._version import __version__
 
@@ -95,6 +96,7 @@ app.command("fit")(fit_command)
 app.command("predict")(predict_command)
 app.command("diagnose")(diagnose_command)
 app.command("compare")(compare_command)
+app.command("pilot")(pilot_command)
 
 
 @app.command("optimize")

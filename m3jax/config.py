@@ -123,25 +123,7 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     kind; the values themselves are checked where they are used.
     """
     path = Path(path)
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise M3Error(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise M3Error(f"{path}: cannot be read: {reason}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise M3Error(f"{path}: not valid TOML: {error}") from error
-
-    sections = tuple(name for name in _KEYS if name)
-    for key, value in content.items():
-        if key in sections:
-            if not isinstance(value, dict):
-                raise M3Error(f"{path}: [{key}]: expected a section, found {value!r}")
-            for inner, held in value.items():
-                _check(path, key, inner, held)
-        else:
-            _check(path, "", key, value, also=sections)
+    content = read_toml(path, _KEYS)
     for section in ("runs", "optimize", *(["compare"] if "compare" in content else [])):
         for key in _REQUIRED[section]:
             if key not in content.get(section, {}):
@@ -163,9 +145,43 @@ def read_config(path: str | os.PathLike[str]) -> Config:
     )
 
 
-def _check(path: Path, section: str, key: str, value: Any, also: tuple[str, ...] = ()) -> None:
+def read_toml(path: Path, known: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
+    """The content of a TOML file whose keys are all known and hold what they may hold.
+
+    `known` is section -> key -> kind of value (a key of `_TESTS`), the section "" being the top.
+    Raises `M3Error` on a missing or broken file, an unknown key, or a value of the wrong kind.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise M3Error(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise M3Error(f"{path}: cannot be read: {reason}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise M3Error(f"{path}: not valid TOML: {error}") from error
+
+    sections = tuple(name for name in known if name)
+    for key, value in content.items():
+        if key in sections:
+            if not isinstance(value, dict):
+                raise M3Error(f"{path}: [{key}]: expected a section, found {value!r}")
+            for inner, held in value.items():
+                _check(path, known[key], key, inner, held)
+        else:
+            _check(path, known[""], "", key, value, also=sections)
+    return content
+
+
+def _check(
+    path: Path,
+    known: Mapping[str, str],
+    section: str,
+    key: str,
+    value: Any,
+    also: tuple[str, ...] = (),
+) -> None:
     where = f"[{section}] " if section else ""
-    known = _KEYS[section]
     if key not in known:
         close = difflib.get_close_matches(key, [*known, *also], n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join([*known, *also])}"

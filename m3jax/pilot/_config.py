@@ -1,0 +1,120 @@
+"""The TOML file that `m3jax pilot` takes, and tables of recipes to train."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from .._errors import M3Error
+from .._run_columns import Columns, listed, read_csv, read_recipes
+from ..config import read_toml
+from ..recipe import Recipe
+from ._design import Design
+from ._train import Training
+
+_KEYS = {
+    "": {
+        "output": "text",
+        "source": "text",
+        "targets": "texts by name",
+        "budget": "number",
+        "minutes": "number",
+        "recipes": "text",
+        "seeds": "whole number",
+        "runs": "whole number",
+        "tokenizer": "text",
+        "held_out_tokens": "whole number",
+        "max_overlap": "number",
+        "precision": "text",
+        "ensemble": "whole number",
+        "seed": "whole number",
+    },
+    "training": {
+        "length": "whole number",
+        "batch": "whole number",
+        "rate": "number",
+        "rate_power": "number",
+        "warmup_fraction": "number",
+        "decay_fraction": "number",
+        "weight_decay": "number",
+        "clip": "number",
+    },
+    "design": {
+        "compute_span": "number",
+        "tokens_per_param": "pair",
+        "target_tokens": "pair",
+        "epochs": "pair",
+        "target_ratio": "pair",
+        "monolingual": "number",
+        "two_stage": "number",
+        "first_shares": "numbers",
+        "stage_fraction": "pair",
+        "repeat_every": "whole number",
+        "max_source_epochs": "number",
+    },
+}
+_FILES = ("output", "source", "tokenizer", "recipes")
+
+
+def read_pilot_config(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The settings of a pilot: keyword arguments of `prepare`, and perhaps `ensemble`.
+
+    Files are relative to the configuration's own folder, but for `output`, which is relative to the
+    current one. Raises `M3Error` on a missing or broken file, an unknown or missing key, or a value
+    of the wrong kind; the values themselves are checked where they are used.
+    """
+    path = Path(path)
+    content = read_toml(path, _KEYS)
+    for key in ("output", "source", "targets"):
+        if key not in content:
+            raise M3Error(f"{path}: needs {key!r} ({_KEYS[''][key]})")
+    for key in _FILES[1:]:
+        if key in content:
+            content[key] = path.parent / content[key]
+    content["targets"] = {k: path.parent / v for k, v in content["targets"].items()}
+    content["training"] = Training(**content.pop("training", {}))
+    kinds = _KEYS["design"]
+    design: dict[str, Any] = {
+        key: tuple(value if isinstance(value, list) else [value])
+        if kinds[key] in ("pair", "numbers")
+        else value
+        for key, value in content.pop("design", {}).items()
+    }
+    content["design"] = Design(**design)
+    return content
+
+
+def recipes_from(path: str | os.PathLike[str]) -> Callable[[str], Recipe]:
+    """From a .csv table of recipes, those of a language: (n,) leaves.
+
+    Columns as in a run table, the loss aside; one written by `m3jax optimize --recipes` will do,
+    its rows without a recipe being left out. Without a column `language` all recipes are for every
+    language. Raises `M3Error` on a broken table, and for a language it does not have.
+    """
+    path = Path(path)
+    try:
+        frame = read_csv(path)
+    except OSError as error:
+        raise M3Error(f"{path}: cannot be read: {error.strerror or error}") from error
+    names = ("language", "n_params", "target_tokens", "epochs", "target_ratio", "final_ratio",
+             "first_ratio")  # fmt: skip
+    frame = frame[[name for name in frame.columns if name in names]]
+    if "n_params" in frame.columns:
+        frame = frame[frame["n_params"] != ""]
+    table = Columns(frame, path.name, {}, {})
+    recipes, _ = read_recipes(table)
+    language = table.text("language")
+
+    def of(name: str) -> Recipe:
+        if language is None:
+            return recipes
+        mine = language == name
+        if not mine.any():
+            raise M3Error(f"{path}: no recipe for {name!r}, only for {listed(sorted({*language}))}")
+        return jax.tree.map(lambda leaf: leaf[mine], recipes)
+
+    return of

@@ -1,0 +1,218 @@
+"""Which runs to do: spread over model size, corpus, epochs and ratios, within a budget."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .._errors import M3Error
+from ..recipe import Recipe
+from ._model import Shape
+from ._train import Training
+from ._trial import Trial
+
+Array = npt.NDArray[Any]
+
+_FEWEST_STEPS = 64
+_STEP_GRID = 16  # of runs whose length is given: what is trained in one call divides the steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Design:
+    """The space that runs are spread over. Ranges are (low, high), spread evenly in their logs.
+
+    Attributes:
+        compute_span: the dearest run's compute over the cheapest's.
+        tokens_per_param: tokens trained on for each parameter.
+        target_tokens: least and most unique target tokens; the text may have fewer.
+        epochs: passes over them.
+        target_ratio: share of the target language, where there is a source.
+        monolingual: share of the runs without source text.
+        two_stage: share of the runs with two stages.
+        first_shares: ratio before the final stage over the average ratio, taken in turn.
+        stage_fraction: share of the steps in the final stage. The least must not be below
+            `Training.decay_fraction`: the learning rate is to be high when that stage begins.
+        repeat_every: every so many runs one is done again with another seed, to measure noise.
+        max_source_epochs: passes over the source text, at most.
+    """
+
+    compute_span: float = 16.0
+    tokens_per_param: tuple[float, float] = (4.0, 32.0)
+    target_tokens: tuple[float, float] = (8192.0, math.inf)
+    epochs: tuple[float, float] = (1.0, 64.0)
+    target_ratio: tuple[float, float] = (0.05, 0.9)
+    monolingual: float = 0.15
+    two_stage: float = 0.4
+    first_shares: tuple[float, ...] = (0.0, 0.3, 0.6)
+    stage_fraction: tuple[float, float] = (0.2, 0.8)
+    repeat_every: int = 8
+    max_source_epochs: float = 4.0
+
+
+def space_filling(
+    language: str,
+    shapes: Sequence[Shape],
+    training: Training,
+    design: Design,
+    *,
+    budget: float,
+    runs: int,
+    target_windows: int,
+    source_windows: int,
+    seed: int = 0,
+) -> list[Trial]:
+    """At most `runs` runs that together take at most `budget` FLOP (6·N·D each).
+
+    Points of an additive recurrence sequence (evenly spread, whatever their number) become runs
+    that the two texts, of so many training windows, have enough windows for. The first runs of a
+    plan are those of the plan for twice the budget and twice the runs: a table can be added to.
+    Raises `M3Error` if the budget is too small for so many runs.
+    """
+    if runs < 1 or not 0 < budget < math.inf:
+        raise M3Error(f"expected a positive budget and number of runs, got {budget} and {runs}")
+    # Log-uniform over [low, span * low], compute averages low * (span - 1) / log(span). A tenth is
+    # for sizes that do not fit exactly.
+    span = design.compute_span
+    low = 0.9 * budget / runs * math.log(span) / (span - 1)
+    least = 6.0 * shapes[0].n_params * _FEWEST_STEPS * 4 * training.length
+    if low < least:
+        raise M3Error(
+            f"a budget of {budget:.3g} FLOP is too small for {runs} runs: expected at least"
+            f" {runs * least * budget / (low * runs):.3g}, or fewer runs"
+        )
+    found: list[Trial] = []
+    spent, number = 0.0, 0
+    while len(found) < runs:
+        point = _point(number, seed)
+        trial = _trial(
+            language, shapes, training, design, low, point, target_windows, source_windows, number
+        )
+        number += 1
+        if trial is None:
+            if number > 100 * runs:
+                raise M3Error(f"{language}: the texts are too short for runs of {low:.3g} FLOP")
+            continue
+        again = (len(found) + 2) % design.repeat_every == 0 and len(found) + 1 < runs
+        wanted = [trial, dataclasses.replace(trial, seed=trial.seed + 1)] if again else [trial]
+        for one in wanted:
+            if spent + one.compute > budget:
+                return found
+            spent += one.compute
+            found.append(one)
+    return found
+
+
+def _point(number: int, seed: int) -> Array:
+    """Of the sequence x + n·a mod 1 in 7 dimensions, the n-th point (7,).
+
+    a_i = g^-i where g^8 = g + 1, the generalisation of the golden ratio (M. Roberts 2018, "The
+    unreasonable effectiveness of quasirandom sequences").
+    """
+    size = 7
+    ratio = 1.0
+    for _ in range(64):
+        ratio = (1 + ratio) ** (1 / (size + 1))
+    begin = np.random.default_rng(seed).random(size)
+    return (begin + (number + 1) * ratio ** -np.arange(1.0, size + 1)) % 1
+
+
+def _trial(
+    language: str,
+    shapes: Sequence[Shape],
+    training: Training,
+    design: Design,
+    low: float,
+    point: Array,
+    target_windows: int,
+    source_windows: int,
+    number: int,
+) -> Trial | None:
+    """The run at a point of the unit cube; None if the texts are too short for it."""
+    compute = low * design.compute_span ** point[0]
+    wanted = math.sqrt(compute / (6 * _between(design.tokens_per_param, point[1])))
+    shape = min(shapes, key=lambda s: abs(math.log(s.n_params / wanted)))
+    # Lengths are powers of two, so that there are many runs of one shape and as many steps, which
+    # can be trained together.
+    windows = 2 ** round(math.log2(compute / (6 * shape.n_params * training.length)))
+    batch = training.batch_for(windows * training.length)
+    steps = max(windows // batch, _FEWEST_STEPS)
+    windows = steps * batch
+
+    kind = point[2]
+    two = kind >= 1 - design.two_stage
+    first = final = ratio = 1.0
+    if kind >= design.monolingual:
+        first = final = ratio = _between(design.target_ratio, point[3])
+    if two:
+        # Without room above it for a final stage, a ratio is brought down to where there is.
+        share = design.first_shares[int(point[5] * len(design.first_shares))]
+        shortest, longest = design.stage_fraction
+        ratio = min(ratio, longest / (1 - share * (1 - longest)))
+        first = share * ratio
+        reach = max(shortest, (ratio - first) / (1 - first))  # r_f <= 1
+        fraction = min(reach + (longest - reach) * point[6], 1.0)
+        final = min(first + (ratio - first) / fraction, 1.0)
+    seen = ratio * windows
+    least = max(seen / design.epochs[1], design.target_tokens[0] / training.length, 1.0)
+    most = min(
+        seen / design.epochs[0], design.target_tokens[1] / training.length, float(target_windows)
+    )
+    if least > most or windows - seen > design.max_source_epochs * source_windows:
+        return None
+    trial = Trial.near(
+        language,
+        shape,
+        length=training.length,
+        batch=batch,
+        steps=steps,
+        target_tokens=training.length * _between((least, most), point[4]),
+        target_ratio=ratio,
+        final_ratio=final,
+        first_ratio=first,
+        seed=2 * number,
+    )
+    return trial if trial.unique <= target_windows else None
+
+
+def _between(bounds: tuple[float, float], share: float) -> float:
+    """The number that share of the way from low to high, in logs."""
+    return bounds[0] * (bounds[1] / bounds[0]) ** float(share)
+
+
+def from_recipes(
+    language: str,
+    shapes: Sequence[Shape],
+    training: Training,
+    recipes: Recipe,
+    *,
+    seeds: int,
+) -> list[Trial]:
+    """Runs nearest to given recipes (a `Recipe` with leaves (n,)), each with so many seeds.
+
+    The model is the size on the ladder nearest in log n_params. Compute, corpus and ratios are
+    kept; tokens and epochs follow.
+    """
+    found = []
+    for i in range(len(recipes.n_params)):
+        one = {name: float(leaf[i]) for name, leaf in vars(recipes).items()}
+        shape = min(shapes, key=lambda s: abs(math.log(s.n_params / one["n_params"])))
+        kept = ("target_tokens", "target_ratio", "final_ratio", "first_ratio")
+        total = float(recipes.compute[i]) / (6 * shape.n_params)
+        batch = training.batch_for(total)
+        steps = _STEP_GRID * max(round(total / (batch * training.length * _STEP_GRID)), 1)
+        trial = Trial.near(
+            language,
+            shape,
+            length=training.length,
+            batch=batch,
+            steps=steps,
+            seed=0,
+            **{name: one[name] for name in kept},
+        )
+        found += [dataclasses.replace(trial, seed=seed) for seed in range(seeds)]
+    return found
