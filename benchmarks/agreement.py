@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from typing import Any
 
 import jax
@@ -107,7 +108,9 @@ def dgp(theta: np.ndarray, question: Question, p: int) -> float:
             ]
         problem = cp.Problem(cp.Minimize(loss), limits)
         try:
-            problem.solve(gp=True, solver=cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of inaccuracy at so tight a tolerance
+                problem.solve(gp=True, solver=cp.CLARABEL, tol_gap_abs=1e-11, tol_gap_rel=1e-11)
         except cp.error.SolverError:
             continue
         if problem.status in ("optimal", "optimal_inaccurate"):

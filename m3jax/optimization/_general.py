@@ -52,7 +52,7 @@ def _excess(task: Task, args: Any, problem: Problem, u: Array) -> Array:
 
 
 def _there(task: Task, problem: Problem) -> Array:
-    limits = jnp.stack([problem.limit[AT[name]] for name in problem.rows])
+    limits = jnp.stack([problem.sides[AT[name]] for name in problem.rows])
     return jnp.concatenate([jnp.isfinite(limits), jnp.ones(len(task.constraints), bool)])
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ..recipe import Array
-from ._problem import Problem
+from ._problem import AT, Problem
 from ._terms import Terms, derivatives, kept
 
 TOLERANCE = 1e-9  # KKT residual, in log units
@@ -42,7 +42,7 @@ def slack_slopes(problem: Problem, name: str, u: Sequence[Array]) -> list[Array 
         return [0, -problem.chord[1], -1, *[0] * (len(u) - 3)]
     if name == "source_tokens":
         # r + log(1 + e^(s − k)): in k minus the share of the exponential.
-        limit = problem.limit[-1]
+        limit = problem.sides[AT[name]]
         share = jax.nn.sigmoid(jnp.where(jnp.isfinite(limit), limit, 1e9) - u[1])
         return [0, share, -1, *[0] * (len(u) - 3)]
     slopes = problem.slopes(name)

@@ -94,6 +94,7 @@ class Problem:
     Attributes:
         log_tokens: log D_T, ().
         limit: right-hand sides of `NAMED`, (15,); infinite where there is no such limit.
+        sides: the same, infinite as well for limits that others keep anyway, (15,).
         serving: log(inference_tokens / (3·D_T)), (); −infinite without.
         low, high: box of u that contains all that is allowed, (d,).
         tilt: see above, ().
@@ -107,6 +108,7 @@ class Problem:
 
     log_tokens: Array
     limit: Array
+    sides: Array
     serving: Array
     low: Array
     high: Array
@@ -149,7 +151,7 @@ class Problem:
 
     def slack(self, name: str, u: Any) -> Array:
         """What is left of a limit at u: >= 0 is kept; `FAR` where there is no such limit."""
-        limit = self.limit[AT[name]]
+        limit = self.sides[AT[name]]
         limit = jnp.where(jnp.isfinite(limit), limit, FAR)
         n, k, r, f = self.z(u)
         if name == "source_tokens" and self.chord is not None:
@@ -325,14 +327,16 @@ def face(
     middle = (low + high) / 2
     shut = high - low <= SAME
     low, high = xp.where(shut, middle, low), xp.where(shut, middle, high)
-    limit = _without_idle(limit, low, high, tilt, regime, serves, xp)
+    sides = _without_idle(limit, low, high, tilt, regime, serves, xp)
     if rows is None:
         there = np.isfinite(limit) & possible
         rows = tuple(
             name for name, any_one in zip(NAMED, there.any(axis=-1), strict=True) if any_one
         )
     return (
-        Problem(log_tokens, limit, serving, low, high, tilt, share, None, regime, rows, serves),
+        Problem(
+            log_tokens, limit, sides, serving, low, high, tilt, share, None, regime, rows, serves
+        ),
         possible,
     )
 
@@ -355,7 +359,8 @@ def _without_idle(
     for variable, j in place.items():
         if j < len(low):
             for name, own in ((f"lowest {variable}", -low[j]), (f"highest {variable}", high[j])):
-                at[name] = xp.where(own < at[name] - SAME, xp.inf, at[name])
+                idle = (own < at[name] - SAME) | (high[j] - low[j] <= SAME)
+                at[name] = xp.where(idle, xp.inf, at[name])
     for side, sign in (("lowest", -1.0), ("highest", 1.0)):
         name = f"{side} final_ratio"
         if regime == SINGLE_STAGE:
@@ -363,7 +368,14 @@ def _without_idle(
             at[name] = xp.where(idle, xp.inf, at[name])
         elif regime == TWO_STAGE:
             own = (low if side == "lowest" else high)[3] * sign
-            at[name] = xp.where((tilt == 0) & (own < at[name] - SAME), xp.inf, at[name])
+            idle = (tilt == 0) & ((own < at[name] - SAME) | (high[3] - low[3] <= SAME))
+            at[name] = xp.where(idle, xp.inf, at[name])
+    if regime == TWO_STAGE:
+        for name in ("lowest stage_fraction", "highest stage_fraction"):
+            at[name] = xp.where(tilt == 1, xp.inf, at[name])
+        at["lowest first_ratio"] = xp.where(
+            high[2] - low[2] <= SAME, xp.inf, at["lowest first_ratio"]
+        )
     if not serves:
         slower = at["gpu_hours"] < at["compute"]
         at["compute"], at["gpu_hours"] = (
