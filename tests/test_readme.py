@@ -40,7 +40,7 @@ def test_the_python_examples_run(newcomer, capsys):
 def test_the_commands_run(newcomer, monkeypatch, capsys):
     # Those of several processes wait for one another: `test_distributed` starts them.
     lines = re.findall(r"^m3jax (?!.* --processes ).*$", TEXT, re.MULTILINE)
-    assert len(lines) == 7
+    assert len(lines) == 8
     for line in lines:
         monkeypatch.setattr(sys, "argv", shlex.split(line))
         main()
