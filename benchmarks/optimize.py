@@ -31,7 +31,7 @@ from benchmarks._measure import cores, device_name, environment, lacking, machin
 from benchmarks._recipes import BOUNDS, COMPUTE, TOKENS, Terms, faces, fits_of, starts
 
 CLOSE = 1e-6  # excess of the log loss over the best known that counts as found
-TRIED = (1, 2, 3, 4, 6, 8)  # starts for each regime
+TRIED = (1, 2, 3, 4, 6, 8, 12, 16)  # starts for each regime
 KEPT = 1e-7  # a limit overstepped by less, in log units, counts as kept
 
 Item = tuple[str, np.ndarray, float, float, int]  # law, theta, compute, target tokens, seed
