@@ -264,7 +264,8 @@ def build(
     `rows` may be given where the arrays are traced; else those that are needed are found.
     """
     limit = right_sides(question, regime, xp)
-    serves = rows is not None or bool(np.any(np.asarray(question.inference_tokens) > 0))
+    served = question.inference_tokens
+    serves = isinstance(served, jax.core.Tracer) or bool(np.any(np.asarray(served) > 0))
     t = xp.log(question.target_tokens)
     asked = question.inference_tokens > 0
     owed = xp.log(xp.where(asked, question.inference_tokens, 1.0) / 3.0)
@@ -289,7 +290,7 @@ def face(
     k_low, k_high = -at["lowest epochs"], at["highest epochs"]
     tilt = zero
     rough = Problem(
-        log_tokens, limit, serving, None, None, tilt, share, None, regime, NAMED, serves
+        log_tokens, limit, limit, serving, None, None, tilt, share, None, regime, NAMED, serves
     )
     room = _room(rough, n_low, xp)
     if regime == MONOLINGUAL:
@@ -323,6 +324,8 @@ def face(
     possible = xp.all(low <= high + SAME, axis=0)
     if regime == TWO_STAGE:
         possible = possible & (wide >= narrow - SAME) & (f_low <= f_high + SAME)
+    # What has no solution is never solved, but its numbers stay finite.
+    low, high = xp.where(possible, low, 0.0), xp.where(possible, high, 1.0)
     # A box of no width holds its variable, at a place all limits allow.
     middle = (low + high) / 2
     shut = high - low <= SAME

@@ -103,7 +103,6 @@ def best_recipe(
     """
     if not has_terms(law):
         raise M3Error(f"best_recipe: law {law.name} is not made of terms, as m3 is")
-    question = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.result_type(float)), question)
     losses, recipes = [], []
     for regime in regimes:
         rows = _rows(question, regime)
