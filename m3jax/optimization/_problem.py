@@ -324,6 +324,8 @@ def face(
     possible = xp.all(low <= high + SAME, axis=0)
     if regime == TWO_STAGE:
         possible = possible & (wide >= narrow - SAME) & (f_low <= f_high + SAME)
+    # What has no solution is never solved, but its numbers stay finite.
+    low, high = xp.where(possible, low, 0.0), xp.where(possible, high, 1.0)
     # A box of no width holds its variable, at a place all limits allow.
     middle = (low + high) / 2
     shut = high - low <= SAME
