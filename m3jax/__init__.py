@@ -12,6 +12,7 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from ._errors import M3Error
+    from .design import NextRuns, next_runs
     from .distributed import fit_in_chunks
     from .evaluation import HOLDOUTS, Score, compare, holdout_mask
     from .export import plan
@@ -41,6 +42,7 @@ _HOME = {
     "Law": "laws",
     "LogSpaceLaw": "laws",
     "M3Error": "_errors",
+    "NextRuns": "design",
     "Population": "fitting",
     "Prior": "fitting",
     "Profile": "fitting",
@@ -57,6 +59,7 @@ _HOME = {
     "get_law": "laws",
     "holdout_mask": "evaluation",
     "list_laws": "laws",
+    "next_runs": "design",
     "optimize": "optimization",
     "plan": "export",
     "profile": "fitting",
@@ -72,6 +75,7 @@ __all__ = [
     "Law",
     "LogSpaceLaw",
     "M3Error",
+    "NextRuns",
     "Population",
     "Prior",
     "Profile",
@@ -89,6 +93,7 @@ __all__ = [
     "get_law",
     "holdout_mask",
     "list_laws",
+    "next_runs",
     "optimize",
     "plan",
     "profile",

@@ -17,7 +17,7 @@ from ..optimization._robust import user_task
 from ..optimization._solve import recipes
 from ..recipe import Recipe
 from ._belief import Belief, noise_of, normals, regret
-from ._room import Bounds, room_for
+from ._room import Bounds, Room, room_for
 from ._search import CRITERIA, Design, random_design, search
 from ._sheet import NextRuns
 
@@ -119,13 +119,7 @@ def next_runs(
         bounds=ranges or {},
         ladder=ladder,
     )
-    cheapest = room.cheapest()[2]
-    if cheapest * runs > _SPARE * budget:
-        raise M3Error(
-            f"language {name!r}, budget {budget:.4g} FLOP: the cheapest run within the ranges takes"
-            f" {cheapest:.4g}, {runs} of them {cheapest * runs:.4g}; ask for fewer runs or widen"
-            " the ranges"
-        )
+    _check_cost(name, room, budget, runs)
     held = [c for c, frozen in zip(fits.law.names, fits.frozen[i], strict=True) if frozen]
     if held:
         notes.append(
@@ -188,6 +182,52 @@ def _check(
             raise M3Error(f"{option}: expected a whole number >= {fewest}, got {whole!r}")
 
 
+def _check_cost(name: str, room: Room, budget: float, runs: int) -> None:
+    with jax.enable_x64(True):
+        cheapest = room.cheapest()[2]
+    if cheapest * runs > _SPARE * budget:
+        raise M3Error(
+            f"language {name!r}, budget {budget:.4g} FLOP: the cheapest run within the ranges takes"
+            f" {cheapest:.4g}, {runs} of them {cheapest * runs:.4g}; ask for fewer runs or widen"
+            " the ranges"
+        )
+
+
+def random_runs(
+    fits: Fits,
+    *,
+    budget: float,
+    runs: int = 8,
+    language: str | None = None,
+    target_tokens: float = np.inf,
+    ladder: Sequence[float] | None = None,
+    ranges: Mapping[str, Bounds] | None = None,
+    reach: float = 1.0,
+    seed: int = 0,
+) -> Recipe:
+    """Random runs to compare with: uniform in logarithms, then moved until they cost the budget.
+
+    The arguments are those of `next_runs`, `target_tokens` being the most that a run takes; leaves
+    are (runs,). Raises `M3Error` as it does.
+    """
+    _check(budget, runs, CRITERIA[0], reach, None, FEWEST, 1, seed)
+    i = fits.index(language)
+    name = fits.languages[i]
+    room, _ = room_for(
+        name,
+        fits.law,
+        fits.scopes[i],
+        most_tokens=target_tokens,
+        reach=reach,
+        bounds=ranges or {},
+        ladder=ladder,
+    )
+    _check_cost(name, room, budget, runs)
+    with jax.enable_x64(True):
+        design = random_design(room, _SPARE * budget, runs, np.random.default_rng([seed, 4]))
+        return room.rounded(*design)
+
+
 def _belief(
     fits: Fits, i: int, found: Recommendations, count: int, noise: float, normal: np.ndarray
 ) -> Belief:
@@ -229,7 +269,7 @@ def _belief(
     return Belief(theta, np.float64(noise), stake, own, normal, fits.law)
 
 
-def _recipe(room: Any, design: Design) -> Recipe:
+def _recipe(room: Room, design: Design) -> Recipe:
     return jax.tree.map(np.asarray, room.recipe(design.kind, design.x))
 
 
