@@ -47,9 +47,16 @@ class Belief:
 
         Centred over the draws and divided by √(B − 1): their products are covariances.
         """
-        logs = jax.vmap(lambda t: self.law.log_loss_theta(t, recipe), out_axes=-1)(self.theta)
+        logs = self._log_losses(recipe)
         centred = logs - jnp.mean(logs, axis=-1, keepdims=True)
         return centred / (self.noise * math.sqrt(len(self.theta) - 1))
+
+    def mean_log_loss(self, recipe: Recipe) -> Array:
+        """Mean log loss of runs (...) over the draws."""
+        return jnp.mean(self._log_losses(recipe), axis=-1)
+
+    def _log_losses(self, recipe: Recipe) -> Array:
+        return jax.vmap(lambda t: self.law.log_loss_theta(t, recipe), out_axes=-1)(self.theta)
 
     def information(self, told: Array) -> Array:
         """log det of the coefficients' precision after runs (n, B), less what it is now.

@@ -41,6 +41,7 @@ def next_runs(
     ladder: Sequence[float] | None = None,
     ranges: Mapping[str, Bounds] | None = None,
     reach: float = 1.0,
+    max_loss: float | None = None,
     noise: float | None = None,
     draws: int = 200,
     starts: int = 3,
@@ -70,6 +71,8 @@ def next_runs(
         ranges: of the runs' n_params, target_tokens, epochs, target_ratio and stage_fraction, as
             name -> (low, high); by default within what has been run.
         reach: how many times further than what has been run, either way.
+        max_loss: highest predicted loss of a proposed run, nats per token. A law says little of
+            runs that would go wrong, though they tell its coefficients apart.
         noise: standard deviation of a run's log loss; default what the fit left over.
         draws: to use, at most those in `fits`.
         starts: random designs that are improved; the best result is taken.
@@ -80,7 +83,7 @@ def next_runs(
     Raises `M3Error` on options outside their range, fits without draws, a budget that so many runs
     cannot keep, and as `optimize` does.
     """
-    _check(budget, runs, criterion, reach, noise, draws, starts, seed)
+    _check(budget, runs, criterion, reach, noise, max_loss, draws, starts, seed)
     i = fits.index(language)
     name, scope = fits.languages[i], fits.scopes[i]
     count = min(draws, fits.draws.shape[1])
@@ -132,7 +135,9 @@ def next_runs(
         belief = _belief(fits, i, found, count, spread, normals(_SAMPLES, runs, seed))
         report("solving the draws", 1, 1)
         planned = _SPARE * budget
-        design = search(belief, room, planned, runs, criterion, starts, seed, report)
+        design = search(
+            belief, room, planned, runs, criterion, starts, seed, max_loss or np.inf, report
+        )
         recipe = room.rounded(design.kind, design.x)
         order = np.argsort(recipe.compute, kind="stable")
         recipe = jax.tree.map(lambda leaf: leaf[order], recipe)
@@ -158,6 +163,7 @@ def _check(
     criterion: str,
     reach: float,
     noise: float | None,
+    max_loss: float | None,
     draws: int,
     starts: int,
     seed: int,
@@ -168,6 +174,7 @@ def _check(
         ("budget", budget, 0.0),
         ("reach", reach, 1.0),
         ("noise", noise, 0.0),
+        ("max_loss", max_loss, 0.0),
     ):
         if value is not None and not (np.isfinite(value) and value >= least and value > 0):
             expected = "a number >= 1" if least else "a positive finite number"
@@ -210,7 +217,7 @@ def random_runs(
     The arguments are those of `next_runs`, `target_tokens` being the most that a run takes; leaves
     are (runs,). Raises `M3Error` as it does.
     """
-    _check(budget, runs, CRITERIA[0], reach, None, FEWEST, 1, seed)
+    _check(budget, runs, CRITERIA[0], reach, None, None, FEWEST, 1, seed)
     i = fits.index(language)
     name = fits.languages[i]
     room, _ = room_for(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
+from .._errors import M3Error
 from .._progress import Progress
 from ..recipe import Array
 from ._belief import Belief
@@ -39,22 +40,34 @@ def search(
     criterion: str,
     starts: int,
     seed: int,
+    max_loss: float,
     report: Progress,
 ) -> Design:
-    """The best design of some runs within the budget, from several random ones."""
+    """The best design of some runs within the budget, from several random ones.
+
+    Raises `M3Error` if none of the random runs keeps to `max_loss`, nats per token.
+    """
     rng = np.random.default_rng([seed, 3])
+    most = np.log(max_loss)
     pool = _pool(room, budget, runs, rng)
     told = _told(belief, room, *pool)
     cost = np.asarray(room.cost(*map(jnp.asarray, pool)))
+    cost = np.where(np.asarray(_mean_log(belief, room, *pool)) <= most, cost, np.inf)
+    fair = np.flatnonzero(cost <= budget / runs)
+    if not len(fair):
+        raise M3Error(
+            f"max_loss {max_loss:g}: no run within the ranges keeps to it at {budget / runs:.3g}"
+            " FLOP, an even share of the budget"
+        )
     best, highest = None, -np.inf
     for start in range(starts):
         report("designing", start, starts)
-        design = random_design(room, budget, runs, rng)
+        design = Design(*(leaf[rng.choice(fair, runs)] for leaf in pool))
         for passes in (_PASSES, 1):
             design = _exchange(belief, room, budget, criterion, design, pool, told, cost, passes)
-            x, score = _climb(belief, room, criterion, *design, budget)
+            x, score = _climb(belief, room, criterion, *design, budget, most)
             design = Design(design.kind, np.asarray(x))
-        if float(score) > highest:
+        if best is None or float(score) > highest:
             best, highest = design, float(score)
     report("designing", starts, starts)
     assert best is not None
@@ -94,11 +107,12 @@ def _at_stake(belief: Belief) -> Array:
 def _pool(
     room: Room, budget: float, runs: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random runs, each cut down to a random share of the budget."""
+    """Random runs, each cut down to a random share of the budget, and the cheapest one."""
     kind, x = room.draw(_POOL, rng)
     cap = budget * np.exp(rng.uniform(np.log(0.05 / runs), np.log(0.7), _POOL))
+    least_kind, least, _ = room.cheapest()
     x = np.asarray(_afford_each(room, kind, x, cap))
-    return kind, x
+    return np.append(kind, least_kind), np.concatenate([x, least[None]])
 
 
 @partial(jax.jit, static_argnames="spend")
@@ -117,6 +131,11 @@ def _afford_each(room: Room, kind: Array, x: Array, budget: Array) -> Array:
 @jax.jit
 def _told(belief: Belief, room: Room, kind: Array, x: Array) -> Array:
     return belief.told(room.recipe(kind, x))
+
+
+@jax.jit
+def _mean_log(belief: Belief, room: Room, kind: Array, x: Array) -> Array:
+    return belief.mean_log_loss(room.recipe(kind, x))
 
 
 @partial(jax.jit, static_argnames="criterion")
@@ -170,28 +189,37 @@ def _exchange(
 
 @partial(jax.jit, static_argnames="criterion")
 def _climb(
-    belief: Belief, room: Room, criterion: str, kind: Array, x: Array, budget: Array
+    belief: Belief,
+    room: Room,
+    criterion: str,
+    kind: Array,
+    x: Array,
+    budget: Array,
+    most: Array,
 ) -> tuple[Array, Array]:
-    """Adam on the logarithms, back within bounds and budget after each step; the best seen."""
+    """Adam on the logarithms, back within bounds and budget after each step; the best seen.
+
+    A step that takes a run above the log loss `most` is not made.
+    """
     optimizer = optax.adam(optax.cosine_decay_schedule(_RATE, _STEPS))
 
     def loss(x: Array) -> Array:
         return -score_of(belief, criterion, belief.told(room.recipe(kind, x)))
 
-    def affordable(x: Array) -> Array:
-        return room.afford(kind, x, budget)
+    def sound(x: Array) -> Array:
+        return belief.mean_log_loss(room.recipe(kind, x)) <= most + 1e-9
 
-    def step(carry: tuple[Array, ...], _: None) -> tuple[tuple[Array, ...], None]:
+    def step(carry: tuple[Any, ...], _: None) -> tuple[tuple[Any, ...], None]:
         x, state, best, lowest = carry
         value, slope = jax.value_and_grad(loss)(x)
-        within = jnp.sum(room.cost(kind, x)) <= budget * (1 + 1e-6)
+        within = (jnp.sum(room.cost(kind, x)) <= budget * (1 + 1e-6)) & jnp.all(sound(x))
         better = (value < lowest) & within
         best, lowest = jnp.where(better, x, best), jnp.where(better, value, lowest)
         slope = jnp.where(jnp.isfinite(slope), slope, 0.0)
         change, state = optimizer.update(slope * room.moves, state)
-        return (affordable(x + change), state, best, lowest), None
+        moved = room.afford(kind, x + change, budget)
+        return (jnp.where(sound(moved)[:, None], moved, x), state, best, lowest), None
 
-    start = affordable(x)
-    carry = (start, optimizer.init(start), start, jnp.asarray(jnp.inf))
+    carry = (x, optimizer.init(x), x, jnp.asarray(jnp.inf))
     (_, _, best, lowest), _ = jax.lax.scan(step, carry, None, length=_STEPS)
     return best, -lowest
