@@ -21,6 +21,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import pandas as pd
 
 from benchmarks.synthetic import draw_recipes, run_table, true_loss, true_theta
 from m3jax import Fits, Recipe, RunTable, fit, next_runs, optimize
@@ -53,8 +54,6 @@ def with_runs(
         rows["run_id"] = [f"next-{j}" for j in range(len(loss))]
         rows["seed"] = np.arange(len(loss)) + 1e6
         parts.append(frame.iloc[:0].reindex(range(len(loss))).assign(**rows))
-    import pandas as pd
-
     return RunTable.from_frame(pd.concat([p.astype(frame.dtypes) for p in parts]))
 
 
@@ -79,13 +78,21 @@ def measure(
 
 
 def study(
-    languages: int, runs: int, more: int, budget: float, noise: float, randoms: int, seed: int
+    languages: int,
+    runs: int,
+    more: int,
+    budget: float,
+    noise: float,
+    randoms: int,
+    seed: int,
+    starts: int = 2,
+    draws: int = 200,
 ) -> dict[str, Any]:
     """All arms of the study, as a dict ready for JSON."""
     theta = true_theta(languages, seed)
     table = run_table(theta, runs, noise, seed + 1)
     settings: dict[str, Any] = {"law": "m3", "huber_delta": noise}
-    first = fit(table, draws=200, **settings)
+    first = fit(table, draws=draws, **settings)
     assert not first.failed
     spread = first.draws.std(axis=1)
     probes = draw_recipes(PROBES, np.random.default_rng([seed, 6]))
@@ -96,7 +103,7 @@ def study(
         found = [
             next_runs(
                 first, budget=budget, runs=more, language=name, criterion=criterion,
-                compute=COMPUTE, target_tokens=TARGET_TOKENS, seed=seed, starts=2, **BOUNDS,
+                compute=COMPUTE, target_tokens=TARGET_TOKENS, seed=seed, starts=starts, **BOUNDS,
             )
             for name in first.languages
         ]  # fmt: skip

@@ -143,6 +143,7 @@ def _show(found: Sequence[NextRuns]) -> None:
         table = _table(f"Next runs for {escape(one.language)}", columns, tight=True)
         table.columns[-1].justify = "left"
         for row in one.records():
+            loss, spread = row["predicted_loss"], row["predicted_spread"]
             two = row["stage_fraction"] < 1
             table.add_row(
                 escape(row["run_id"]),
@@ -153,14 +154,14 @@ def _show(found: Sequence[NextRuns]) -> None:
                 f"{row['final_ratio']:.2f} ({row['stage_fraction']:.0%})" if two else "same",
                 fmt.count(row["total_tokens"]),
                 fmt.flop(row["compute"]),
-                f"{row['predicted_loss']:.3f} ± {row['predicted_loss'] * row['predicted_spread']:.3f}",
+                f"{loss:.3f} ± {loss * spread:.3f}",
                 f"{row['worth']:.0%}",
                 _SHORT[row["regime"]],
             )
         console.print(table)
         spent = sum(row["compute"] for row in one.records())
         console.print(
-            f"  {spent:.3g} of {one.budget:.3g} FLOP. Expected regret of the recipe, nats per token:"
+            f"  {spent:.3g} of {one.budget:.3g} FLOP. Expected regret of the recipe, nats/token:"
             f" {one.regret_now:.2g} now, {one.regret_after:.2g} after these runs,"
             f" {one.regret_random:.2g} after as dear random ones.",
             soft_wrap=True,

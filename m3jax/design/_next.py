@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..fitting import Fits, predict
-from ..optimization import Recommendations, optimize, solve
+from ..optimization import Asked, Recommendations, optimize, solve
 from ..optimization._robust import user_task
 from ..optimization._solve import recipes
 from ..recipe import Recipe
@@ -23,6 +23,7 @@ from ._sheet import NextRuns
 
 FEWEST = 20  # draws that tell anything of a covariance
 _CHOICES = 48  # draws whose own best recipes may be chosen
+_BLOCK = 64  # questions solved in one call
 _SAMPLES = 128  # normal numbers that the search takes expectations over
 _RANDOM = 24  # random designs to compare with
 _SPARE = 0.98  # of the budget that is planned with; rounding may take the rest
@@ -243,22 +244,8 @@ def _belief(
     theta = fits.draws[i, :count]
     possible = np.flatnonzero(found.feasible.ravel())
     lanes = np.repeat(possible, count)
-    question = jax.tree.map(lambda leaf: leaf[..., lanes], asked.question)
-    task, args = user_task(fits, asked, lanes)
-    solved = solve(
-        fits.law,
-        np.tile(theta, (len(possible), 1)).T.copy(),
-        question,
-        asked.regimes[:, lanes],
-        ladder=asked.limits.ladder,
-        task=task,
-        args=args,
-        thorough=False,
-    )
-    regime = np.argmin(solved.log_loss, axis=0)
-    z = solved.z[regime, :, np.arange(len(lanes))].T
-    best = recipes(z, question, regime)
-    own = solved.log_loss.min(axis=0).reshape(len(possible), count)
+    own, best = _solved(fits, asked, lanes, np.tile(theta, (len(possible), 1)))
+    own = own.reshape(len(possible), count)
     some = np.unique(np.linspace(0, count - 1, min(count, _CHOICES)).round().astype(int))
 
     def choices(answer: Any, by_regime: Any, drawn: Any) -> np.ndarray:
@@ -274,6 +261,35 @@ def _belief(
     stake = np.moveaxis(np.log(predict(fits.law, theta, offered)), 0, -1)  # (Q, M, B)
     own = np.minimum(np.where(np.isfinite(own), own, np.inf), stake.min(axis=1))
     return Belief(theta, np.float64(noise), stake, own, normal, fits.law)
+
+
+def _solved(
+    fits: Fits, asked: Asked, lanes: np.ndarray, theta: np.ndarray
+) -> tuple[np.ndarray, Recipe]:
+    """Lowest log loss (P,) and best recipe, leaves (P,), of questions under coefficients (P, p).
+
+    In calls as small as `optimize` makes for the fit itself, whose compiled code they share.
+    """
+    losses, found = [], []
+    for start in range(0, len(lanes), _BLOCK):
+        mine = lanes[start : start + _BLOCK]
+        question = jax.tree.map(lambda leaf, mine=mine: leaf[..., mine], asked.question)
+        task, args = user_task(fits, asked, mine)
+        solved = solve(
+            fits.law,
+            theta[start : start + _BLOCK].T.copy(),
+            question,
+            asked.regimes[:, mine],
+            ladder=asked.limits.ladder,
+            task=task,
+            args=args,
+            thorough=False,
+        )
+        regime = np.argmin(solved.log_loss, axis=0)
+        z = solved.z[regime, :, np.arange(len(mine))].T
+        losses.append(solved.log_loss.min(axis=0))
+        found.append(recipes(z, question, regime))
+    return np.concatenate(losses), jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
 
 
 def _recipe(room: Room, design: Design) -> Recipe:
@@ -293,15 +309,16 @@ def _collect(
     notes: tuple[str, ...],
 ) -> NextRuns:
     """Weigh the rounded runs as they stand on the sheet, beside random ones."""
-    told = np.asarray(belief.told(recipe))
-    gain = belief.saved if criterion == "regret" else belief.information
+    see = jax.jit(lambda these: belief.told(these))
+    told = np.asarray(see(recipe))
+    gain = jax.jit(belief.saved if criterion == "regret" else belief.information)
     whole = float(gain(told))
     rows = np.arange(len(told))
     without = []
     for row in rows:
         silent_row = np.where(rows[:, None] == row, 0.0, told)  # tells nothing
         without.append(float(gain(silent_row)))
-    random_told = [np.asarray(belief.told(other)) for other in others]
+    random_told = [np.asarray(see(other)) for other in others]
     now, after = regret(belief, told, seed)
     losses = predict(fits.law, belief.theta, recipe)  # (B, n)
     spread = np.sqrt(np.var(np.log(losses), axis=0, ddof=1) + float(belief.noise) ** 2)

@@ -36,6 +36,7 @@ class Room:
 
     Attributes:
         low, high: bounds of x for each kind, (3, 5).
+        total: bounds of the log of all tokens, (2,).
         share: φ, ().
         log_final: highest log r_f, ().
         moves: which of x a search may move by steps, (5,); sizes on a ladder it may not.
@@ -45,6 +46,7 @@ class Room:
 
     low: np.ndarray
     high: np.ndarray
+    total: np.ndarray
     share: Array
     log_final: Array
     moves: np.ndarray
@@ -53,10 +55,9 @@ class Room:
 
     def recipe(self, kind: Array, x: Array) -> Recipe:
         """Recipes of runs x (..., 5) of kinds (...)."""
-        n, tokens, k, r, s = (x[..., i] for i in range(len(VARIABLES)))
+        n, tokens, k, _, s = (x[..., i] for i in range(len(VARIABLES)))
         two = kind == TWO_STAGE
-        stretch = jnp.log(self.share + (1 - self.share) * jnp.exp(-s))
-        r = jnp.where(two, jnp.minimum(r, self.log_final - stretch), r)
+        r, stretch = self._ratio(kind, x), self._stretch(s)
         return Recipe(
             jnp.exp(n),
             jnp.exp(tokens),
@@ -65,6 +66,32 @@ class Room:
             jnp.exp(jnp.where(two, r + stretch, r)),
             jnp.where(two, self.share, 1.0) * jnp.exp(r),
         )
+
+    def _stretch(self, s: Array) -> Array:
+        """log r_f / r of two stages, the last with a share exp(s) of the tokens."""
+        return jnp.log(self.share + (1 - self.share) * jnp.exp(-s))
+
+    def _ratio(self, kind: Array, x: Array) -> Array:
+        """log r."""
+        most = self.log_final - self._stretch(x[..., 4])
+        return jnp.where(kind == TWO_STAGE, jnp.minimum(x[..., 3], most), x[..., 3])
+
+    def within(self, kind: Array, x: Array) -> Array:
+        """Runs x (..., 5) moved into the bounds.
+
+        Where there are too few tokens in all, or too many, epochs make up for it as far as they
+        may, then unique tokens, then the ratio.
+        """
+        low, high = jnp.asarray(self.low)[kind], jnp.asarray(self.high)[kind]
+        x = jnp.clip(x, low, high)
+        x = x.at[..., 3].set(self._ratio(kind, x))
+        total = x[..., 1] + x[..., 2] - x[..., 3]
+        lacks = jnp.clip(total, self.total[0], self.total[1]) - total
+        for i, sign in ((2, 1.0), (1, 1.0), (3, -1.0)):
+            moved = jnp.clip(x[..., i] + sign * lacks, low[..., i], high[..., i])
+            lacks = lacks - sign * (moved - x[..., i])
+            x = x.at[..., i].set(moved)
+        return x
 
     def cost(self, kind: Array, x: Array) -> Array:
         """Compute of runs x (..., 5) of kinds (...), FLOP."""
@@ -77,14 +104,13 @@ class Room:
         up. With `spend` cheap ones move the other way too, until the budget is spent. Where the
         bounds leave no way they end where they are cheapest (or dearest).
         """
-        low, high = jnp.asarray(self.low)[kind], jnp.asarray(self.high)[kind]
         way = _CHEAPER * self.moves
-        x = jnp.clip(x, low, high)
+        x = self.within(kind, x)
         cost = self.cost(kind, x)
         share = jnp.maximum(cost / jnp.sum(cost), _LEAST / len(cost)) * len(cost)
 
         def cut(by: Array) -> Array:
-            return jnp.clip(x + by * share[:, None] * way, low, high)
+            return self.within(kind, x + by * share[:, None] * way)
 
         def halve(_: int, span: tuple[Array, Array]) -> tuple[Array, Array]:
             middle = (span[0] + span[1]) / 2
@@ -110,9 +136,10 @@ class Room:
         if self.ladder is not None:
             x[:, 0] = self.ladder.min()
         kinds = np.array(self.kinds)
-        cost = np.asarray(self.cost(jnp.asarray(kinds), jnp.asarray(x[kinds])))
-        kind = kinds[np.argmin(cost)]
-        return int(kind), x[kind], float(cost.min())
+        runs = np.asarray(self.within(kinds, jnp.asarray(x[kinds])))
+        cost = np.asarray(self.cost(kinds, jnp.asarray(runs)))
+        i = int(np.argmin(cost))
+        return int(kinds[i]), runs[i], float(cost[i])
 
     def rounded(self, kind: np.ndarray, x: np.ndarray) -> Recipe:
         """Recipes of runs x (n, 5) in few digits, counts whole, none of it out of bounds.
@@ -172,8 +199,8 @@ def room_for(
 ) -> tuple[Room, tuple[str, ...]]:
     """The room of one language, and notes on it.
 
-    By default each variable stays in the range of the runs, `reach` times wider either way (ratios
-    up to 1), and unique target tokens are at most `most_tokens`; `bounds` go before that.
+    By default each variable, and all tokens, stay in the range of the runs, `reach` times wider
+    either way (ratios up to 1), and unique target tokens are at most `most_tokens`; `bounds` go before that.
     Raises `M3Error` where bounds are unknown or leave nothing.
     """
     for name in bounds:
@@ -222,6 +249,7 @@ def room_for(
     low[MONOLINGUAL, 3] = high[MONOLINGUAL, 3] = 0.0
     if stage is not None:
         low[TWO_STAGE, 4], high[TWO_STAGE, 4] = np.log(stage)
+    total = np.log(scope.ranges["total_tokens"]) + np.log(reach) * np.array([-1.0, 1.0])
     sizes = None
     moves = np.ones(len(VARIABLES))
     if ladder is not None:
@@ -235,7 +263,7 @@ def room_for(
             )
         moves[0] = 0.0
     return (
-        Room(low, high, np.float64(share), np.log(final), moves, sizes, tuple(kinds)),
+        Room(low, high, total, np.float64(share), np.log(final), moves, sizes, tuple(kinds)),
         tuple(notes),
     )
 

@@ -80,7 +80,7 @@ class NextRuns:
                 },
                 "loss": None,
                 "total_tokens": round(float(total[i])),
-                "compute": float(cost[i]),
+                "compute": float(f"{cost[i]:.9g}"),
                 "regime": REGIMES[int(regime[i])],
                 "stage_fraction": float(fraction[i]),
                 "predicted_loss": float(self.predicted_loss[i]),
