@@ -200,7 +200,8 @@ def room_for(
     """The room of one language, and notes on it.
 
     By default each variable, and all tokens, stay in the range of the runs, `reach` times wider
-    either way (ratios up to 1), and unique target tokens are at most `most_tokens`; `bounds` go before that.
+    either way (ratios up to 1), and unique target tokens are at most `most_tokens`; `bounds` go
+    before that.
     Raises `M3Error` where bounds are unknown or leave nothing.
     """
     for name in bounds:

@@ -77,7 +77,6 @@ def search(
 def random_design(room: Room, budget: float, runs: int, rng: np.random.Generator) -> Design:
     """Runs uniform in logarithms, moved until they cost the budget together."""
     kind, x = room.draw(runs, rng)
-    least_kind, least, _ = room.cheapest()
     for _ in range(runs):
         moved = np.array(_afford(room, kind, x, budget, spend=True))
         cost = np.asarray(room.cost(jnp.asarray(kind), jnp.asarray(moved)))
@@ -85,7 +84,7 @@ def random_design(room: Room, budget: float, runs: int, rng: np.random.Generator
             break
         # Sizes on a ladder are not cut: what is too dear even so becomes the cheapest run.
         dearest = int(np.argmax(cost))
-        kind[dearest], x[dearest] = least_kind, least
+        kind[dearest], x[dearest], _ = room.cheapest()
     return Design(kind, moved)
 
 
