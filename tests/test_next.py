@@ -93,9 +93,11 @@ def test_d_optimal_runs_tell_most_of_the_coefficients(fits, found):
 
 def test_sizes_on_a_ladder(fits):
     sizes = (3e7, 1.6e8, 4.1e8)
-    room, _ = room_for(
-        LANGUAGE, fits.law, fits.scopes[0], most_tokens=1e8, reach=1.0, bounds={}, ladder=sizes
-    )
+    options = {"most_tokens": 1e8, "reach": 1.0, "bounds": {}}
+    given = LANGUAGE, fits.law, fits.scopes[0]
+    room, _ = room_for(*given, ladder=sizes, **options)
+    with pytest.raises(M3Error, match="no size of the ladder"):
+        room_for(*given, ladder=(1e3,), **options)
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
         for _ in range(5):
@@ -242,7 +244,6 @@ def test_the_command_prints_and_writes_the_sheet(fits, tmp_path, monkeypatch, ca
         ({"max_loss": 1e-3}, "max_loss 0.001: no run within the ranges"),
         ({"ranges": {"layers": (1, 2)}}, "unknown range 'layers'"),
         ({"ranges": {"epochs": (3.0, 2.0)}}, "epochs: expected 0 < low <= high"),
-        ({"ladder": (1e3,)}, "no size of the ladder"),
         ({"language": "Klingon"}, "unknown language 'Klingon'"),
     ],
 )

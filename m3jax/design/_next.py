@@ -142,6 +142,8 @@ def next_runs(
         recipe = room.rounded(design.kind, design.x)
         order = np.argsort(recipe.compute, kind="stable")
         recipe = jax.tree.map(lambda leaf: leaf[order], recipe)
+        if len(np.unique(np.stack(jax.tree.leaves(recipe)), axis=1).T) < runs:
+            notes.append("recipes that repeat are meant to: train them with different seeds")
         rng = np.random.default_rng([seed, 4])
         others = [random_design(room, planned, runs, rng) for _ in range(_RANDOM)]
         return _collect(
