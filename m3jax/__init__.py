@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ._errors import M3Error
     from ._stages import Batch
     from .averaging import AveragedRecommendations, recommend, weigh
+    from .design import NextRuns, next_runs
     from .distributed import fit_in_chunks
     from .evaluation import HOLDOUTS, Score, compare, holdout_mask
     from .export import plan, write_export
@@ -53,6 +54,7 @@ _HOME = {
     "Law": "laws",
     "LogSpaceLaw": "laws",
     "M3Error": "_errors",
+    "NextRuns": "design",
     "Population": "fitting",
     "Prior": "fitting",
     "Profile": "fitting",
@@ -69,6 +71,7 @@ _HOME = {
     "get_law": "laws",
     "holdout_mask": "evaluation",
     "list_laws": "laws",
+    "next_runs": "design",
     "optimize": "optimization",
     "plan": "export",
     "profile": "fitting",
@@ -90,6 +93,7 @@ __all__ = [
     "Law",
     "LogSpaceLaw",
     "M3Error",
+    "NextRuns",
     "Population",
     "Prior",
     "Profile",
@@ -107,6 +111,7 @@ __all__ = [
     "get_law",
     "holdout_mask",
     "list_laws",
+    "next_runs",
     "optimize",
     "plan",
     "profile",

@@ -1,4 +1,5 @@
 """The command line: `m3jax fit | predict | diagnose | compare | optimize | run | pilot | laws`.
+"""The command line: `m3jax fit | predict | diagnose | optimize | next | run | laws`.
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
@@ -25,6 +26,7 @@ from ._cli_export import (
 )
 from ._cli_fit import diagnose_command, fit_command, predict_command
 from ._cli_pilot import pilot_command
+from ._cli_next import next_command
 from ._errors import M3Error
 from ._version import __version__
 
@@ -97,6 +99,7 @@ app.command("predict")(predict_command)
 app.command("diagnose")(diagnose_command)
 app.command("compare")(compare_command)
 app.command("pilot")(pilot_command)
+app.command("next")(next_command)
 
 
 @app.command("optimize")

@@ -1,0 +1,157 @@
+"""What the draws of a fit believe, and what further runs would change in it.
+
+Runs are judged by what the draws predict for them, not by a linearised law: the covariance of the
+predictions is that of a linear-Gaussian update (as in an ensemble Kalman filter, Evensen 2003),
+and holds where a coefficient's logarithm is open over decades and a derivative would not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..fitting import Fits
+from ..laws import Law
+from ..recipe import Array, Recipe
+
+FOLDS = 5
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Belief:
+    """B draws of the coefficients, and what is at stake under each.
+
+    Attributes:
+        theta: draws, (B, p).
+        noise: standard deviation of a run's log loss, ().
+        stake: log loss of the M recipes that may be chosen for each of Q questions, (Q, M, B).
+        own: log loss of each draw's own best recipe, (Q, B).
+        normal: standard normal numbers that expectations are taken over, (S, n).
+        law: the law.
+    """
+
+    theta: np.ndarray
+    noise: Array
+    stake: np.ndarray
+    own: np.ndarray
+    normal: np.ndarray
+    law: Law = dataclasses.field(metadata={"static": True})
+
+    def told(self, recipe: Recipe) -> Array:
+        """What runs (...) would tell, (..., B): predicted log losses, in units of the noise.
+
+        Centred over the draws and divided by √(B − 1): their products are covariances.
+        """
+        logs = self._log_losses(recipe)
+        centred = logs - jnp.mean(logs, axis=-1, keepdims=True)
+        return centred / (self.noise * math.sqrt(len(self.theta) - 1))
+
+    def mean_log_loss(self, recipe: Recipe) -> Array:
+        """Mean log loss of runs (...) over the draws."""
+        return jnp.mean(self._log_losses(recipe), axis=-1)
+
+    def _log_losses(self, recipe: Recipe) -> Array:
+        return jax.vmap(lambda t: self.law.log_loss_theta(t, recipe), out_axes=-1)(self.theta)
+
+    def information(self, told: Array) -> Array:
+        """log det of the coefficients' precision after runs (n, B), less what it is now.
+
+        That is log det(I + J Σ Jᵀ/σ²) over the runs, which holds for a singular Σ too.
+        """
+        root = jnp.linalg.cholesky(_marginal(told))
+        return 2 * jnp.sum(jnp.log(jnp.diagonal(root)))
+
+    def saved(self, told: Array) -> Array:
+        """Expected fall of the loss at what is chosen, after runs (n, B); nats, mean of questions.
+
+        The posterior means of the log losses at stake move by A·ξ, ξ standard normal, and the
+        lowest is chosen then: the value of information of Raiffa and Schlaifer, 1961 (for many
+        choices that go together, the knowledge gradient of Frazier, Powell and Dayanik, 2009).
+        """
+        root = jnp.linalg.cholesky(_marginal(told))
+        mean = jnp.mean(self.stake, axis=-1)
+        now = jnp.argmin(mean, axis=-1)
+        best = jnp.take_along_axis(self.stake, now[:, None, None], axis=1)
+        # Against what would be chosen now: what all have in common drops out.
+        less = self.stake - best
+        centred = less - jnp.mean(less, axis=-1, keepdims=True)
+        joint = jnp.einsum("qmb,nb->nqm", centred, told) / math.sqrt(len(self.theta) - 1)
+        n = told.shape[0]
+        a = jax.scipy.linalg.solve_triangular(root, joint.reshape(n, -1), lower=True)
+        moved = (self.normal @ a).reshape(-1, *joint.shape[1:])
+        fall = -jnp.mean(jnp.min(jnp.mean(less, axis=-1) + moved, axis=-1), axis=0)
+        return jnp.mean(jnp.exp(jnp.min(mean, axis=-1)) * fall)
+
+
+def _marginal(told: Array) -> Array:
+    return jnp.eye(told.shape[0]) + told @ told.T
+
+
+def regret(belief: Belief, told: np.ndarray, seed: int, repeats: int = 20) -> tuple[float, float]:
+    """Expected regret of what is chosen now, and after runs told (n, B); nats, mean of questions.
+
+    By simulation, each draw being the truth in turn: it gives the runs' losses, with noise, these
+    move the mean log losses at stake by a linear update learned from the other draws (a fifth is
+    left out at a time), and the lowest is chosen. Regret is what that one loses under the draw to
+    the draw's own best. Nothing is taken to be normal but the noise.
+    """
+    stake, own = np.exp(belief.stake), np.exp(belief.own)
+    count = told.shape[1]
+    rng = np.random.default_rng([seed, 2])
+    fold = rng.permutation(count) % min(FOLDS, count)
+    before, after = np.zeros(count), np.zeros(count)
+    for out in range(fold.max() + 1):
+        test = np.flatnonzero(fold == out)
+        rest = np.flatnonzero(fold != out)
+        scale = math.sqrt(count - 1) / math.sqrt(max(len(rest) - 1, 1))
+        mean_told = told[:, rest].mean(axis=1, keepdims=True)
+        x = (told[:, rest] - mean_told) * scale
+        mean = belief.stake[..., rest].mean(axis=-1)
+        joint = (belief.stake[..., rest] - mean[..., None]) @ x.T / math.sqrt(max(len(rest) - 1, 1))
+        gain = joint @ np.linalg.inv(np.eye(len(told)) + x @ x.T)  # (Q, M, n)
+        noise = rng.standard_normal((repeats, len(told), len(test)))
+        seen = (told[:, test] - mean_told) * math.sqrt(count - 1) + noise
+        moved = np.einsum("qmn,rnb->rqmb", gain, seen)
+        chosen = np.argmin(mean[..., None] + moved, axis=2)  # (repeats, Q, b)
+        lost = np.take_along_axis(stake[None, :, :, test], chosen[:, :, None], axis=2)[:, :, 0]
+        after[test] = np.mean(lost - own[:, test], axis=(0, 1))
+        now = np.argmin(mean, axis=-1)[:, None, None]
+        lost_now = np.take_along_axis(stake[..., test], now, axis=1)[:, 0]
+        before[test] = np.mean(lost_now - own[:, test], axis=0)
+    return max(float(before.mean()), 0.0), max(float(after.mean()), 0.0)
+
+
+def normals(samples: int, runs: int, seed: int) -> np.ndarray:
+    """Standard normal numbers (samples, runs), each with its opposite."""
+    half = np.random.default_rng([seed, 1]).standard_normal((samples // 2, runs))
+    return np.concatenate([half, -half])
+
+
+def noise_of(fits: Fits, index: int) -> float:
+    """Standard deviation of a run's log loss, from what a fit left over.
+
+    The objective is a sum of Huber losses: the σ whose expected loss is the objective for each run
+    beyond the coefficients that were fitted.
+    """
+    delta = float(fits.settings["huber_delta"])
+    spare = max(int(fits.n_runs[index]) - int((~fits.frozen[index]).sum()), 1)
+    target = float(fits.objective[index]) / spare
+    low, high = 1e-9, 1e3
+    for _ in range(100):
+        middle = math.sqrt(low * high)
+        low, high = (middle, high) if _huber_mean(middle, delta) < target else (low, middle)
+    return math.sqrt(low * high)
+
+
+def _huber_mean(sigma: float, delta: float) -> float:
+    """Mean Huber loss of a normal residual."""
+    a = delta / sigma
+    inside = math.erf(a / math.sqrt(2))
+    density = math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
+    near = sigma**2 / 2 * (inside - 2 * a * density)
+    return near + delta * (2 * sigma * density - delta / 2 * (1 - inside))
