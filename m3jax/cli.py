@@ -1,5 +1,4 @@
-"""The command line: `m3jax fit | predict | diagnose | compare | optimize | run | pilot | laws`.
-"""The command line: `m3jax fit | predict | diagnose | optimize | next | run | laws`.
+"""The command line, `m3jax COMMAND`: one function for each command.
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
@@ -25,8 +24,9 @@ from ._cli_export import (
     check_export,
 )
 from ._cli_fit import diagnose_command, fit_command, predict_command
-from ._cli_pilot import pilot_command
+from ._cli_map import map_command
 from ._cli_next import next_command
+from ._cli_pilot import pilot_command
 from ._errors import M3Error
 from ._version import __version__
 
@@ -100,6 +100,7 @@ app.command("diagnose")(diagnose_command)
 app.command("compare")(compare_command)
 app.command("pilot")(pilot_command)
 app.command("next")(next_command)
+app.command("map")(map_command)
 
 
 @app.command("optimize")

@@ -34,6 +34,7 @@ from ._figure import (
     to_png,
 )
 from ._law_figures import comparison_figures, error_by_distance, parity_by_law, residuals_by_law
+from ._plot_map import regime_map
 from .fitting import Diagnosis, Fits
 from .optimization import Recommendations
 from .recipe import REGIMES, TWO_STAGE, Recipe
@@ -49,6 +50,7 @@ __all__ = [
     "loss_surface",
     "parity_by_law",
     "recipes_by_corpus",
+    "regime_map",
     "residuals_by_law",
     "residuals_by_variable",
     "to_png",
