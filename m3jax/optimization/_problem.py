@@ -257,20 +257,33 @@ def right_sides(question: Question, regime: int, xp: Any = np) -> Array:
 
 
 def build(
-    question: Question, regime: int, xp: Any = np, rows: tuple[str, ...] | None = None
+    question: Question,
+    regime: int,
+    xp: Any = np,
+    rows: tuple[str, ...] | None = None,
+    lift: bool = False,
 ) -> tuple[Problem, Array]:
     """One regime of P problems, and which of them have any solution, (P,) bool.
 
-    `rows` may be given where the arrays are traced; else those that are needed are found.
+    `rows` may be given where the arrays are traced; else those that are needed are found. `lift`
+    writes any regime as two-stage with variables held (r_f = r; r = 1), so that all regimes can be
+    solved in one batch: less to compile, more to compute.
     """
     limit = right_sides(question, regime, xp)
+    share = question.first_share
+    if lift and regime != TWO_STAGE:
+        held = ["lowest stage_fraction", "highest stage_fraction"]
+        if regime == MONOLINGUAL:
+            held += ["lowest target_ratio", "highest target_ratio"]
+        here = np.array([name in held for name in NAMED]).reshape(-1, *[1] * (limit.ndim - 1))
+        limit, share, regime = xp.where(here, 0.0, limit), 1.0, TWO_STAGE
     served = question.inference_tokens
     serves = isinstance(served, jax.core.Tracer) or bool(np.any(np.asarray(served) > 0))
     t = xp.log(question.target_tokens)
     asked = question.inference_tokens > 0
     owed = xp.log(xp.where(asked, question.inference_tokens, 1.0) / 3.0)
     serving = xp.where(asked, owed, -FAR) - t
-    return face(limit, t, serving, question.first_share + 0.0 * t, regime, serves, xp, rows)
+    return face(limit, t, serving, share + 0.0 * t, regime, serves, xp, rows)
 
 
 def face(
@@ -371,8 +384,11 @@ def _without_idle(
             at[name] = xp.where(idle, xp.inf, at[name])
         elif regime == TWO_STAGE:
             own = (low if side == "lowest" else high)[3] * sign
-            idle = (tilt == 0) & ((own < at[name] - SAME) | (high[3] - low[3] <= SAME))
-            at[name] = xp.where(idle, xp.inf, at[name])
+            alone = (tilt == 0) & ((own < at[name] - SAME) | (high[3] - low[3] <= SAME))
+            # Along a held stage it is a bound on r.
+            bound = limit[AT[f"{side} target_ratio"]] + sign * low[3]
+            along = (tilt == 1) & ((at[name] >= bound - SAME) | (high[2] - low[2] <= SAME))
+            at[name] = xp.where(alone | along, xp.inf, at[name])
     if regime == TWO_STAGE:
         for name in ("lowest stage_fraction", "highest stage_fraction"):
             at[name] = xp.where(tilt == 1, xp.inf, at[name])

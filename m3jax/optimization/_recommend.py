@@ -269,8 +269,7 @@ def _collect(
     feasible = laid(possible)
     # What is proven of the best: how far it is above the lowest bound of any regime on offer.
     with np.errstate(invalid="ignore"):
-        bound = np.where(np.isfinite(solved.log_loss), solved.log_loss - solved.gap, np.inf)
-        gap = np.where(possible, solved.log_loss[regime, lanes] - bound.min(axis=0), np.inf)
+        gap = np.where(possible, solved.log_loss[regime, lanes] - solved.bound.min(axis=0), np.inf)
     return Recommendations(
         languages=asked.names,
         compute=asked.compute,

@@ -103,18 +103,23 @@ def best_recipe(
     """
     if not has_terms(law):
         raise M3Error(f"best_recipe: law {law.name} is not made of terms, as m3 is")
+    rows = _rows(question, TWO_STAGE)
+    built = [build(question, regime, jnp, rows, lift=True) for regime in regimes]
+    lanes = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves, axis=-1),
+        *[jax.lax.stop_gradient(problem) for problem, _ in built],
+    )
+    thetas = jnp.repeat(jax.lax.stop_gradient(theta)[:, None], len(built), axis=1)
+    these, states, _ = screened(law, thetas, lanes)
+    # Both starts as lanes of one path.
+    state = jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *states)
+    these, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, 2), (these, lanes))
+    end = follow(these, lanes, state, 80)
+    values = value(these, end.u).reshape(2, len(built))
     losses, recipes = [], []
-    for regime in regimes:
-        rows = _rows(question, regime)
-        problem, possible = build(question, regime, jnp, rows)
-        lane = jax.tree.map(lambda leaf: leaf[..., None], jax.lax.stop_gradient(problem))
-        these, states, _ = screened(law, jax.lax.stop_gradient(theta)[:, None], lane)
-        # Both starts as two lanes of one path.
-        both = jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *states)
-        these, lane = jax.tree.map(lambda leaf: jnp.repeat(leaf, 2, axis=-1), (these, lane))
-        end = follow(these, lane, both, 80)
-        best = jnp.argmin(value(these, end.u))
-        u, multipliers = (jnp.stack([x[best] for x in part]) for part in (end.u, end.multipliers))
+    for i, (problem, possible) in enumerate(built):
+        lane = i + len(built) * jnp.argmin(values[:, i])
+        u, multipliers = (jnp.stack([x[lane] for x in part]) for part in (end.u, end.multipliers))
         u, _ = solution(law, theta, problem, u, multipliers)
         recipe = problem.recipe(u)
         losses.append(jnp.where(possible, jnp.exp(law.log_loss_theta(theta, recipe)), jnp.inf))

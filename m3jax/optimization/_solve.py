@@ -8,9 +8,10 @@ general way.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,10 +24,11 @@ from ._certify import prove
 from ._fast import Optimum, mapped, optimum_of, path, solve_fast
 from ._general import Objective, Task, solve_general
 from ._interior import TOLERANCE, begin
-from ._problem import NAMED, Problem, Question, build, clash, right_sides
+from ._problem import LIMITS, NAMED, Problem, Question, build, clash, right_sides
 from ._terms import has_terms, terms, value
 
 METHODS = ("auto", "fast", "general")
+_FEW = 1 << 13  # problems that are solved in one batch whatever their regime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +39,9 @@ class Solved:
         z: logarithms of n_params, epochs, target_ratio and final_ratio, (3, 4, P).
         log_loss: (3, P); infinite where a regime has no allowed recipe.
         multipliers: by `LIMITS`, (3, 17, P).
-        kkt, agreement, gap: (3, P), see `Optimum`; the gap is against the best of all regimes where
-            branch and bound found it.
+        kkt, agreement: (3, P), see `Optimum`.
+        bound: log loss that no recipe of the regime is below, proven, (3, P); −infinite where
+            nothing is, infinite where there is no recipe.
         blame: for questions without any allowed recipe, a smallest set of limits that clash,
             (15, P) bool; in the simplest regime there is.
         beyond: least violation of constraints given as functions, (P,).
@@ -49,7 +52,7 @@ class Solved:
     multipliers: np.ndarray
     kkt: np.ndarray
     agreement: np.ndarray
-    gap: np.ndarray
+    bound: np.ndarray
     blame: np.ndarray
     beyond: np.ndarray
 
@@ -102,44 +105,72 @@ def solve(
     out = Solved(
         z=np.zeros((len(REGIMES), 4, total)),
         log_loss=np.full((len(REGIMES), total), np.inf),
-        multipliers=np.zeros((len(REGIMES), len(NAMED) + 2, total)),
+        multipliers=np.zeros((len(REGIMES), len(LIMITS), total)),
         kkt=np.full((len(REGIMES), total), np.inf),
         agreement=np.zeros((len(REGIMES), total)),
-        gap=np.full((len(REGIMES), total), np.inf),
+        bound=np.full((len(REGIMES), total), np.inf),
         blame=np.zeros((len(NAMED), total), dtype=bool),
         beyond=np.zeros(total),
     )
-    built: list[tuple[int, np.ndarray, Problem, np.ndarray]] = []
-    for regime in range(len(REGIMES)) if only is None else only:
-        for size in ladder or (None,):
-            offered = np.flatnonzero(regimes[regime])
-            if not len(offered):
-                continue
-            mine = jax.tree.map(lambda leaf, o=offered: leaf[..., o], question)
-            if size is not None:
-                mine = _at_size(mine, size)
-            problem, possible = build(mine, regime)
-            lanes = offered[possible]
-            if not len(lanes):
-                continue
-            problem = problem.take(possible)
-            if general:
-                full = {"theta": theta.T[lanes], **{k: v[lanes] for k, v in (args or {}).items()}}
-                effort = {} if thorough else {"spread": 32, "descents": 2}
-                found, beyond = solve_general(
-                    task or Task(objective_of(law)), full, problem, **effort
-                )
-                bad = ~np.isfinite(found.log_loss)
-                out.beyond[lanes[bad]] = np.maximum(beyond[bad], 0.0)
-            else:
-                found = _sure(law, theta[:, lanes], problem)
-            _keep(out, regime, lanes, found)
-            built.append((regime, lanes, problem, theta[:, lanes]))
+    batches = list(_batches(question, regimes, ladder, range(3) if only is None else only))
+    for batch in batches:
+        mine = theta[:, batch.lanes]
+        if general:
+            full = {name: leaf[batch.lanes] for name, leaf in (args or {}).items()}
+            effort = {} if thorough else {"spread": 32, "descents": 2}
+            found, beyond = solve_general(
+                task or Task(objective_of(law)), {**full, "theta": mine.T}, batch.problem, **effort
+            )
+            lost = ~np.isfinite(found.log_loss)
+            out.beyond[batch.lanes[lost]] = np.maximum(beyond[lost], 0.0)
+        else:
+            found = _sure(law, mine, batch.problem)
+        _keep(out, batch, found)
+        np.minimum.at(out.bound, (batch.regime, batch.lanes), found.log_loss - found.gap)
     _blame(out, question, regimes)
     if certify:
-        for regime, lanes, problem, mine in built:
-            _improve(law, out, regime, lanes, problem, mine, gap)
+        proven = np.full_like(out.bound, np.inf)
+        for batch in batches:
+            bound = _prove(law, out, batch, theta[:, batch.lanes], gap)
+            np.minimum.at(proven, (batch.regime, batch.lanes), bound)
+        np.maximum(out.bound, proven, out=out.bound)
     return out
+
+
+class _Batch(NamedTuple):
+    """Problems solved together: regime and question of each lane."""
+
+    regime: np.ndarray
+    lanes: np.ndarray
+    problem: Problem
+
+
+def _batches(
+    question: Question, regimes: np.ndarray, ladder: Sequence[float] | None, only: Iterable[int]
+) -> Iterator[_Batch]:
+    """All problems that have a solution: few together, many by regime and size."""
+    lift = int(regimes.sum()) * len(ladder or (0,)) <= _FEW
+    parts: list[_Batch] = []
+    for regime, size in itertools.product(only, ladder or (None,)):
+        offered = np.flatnonzero(regimes[regime])
+        if not len(offered):
+            continue
+        mine = jax.tree.map(lambda leaf, o=offered: leaf[..., o], question)
+        problem, possible = build(mine if size is None else _at_size(mine, size), regime, lift=lift)
+        lanes = offered[possible]
+        if len(lanes):
+            parts.append(_Batch(np.full(len(lanes), regime), lanes, problem.take(possible)))
+    if not lift:
+        yield from parts
+    elif parts:
+        needed = {name for part in parts for name in part.problem.rows}
+        rows = tuple(name for name in NAMED if name in needed)
+        serves = any(part.problem.serves for part in parts)
+        parts = [
+            part._replace(problem=dataclasses.replace(part.problem, rows=rows, serves=serves))
+            for part in parts
+        ]
+        yield jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1), *parts)
 
 
 def _at_size(question: Question, size: float) -> Question:
@@ -163,16 +194,19 @@ def _sure(law: Law, theta: np.ndarray, problem: Problem) -> Optimum:
     return found
 
 
-def _keep(out: Solved, regime: int, lanes: np.ndarray, found: Optimum) -> None:
+def _keep(out: Solved, batch: _Batch, found: Optimum) -> None:
     """Write down what is better than what is there."""
-    less = found.log_loss < out.log_loss[regime, lanes]
-    at = lanes[less]
-    out.z[regime][:, at] = found.z[:, less]
-    out.log_loss[regime, at] = found.log_loss[less]
-    out.multipliers[regime][:, at] = found.multipliers[:, less]
-    out.kkt[regime, at] = found.kkt[less]
-    out.agreement[regime, at] = found.agreement[less]
-    out.gap[regime, at] = found.gap[less]
+    for regime in np.unique(batch.regime):
+        mine = np.flatnonzero(batch.regime == regime)
+        # One size after the other: of several lanes of a question the best must stay.
+        order = mine[np.argsort(-found.log_loss[mine], kind="stable")]
+        order = order[found.log_loss[order] < out.log_loss[regime, batch.lanes[order]]]
+        at = batch.lanes[order]
+        out.z[regime][:, at] = found.z[:, order]
+        out.log_loss[regime, at] = found.log_loss[order]
+        out.multipliers[regime][:, at] = found.multipliers[:, order]
+        out.kkt[regime, at] = found.kkt[order]
+        out.agreement[regime, at] = found.agreement[order]
 
 
 def _blame(out: Solved, question: Question, regimes: np.ndarray) -> None:
@@ -195,21 +229,12 @@ def _blame(out: Solved, question: Question, regimes: np.ndarray) -> None:
         )
 
 
-def _improve(
-    law: Law,
-    out: Solved,
-    regime: int,
-    lanes: np.ndarray,
-    problem: Problem,
-    theta: np.ndarray,
-    gap: float,
-) -> None:
-    """Prove the best of a regime; where branch and bound sees better, polish that and take it."""
-    count = len(lanes)
+def _prove(law: Law, out: Solved, batch: _Batch, theta: np.ndarray, gap: float) -> np.ndarray:
+    """Proven bounds of a batch; where branch and bound sees better, polish that and take it."""
+    problem, count = batch.problem, len(batch.lanes)
     these = mapped(terms, count, ("terms", problem.regime), theta, problem, static=law)
-    start = np.zeros((len(problem.low), count))
-    known = out.log_loss[regime, lanes]
-    proof = prove(these, problem, start, known, gap)
+    known = out.log_loss[batch.regime, batch.lanes]
+    proof = prove(these, problem, np.zeros((len(problem.low), count)), known, gap)
     better = np.flatnonzero(proof.log_loss < known - 1e-9)
     if len(better):
         mine, some = jax.tree.map(lambda leaf: leaf[..., better], (these, problem))
@@ -217,10 +242,9 @@ def _improve(
         state = path(mine, some, state)
         loss = mapped(value, len(better), "value", mine, state.u)
         z = mapped(_z, len(better), "z", some, state.u)
-        _keep(out, regime, lanes[better], optimum_of(some, state, z, loss))
-    out.gap[regime, lanes] = np.minimum(
-        out.gap[regime, lanes], out.log_loss[regime, lanes] - proof.bound
-    )
+        part = _Batch(batch.regime[better], batch.lanes[better], some)
+        _keep(out, part, optimum_of(some, state, z, loss))
+    return proof.bound
 
 
 def _z(problem: Problem, u: list[Array]) -> Array:
