@@ -16,7 +16,7 @@ from rich.table import Table
 from . import _format as fmt
 from .evaluation import Score
 from .fitting import CoefficientDiagnosis, Diagnosis, Fits
-from .optimization import Recommendations
+from .optimization import Recommendations, RegimeMap
 
 _SHORT = {
     "monolingual single-stage": "monolingual",
@@ -266,3 +266,32 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
         spread("loss", fmt.loss, ".3f"),
         regime,
     ]
+
+
+def show_map(found: RegimeMap) -> None:
+    """Thresholds of one language's regime map, and the guidelines."""
+    console = _console()
+    share = ", with intervals over draws" if found.n_draws else ""
+    table = _table(
+        f"Where the best regime of {escape(found.language)} changes{share}",
+        ["compute\nFLOP", "corpus\ntokens", "with less", "with more", "third regime\nloses"],
+    )
+    for c in found.crossings:
+        span = "" if c.low is None else f"\n{fmt.interval(c.low, c.high, fmt.count)}"
+        table.add_row(
+            fmt.flop(c.compute),
+            fmt.count(c.target_tokens) + span,
+            _SHORT[c.below],
+            _SHORT[c.above],
+            fmt.loss(c.margin),
+        )
+    console.print(table)
+    if not found.crossings:
+        console.print("  nowhere on the map")
+    if found.slope is not None:
+        console.print(f"  monolingual is best above a corpus that grows as C^{found.slope:.3f}")
+    for guideline in found.guidelines:
+        drawn = "" if guideline.share is None else f" (in {guideline.share:.0%} of draws)"
+        line = f"  {guideline.name}: {guideline.verdict}{drawn}: {guideline.evidence}"
+        console.print(escape(line), soft_wrap=True)
+    _say(console, found.notes)

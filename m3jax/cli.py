@@ -1,4 +1,4 @@
-"""The command line: `m3jax fit | predict | diagnose | optimize | run | laws`.
+"""The command line: `m3jax fit | predict | diagnose | optimize | map | run | laws`.
 
 Everything heavy is imported inside the commands, so that `--help` answers at once.
 """
@@ -14,6 +14,7 @@ import typer
 from . import _arguments as arguments
 from ._cli_common import FitFile, Json, Language, print_json, progress_bar, use_cache
 from ._cli_fit import diagnose_command, fit_command, predict_command
+from ._cli_map import map_command
 from ._errors import M3Error
 from ._version import __version__
 
@@ -83,6 +84,7 @@ def _options(
 app.command("fit")(fit_command)
 app.command("predict")(predict_command)
 app.command("diagnose")(diagnose_command)
+app.command("map")(map_command)
 
 
 @app.command("optimize")

@@ -33,6 +33,7 @@ from ._figure import (
     plain_tick,
     to_png,
 )
+from ._plot_map import regime_map
 from .fitting import Diagnosis, Fits
 from .optimization import Recommendations
 from .recipe import REGIMES, TWO_STAGE, Recipe
@@ -41,7 +42,14 @@ from .runs import RunTable
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["fit_quality", "loss_surface", "recipes_by_corpus", "residuals_by_variable", "to_png"]
+__all__ = [
+    "fit_quality",
+    "loss_surface",
+    "recipes_by_corpus",
+    "regime_map",
+    "residuals_by_variable",
+    "to_png",
+]
 
 # What leaving the best recipe costs, nats: contour levels, fine near the minimum.
 _LEVELS = np.array([0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50])

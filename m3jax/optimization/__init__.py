@@ -1,9 +1,12 @@
 """The best recipe under real constraints, for many languages, budgets and corpus sizes at once."""
 
 from ._ask import Asked, ask
+from ._guidelines import Guideline
 from ._limits import Limits
+from ._map import regime_map
 from ._problem import LIMITS, Question
 from ._recommend import optimize
+from ._regimes import Crossing, RegimeMap
 from ._result import Recommendations
 from ._sensitivity import Sensitivities, best_recipe, sensitivities
 from ._solve import Solved, solve
@@ -12,9 +15,12 @@ from ._worth import compute_gain, loss_given_up
 __all__ = [
     "LIMITS",
     "Asked",
+    "Crossing",
+    "Guideline",
     "Limits",
     "Question",
     "Recommendations",
+    "RegimeMap",
     "Sensitivities",
     "Solved",
     "ask",
@@ -22,6 +28,7 @@ __all__ = [
     "compute_gain",
     "loss_given_up",
     "optimize",
+    "regime_map",
     "sensitivities",
     "solve",
 ]

@@ -52,7 +52,8 @@ def direct_switch(
 ) -> Guideline:
     """Guideline 1, from all crossings; rows are members × budgets.
 
-    `closest` is the least loss given up by single-stage recipes anywhere on the map, in nats.
+    `closest` is the least that single-stage recipes of both languages lose where two stages are
+    best, in nats.
     """
     missing = [REGIMES[k] for k in range(len(REGIMES)) if k not in offered]
     if missing:
@@ -76,8 +77,8 @@ def direct_switch(
         return Guideline(
             SWITCH,
             True,
-            f"a direct switch at {len(budgets[MONOLINGUAL, TWO_STAGE])} of {count} budgets; one"
-            f" stage of both languages is nowhere on the map within {closest:.2g} nats of the best",
+            f"a direct switch at {len(budgets[MONOLINGUAL, TWO_STAGE])} of {count} budgets; where"
+            f" two stages are best, one stage of both languages loses at least {closest:.2g} nats",
             share,
         )
     steps = "; ".join(

@@ -11,13 +11,14 @@ import numpy as np
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..fitting import Fits, interval
-from ..recipe import MONOLINGUAL, REGIMES, SINGLE_STAGE, Recipe
+from ..recipe import MONOLINGUAL, REGIMES, SINGLE_STAGE, TWO_STAGE, Recipe
 from ._ask import Asked, ask, why_not
 from ._corpus import optimal_corpus
 from ._crossings import Crossings, crossings, first_best
-from ._guidelines import Guideline, collapse, direct_switch, spread
+from ._guidelines import collapse, direct_switch, spread
 from ._limits import Limits, amounts
 from ._problem import AT
+from ._regimes import Crossing, RegimeMap
 from ._robust import user_task
 from ._solve import Solved, recipes, solve
 
@@ -30,105 +31,6 @@ _HOLDING = [
     )
 ]  # fmt: skip
 _HELD = 1e-6  # multiplier
-
-
-@dataclasses.dataclass(frozen=True)
-class Crossing:
-    """A corpus size at which the best regime changes, at one budget.
-
-    Attributes:
-        compute: FLOP.
-        target_tokens: unique target tokens, to 1e-6 of a step of the grid.
-        below, above: best regime with less and with more, members of `recipe.REGIMES`.
-        margin: loss given up there by the third regime, nats; infinite if not on offer.
-        low, high: interval over bootstrap draws; draws that have one of the two regimes all along
-            count as beyond that end of the map. None without draws.
-        share: of draws, those with such a change on the map. None without draws.
-    """
-
-    compute: float
-    target_tokens: float
-    below: str
-    above: str
-    margin: float
-    low: float | None
-    high: float | None
-    share: float | None
-
-
-@dataclasses.dataclass(frozen=True)
-class RegimeMap:
-    """Best regimes of one language over C budgets × T corpus sizes.
-
-    Attributes:
-        language: its name.
-        compute: FLOP, ascending, (C,).
-        target_tokens: unique target tokens, ascending, (T,).
-        regime: index into `recipe.REGIMES`, −1 where no recipe is allowed, (C, T).
-        recipe: leaves (C, T), zero where none is allowed.
-        loss: nats per token, (C, T); infinite where no recipe is allowed.
-        by_regime_loss: (C, T, 3), infinite for what is not allowed.
-        regime_share: share of bootstrap draws in which each regime is best, (C, T, 3).
-        crossings: of the best regime, by compute and size.
-        slope: exponent in C of the size above which monolingual is best; None if that is found at
-            fewer than two budgets.
-        optimal_tokens: D*(C), monolingual compute-optimal corpus size at one epoch, (C,).
-        exponent: of D*(C) in C, least squares; `expected_exponent` α/(α+β), None for laws without.
-        relative_tokens: D_T / D*(C) at which the epochs are compared, (X,).
-        epochs: best there, (C, X).
-        free: where that is on the map and no bound but compute has a say in it, (C, X).
-        spread: root mean square scatter of log epochs over budgets at the same D_T / D*(C), and
-        plain_spread: at the same D_T; infinite where nothing can be compared.
-        guidelines: the direct switch and the collapse, and whether they hold.
-        notes: what was held and why.
-        n_draws: bootstrap draws behind shares and intervals.
-    """
-
-    language: str
-    compute: np.ndarray
-    target_tokens: np.ndarray
-    regime: np.ndarray
-    recipe: Recipe
-    loss: np.ndarray
-    by_regime_loss: np.ndarray
-    regime_share: np.ndarray
-    crossings: tuple[Crossing, ...]
-    slope: float | None
-    optimal_tokens: np.ndarray
-    exponent: float
-    expected_exponent: float | None
-    relative_tokens: np.ndarray
-    epochs: np.ndarray
-    free: np.ndarray
-    spread: float
-    plain_spread: float
-    guidelines: tuple[Guideline, Guideline]
-    notes: tuple[str, ...]
-    n_draws: int
-
-    def records(self) -> list[dict[str, Any]]:
-        """One flat dict per cell of the map, None where there is nothing to say."""
-        return [self._record(j, t) for j, t in np.ndindex(*self.regime.shape)]
-
-    def _record(self, j: int, t: int) -> dict[str, Any]:
-        ok, tokens = bool(self.regime[j, t] >= 0), float(self.target_tokens[t])
-        row: dict[str, Any] = {
-            "language": self.language,
-            "compute": float(self.compute[j]),
-            "target_tokens": tokens,
-            "optimal_tokens": float(self.optimal_tokens[j]),
-            "relative_tokens": tokens / float(self.optimal_tokens[j]),
-            "regime": REGIMES[self.regime[j, t]] if ok else None,
-        }
-        for name in ("n_params", "epochs", "target_ratio", "final_ratio", "first_ratio"):
-            row[name] = float(getattr(self.recipe, name)[j, t]) if ok else None
-        row["loss"] = float(self.loss[j, t]) if ok else None
-        for k, name in enumerate(("monolingual", "single_stage", "two_stage")):
-            value = float(self.by_regime_loss[j, t, k])
-            row[f"loss_{name}"] = value if np.isfinite(value) else None
-            drawn = ok and self.n_draws > 0
-            row[f"share_{name}"] = float(self.regime_share[j, t, k]) if drawn else None
-        return row
 
 
 class _Members:
@@ -257,8 +159,8 @@ def regime_map(
 
     loss = np.exp(grid.log_loss[:, : budgets * sizes]).reshape(3, budgets, sizes)
     lowest = loss.min(axis=0)
-    allowed = np.isfinite(lowest)
-    closest = float((loss[SINGLE_STAGE][allowed] - lowest[allowed]).min())
+    two = regime[0] == TWO_STAGE
+    closest = float((loss[SINGLE_STAGE][two] - lowest[two]).min()) if two.any() else np.inf
     found = _explained(changes, members, tokens, regime[:, :, [0, -1]], level)
     return RegimeMap(
         language=name,
