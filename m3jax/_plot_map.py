@@ -97,11 +97,12 @@ def _outside(found: RegimeMap, j: int, y: np.ndarray) -> np.ndarray:
     breaks.sort()
     edges = np.array([-np.inf, *(b[0] for b in breaks), np.inf])
     areas = np.array([regime[0], *(b[1] for b in breaks)]) % 4
-    # An area that is not here ends soon after the budget where it is.
-    far = np.full((4, len(y)), 0.1 * (y[-1] - y[0]))
+    # Depths are capped, so that an area that only one of two budgets has ends between them.
+    cap = 0.1 * (y[-1] - y[0])
+    far = np.full((4, len(y)), cap)
     for k, start, stop in zip(areas, edges[:-1], edges[1:], strict=True):
         far[k] = np.minimum(far[k], np.maximum(start - y, y - stop))
-    return np.maximum(far, -1e3)  # alone in its column
+    return np.maximum(far, -cap)
 
 
 def _edges(axes: Axes, found: RegimeMap, key: Legend) -> None:

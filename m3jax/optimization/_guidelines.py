@@ -13,7 +13,7 @@ import numpy as np
 from ..recipe import MONOLINGUAL, REGIMES, SINGLE_STAGE, TWO_STAGE
 from ._crossings import Crossings
 
-ALIKE = np.log(1.25)  # epochs within 25% of each other are one curve
+ALIKE = np.log(1.2)  # curves that scatter by less than 20% in epochs are one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,12 +111,14 @@ def collapse(
 ) -> Guideline:
     """Guideline 2, from the spreads of each member against D_T / D*(C) and against D_T.
 
-    `exponent` is that of D*(C) in C, `expected` is α/(α+β).
+    It holds where budgets scatter by at most 20% in epochs, and by at most half as much (in the
+    logarithm) against D_T / D*(C) as against D_T. `exponent` is that of D*(C) in C, `expected` is
+    α/(α+β).
     """
 
     def judged(a: float, b: float) -> bool | None:
         # Budgets that share no corpus size are as far apart in D_T as can be.
-        return None if not np.isfinite(a) else bool(a <= ALIKE and a < b)
+        return None if not np.isfinite(a) else bool(a <= ALIKE and a <= b / 2)
 
     held = [judged(a, b) for a, b in zip(scaled, plain, strict=True)]
     share = _share(held[1:])

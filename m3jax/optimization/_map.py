@@ -196,7 +196,7 @@ def _between(name: str, ends: tuple[float, float], count: int) -> np.ndarray:
     values = amounts(name, ends)
     if len(values) != 2 or not values[0] < values[1]:
         raise M3Error(f"{name}: expected LOW < HIGH, got {ends!r}")
-    return np.geomspace(*values, count)
+    return np.geomspace(values[0], values[1], count)
 
 
 def _shared(log_sizes: np.ndarray, log_optimal: np.ndarray, count: int) -> np.ndarray:
