@@ -17,7 +17,7 @@ from m3jax.laws import get_law
 from m3jax.optimization import RegimeMap, regime_map
 from m3jax.optimization._corpus import optimal_corpus
 from m3jax.optimization._crossings import crossings, first_best
-from m3jax.optimization._guidelines import collapse, spread
+from m3jax.optimization._guidelines import collapse, direct_switch, spread
 from m3jax.plotting import regime_map as figure_of
 from m3jax.plotting import to_png
 from m3jax.recipe import REGIMES
@@ -25,6 +25,13 @@ from m3jax.recipe import REGIMES
 MONO, ONE, TWO = REGIMES
 COMPUTE, SIZES = (1e18, 1e20), (1e7, 1e10)
 GRID = {"budgets": 4, "sizes": 12}
+# All questions have the same limits, which are compiled once.
+LIMITS = {
+    "stage_fraction": (0.02, 1.0),
+    "epochs": (0.05, 20.0),
+    "n_params": (1e7, 1e15),
+    "first_share": 0.0,
+}
 BASE = {
     "E": 1.8, "A": 400.0, "alpha": 0.34, "B": 400.0, "beta": 0.28, "gamma": 0.06, "eta": 0.05,
     "P": 1e-60, "delta": 1.0, "kappa": 0.5, "omega": 0.6, "theta": 0.0, "R": 30.0, "tau": 0.1,
@@ -44,42 +51,34 @@ def fits_of(draws: int = 0, **changes: float) -> Fits:
 def mapped(fits: Fits, **options) -> RegimeMap:
     # Any stage is allowed, so that r_f > r is at every r < 1; two stages then dominate where eta
     # is positive, and one stage where it is negative.
-    limits = {"stage_fraction": (0.02, 1.0), "epochs": (0.05, 20.0), "first_share": 0.0}
     return regime_map(
-        fits, compute=COMPUTE, target_tokens=SIZES, **GRID, draws=0, **limits | options
+        fits, compute=COMPUTE, target_tokens=SIZES, **{**GRID, **LIMITS, "draws": 0, **options}
     )
+
+
+@jax.jit
+def dense(theta, compute, tokens, log_k, log_r):
+    k, r = jnp.exp(log_k), jnp.exp(log_r)
+    # With eta > 0 and theta = 0 the last stage is all target text.
+    recipe = Recipe(compute * r / (6 * k * tokens), tokens + 0 * k, k, r, 1 + 0 * k, 0 * k)
+    return get_law("m3").log_loss_theta(theta, recipe)
 
 
 def best_losses(theta: np.ndarray, compute: float, tokens: float) -> np.ndarray:
     """Lowest log loss of the monolingual and the two-stage regime: a dense search, zoomed into."""
-    law = get_law("m3")
-
-    @jax.jit
-    def losses(log_d, log_k, log_r, log_f):
-        d = jnp.exp(log_d)
-        recipe = Recipe(
-            compute / (6 * d), tokens + 0 * d, jnp.exp(log_k), jnp.exp(log_r), jnp.exp(log_f), 0 * d
-        )
-        return law.log_loss_theta(theta, recipe)
-
+    bottom, top = np.log(0.05), np.log([20.0, 1.0])
     out = []
     with jax.enable_x64(True):
         for two in (False, True):
-            low, high = np.log([0.05, 0.05]), np.log([20.0, 1.0])
+            low, high = np.full(2, bottom), top
             for _ in range(6):
                 axes = [np.linspace(a, b, 201) for a, b in zip(low, high, strict=True)]
                 log_k, log_r = np.meshgrid(*axes, indexing="ij")
-                if not two:
-                    log_r = 0 * log_r
-                # With eta > 0 and theta = 0 the last stage is all target text.
-                loss = np.asarray(losses(log_k + np.log(tokens) - log_r, log_k, log_r, 0 * log_r))
+                log_r = log_r if two else 0 * log_r
+                loss = np.asarray(dense(theta, compute, tokens, log_k, log_r))
                 i = np.unravel_index(np.argmin(loss), loss.shape)
-                middle = np.array([log_k[i], log_r[i]])
-                width = (high - low) / 20
-                low, high = (
-                    np.clip(middle + side * width, np.log(0.05), np.log([20.0, 1.0]))
-                    for side in (-1, 1)
-                )
+                middle, width = np.array([log_k[i], log_r[i]]), (high - low) / 20
+                low, high = (np.clip(middle + side * width, bottom, top) for side in (-1, 1))
             out.append(loss.min())
     return np.array(out)
 
@@ -128,17 +127,21 @@ def test_direct_switch_is_not_claimed_where_concentration_hurts():
 
 
 def test_direct_switch_is_not_claimed_where_there_is_a_band():
-    # Two stages whose last is at most 30% of the tokens cannot have a ratio near 1: one stage can.
-    found = mapped(fits_of(**REPEATS, eta=0.04), stage_fraction=(0.02, 0.3))
-    kinds = {(c.above, c.below) for c in found.crossings}
-    assert {(MONO, ONE), (ONE, TWO)} <= kinds
+    # Concentration makes repeats much worse: it pays only where source text stands in for them.
+    found = mapped(fits_of(P=0.5, theta=2.0))
+    assert {(c.above, c.below) for c in found.crossings} == {(MONO, ONE), (ONE, TWO)}
+    assert len(found.crossings) == 2 * GRID["budgets"]
     assert found.guidelines[0].holds is False
 
 
-def test_direct_switch_is_not_judged_where_a_regime_is_not_offered():
-    found = mapped(fits_of(**REPEATS), target_ratio=(0.05, 0.5))
-    assert found.guidelines[0].holds is None
-    assert MONO in found.guidelines[0].evidence
+def test_direct_switch_is_not_judged_where_it_cannot_be_seen():
+    none = crossings(lambda row, x: np.zeros((3, len(x))), np.zeros((2, 3), int), np.arange(3.0))
+    assert none.row.size == 0
+    compute = np.array(COMPUTE)
+    missing = direct_switch(none, 1, compute, (1, 2), np.inf)
+    assert missing.holds is None
+    assert MONO in missing.evidence
+    assert direct_switch(none, 1, compute, (0, 1, 2), np.inf).holds is None
 
 
 def test_a_band_thinner_than_the_grid_is_found():
@@ -152,7 +155,8 @@ def test_a_band_thinner_than_the_grid_is_found():
     assert found.above.tolist() == [1, 0]
     assert found.below.tolist() == [2, 1]
     np.testing.assert_allclose(found.log_tokens, [4.99, 5.01], atol=1e-3)
-    no_third = crossings(lambda row, x: losses(row, x) + [[0], [1], [0]], grid, sizes)
+    lift = np.array([[0.0], [1.0], [0.0]])
+    no_third = crossings(lambda row, x: losses(row, x) + lift, grid, sizes)
     assert no_third.margin == pytest.approx(1.0, abs=1e-3)
     assert no_third.log_tokens == pytest.approx(5.0, abs=1e-5)
 
@@ -190,14 +194,14 @@ def test_epochs_at_a_bound_do_not_count_as_a_collapse(direct):
 
 def test_draws_give_intervals_and_shares():
     found = regime_map(
-        fits_of(draws=6, **REPEATS),
+        fits_of(draws=3, **REPEATS),
         compute=COMPUTE,
         target_tokens=SIZES,
-        **GRID,
-        stage_fraction=(0.02, 1.0),
-        epochs=(0.05, 20.0),
+        budgets=2,
+        sizes=8,
+        **LIMITS,
     )
-    assert found.n_draws == 6
+    assert found.n_draws == 3
     np.testing.assert_allclose(found.regime_share.sum(axis=-1), 1.0)
     assert 0 <= found.guidelines[0].share <= 1
     for c in found.crossings:
@@ -221,7 +225,7 @@ def test_command_writes_tables_and_a_figure(tmp_path, direct):
     fits_of().save(tmp_path / "fits.json")
     line = ["map", str(tmp_path / "fits.json"), "-c", "1e18,1e20", "-t", "10M,10B"]
     line += ["--budgets", "4", "--sizes", "12", "--stage-fraction", "0.02,1", "--epochs", "0.05,20"]
-    line += ["--first-share", "0", "-o", str(tmp_path / "out")]
+    line += ["--n-params", "10M,1000T", "--first-share", "0", "-o", str(tmp_path / "out")]
     ended = CliRunner().invoke(app, line)
     assert ended.exit_code == 0, ended.output
     assert "straight from monolingual to two stages: holds" in ended.output
