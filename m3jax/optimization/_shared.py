@@ -27,9 +27,9 @@ from ._limits import VARIABLES, Limits
 from ._portfolio import weights_of
 from ._terms import is_posynomial
 
-_STARTS = 5
+_STARTS = 3
 _SCAN = 200  # totals of tokens looked at for starts
-_WIDEN = 1e-7  # log units that a variable held at one value is given
+_WIDEN = 2e-7  # log units that a variable held at one value is given
 _BARRIERS = 10.0 ** -np.arange(-1.0, 9.0)  # weights of the barrier, over the mean loss
 _NEWTON = 60  # steps at each
 _AGREE = 1e-6
@@ -282,9 +282,9 @@ def _bounds(asked: Asked, share: float, regime: int) -> tuple[Any, ...]:
 
 
 def _inside(low: Any, high: Any) -> tuple[Any, Any]:
-    """The two ends, a hair apart where they are one value: barriers need an inside."""
-    held = (high >= low) & (high - low < 2 * _WIDEN)
-    return np.where(held, low - _WIDEN, low), np.where(held, high + _WIDEN, high)
+    """The two ends; where they are one value the upper is raised: barriers need an inside."""
+    held = (high >= low) & (high - low < _WIDEN)
+    return low + 0.0 * high, np.where(held, low + _WIDEN, high)
 
 
 def _space(
@@ -320,8 +320,8 @@ def _space(
     least = (epochs[0] + log_t - np.minimum(ratio[1], 0.0)).max()
     low = np.concatenate([[n[0], least, q[0]], ratio[0]])
     high = np.concatenate([[n[1], most, q[1]], np.minimum(ratio[1], 0.0)])
-    rows = (np.concatenate(part) for part in (head, tail, which, limit))
-    space = _Space(*rows, low=low, high=high)
+    heads, tails, places, limits = (np.concatenate(part) for part in (head, tail, which, limit))
+    space = _Space(heads, tails, places, limits, low, high)
     starts = []
     for d in np.linspace(low[1], most, _SCAN + 2)[1:-1]:
         top = min(n[1], budget - d)
@@ -379,13 +379,15 @@ def _descend(mean_loss: Any, space: _Space, x: np.ndarray) -> _End:
     """Follow the barrier from a point inside to the end."""
     value, gradient, hessian = mean_loss(x)
     scale = value
-    for barrier in scale * _BARRIERS / len(space.limit):
+    barriers = scale * _BARRIERS / len(space.limit)
+    for barrier in barriers:
+        last = barrier == barriers[-1]  # on the way there the path need not be met exactly
         for _ in range(_NEWTON):
             push, curve = _barrier(space, x)
             g = gradient + barrier * push
             step = _newton(hessian + barrier * curve, g)
             decrease = -float(g @ step)
-            if not decrease > 1e-10 * barrier:
+            if not decrease > (1e-10 if last else 1e-2) * barrier:
                 break
             before = space.slacks(x)
             now = value - barrier * np.log(before).sum()
