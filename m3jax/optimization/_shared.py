@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,7 @@ from ..fitting import Fits
 from ..laws import Law
 from ..recipe import REGIMES, SINGLE_STAGE, TWO_STAGE, Array, Recipe
 from ._ask import Asked, ask
+from ._barrier import End, Space, descend, log_sum
 from ._limits import VARIABLES, Limits
 from ._portfolio import weights_of
 from ._terms import is_posynomial
@@ -30,8 +31,6 @@ from ._terms import is_posynomial
 _STARTS = 3
 _SCAN = 200  # totals of tokens looked at for starts
 _WIDEN = 2e-7  # log units that a variable held at one value is given
-_BARRIERS = 10.0 ** -np.arange(-1.0, 9.0)  # weights of the barrier, over the mean loss
-_NEWTON = 60  # steps at each
 _AGREE = 1e-6
 _SUPPORTED = {*VARIABLES, "stage_fraction", "first_share", "max_total_tokens", "max_source_epochs"}
 
@@ -79,50 +78,6 @@ class SharedModel:
             }
             for i, name in enumerate(self.languages)
         ]
-
-
-class _Space(NamedTuple):
-    """Where x = (n, d, q, p_1 … p_L) may be; a row is head·(n, d, q) + tail·p_which <= limit.
-
-    Beside the rows, log Σ exp(p) + q <= 0.
-    """
-
-    head: np.ndarray  # (M, 3)
-    tail: np.ndarray  # (M,)
-    which: np.ndarray  # (M,)
-    limit: np.ndarray  # (M,)
-    low: np.ndarray
-    high: np.ndarray
-
-    def slacks(self, x: np.ndarray) -> np.ndarray:
-        """What is left of every limit, the ratios' last."""
-        used = self.head @ x[:3] + self.tail * x[3 + self.which]
-        return np.append(self.limit - used, -(_log_sum(x[3:]) + x[2]))
-
-    def slope(self, multipliers: np.ndarray) -> np.ndarray:
-        """Σ multiplier·gradient of the rows."""
-        count = len(self.low) - 3
-        tail = np.bincount(self.which, multipliers * self.tail, count)
-        return np.concatenate([multipliers @ self.head, tail])
-
-    def curvature(self, weights: np.ndarray) -> np.ndarray:
-        """Σ weight·gradient·gradientᵀ of the rows."""
-        count = len(self.low) - 3
-        out = np.zeros((count + 3, count + 3))
-        out[:3, :3] = (self.head.T * weights) @ self.head
-        for i in range(3):
-            mixed = weights * self.tail * self.head[:, i]
-            out[i, 3:] = out[3:, i] = np.bincount(self.which, mixed, count)
-        own = np.bincount(self.which, weights * self.tail**2, count)
-        out[3:, 3:][np.diag_indices(count)] = own
-        return out
-
-
-class _End(NamedTuple):
-    x: np.ndarray
-    value: float
-    kkt: float
-    bound: float
 
 
 def shared_model(
@@ -177,7 +132,7 @@ def shared_model(
     log_t = np.log(asked.question.target_tokens)
     share = float(np.median(asked.question.first_share))
     convex = is_posynomial(fits.law)
-    best: tuple[_End, int, float] | None = None
+    best: tuple[End, int, float] | None = None
     with jax.enable_x64(True):
         for regime in (SINGLE_STAGE, TWO_STAGE):
             if not all(regime in ground.regimes for ground in asked.grounds):
@@ -186,7 +141,7 @@ def shared_model(
             if not starts:
                 continue
             scale = partial(_mean_loss, fits.law, theta, log_t, weight, share)
-            ends = [_descend(scale, space, start) for start in starts]
+            ends = [descend(scale, space, start) for start in starts]
             values = np.array([end.value for end in ends])
             end = ends[int(np.argmin(values))]
             agreement = float(np.mean(values <= end.value + _AGREE))
@@ -261,11 +216,6 @@ def _mean_loss(
     return float(weight @ value), gradient, hessian
 
 
-def _log_sum(p: np.ndarray) -> float:
-    top = p.max()
-    return float(top + np.log(np.exp(p - top).sum()))
-
-
 def _bounds(asked: Asked, share: float, regime: int) -> tuple[Any, ...]:
     """(low, high) of n and q, and of each language's log ratio, final ratio and epochs."""
     q = asked.question
@@ -289,7 +239,7 @@ def _inside(low: Any, high: Any) -> tuple[Any, Any]:
 
 def _space(
     asked: Asked, log_t: np.ndarray, share: float, regime: int, many: int
-) -> tuple[_Space, list[np.ndarray]]:
+) -> tuple[Space, list[np.ndarray]]:
     """The limits, and points well inside of them at several totals of tokens; none if there are."""
     n, q, ratio, final, epochs = _bounds(asked, share, regime)
     count = len(log_t)
@@ -321,7 +271,7 @@ def _space(
     low = np.concatenate([[n[0], least, q[0]], ratio[0]])
     high = np.concatenate([[n[1], most, q[1]], np.minimum(ratio[1], 0.0)])
     heads, tails, places, limits = (np.concatenate(part) for part in (head, tail, which, limit))
-    space = _Space(heads, tails, places, limits, low, high)
+    space = Space(heads, tails, places, limits, low, high)
     starts = []
     for d in np.linspace(low[1], most, _SCAN + 2)[1:-1]:
         top = min(n[1], budget - d)
@@ -330,7 +280,7 @@ def _space(
         at_q = q[0] + min(0.1, 0.5 * (q[1] - q[0]))
         bottom = np.maximum.reduce([ratio[0], epochs[0] + log_t - d, final[0] - at_q])
         ceiling = np.minimum.reduce([ratio[1], epochs[1] + log_t - d, final[1] - at_q])
-        if not np.all(bottom < ceiling) or _log_sum(bottom) + at_q >= 0:
+        if not np.all(bottom < ceiling) or log_sum(bottom) + at_q >= 0:
             continue
         at_p = bottom + _part(bottom, ceiling, at_q) * (ceiling - bottom)
         x = np.concatenate([[0.5 * (max(n[0], top - 0.5) + top), d, at_q], at_p])
@@ -342,11 +292,11 @@ def _space(
 
 def _part(bottom: np.ndarray, ceiling: np.ndarray, q: float) -> float:
     """How far from bottom to ceiling ratios may go and leave room in their sum."""
-    goal = np.log((np.exp(_log_sum(bottom) + q) + 1.0) / 2)
+    goal = np.log((np.exp(log_sum(bottom) + q) + 1.0) / 2)
     low, high = 0.0, 0.5
     for _ in range(40):
         middle = (low + high) / 2
-        inside = _log_sum(bottom + middle * (ceiling - bottom)) + q <= goal
+        inside = log_sum(bottom + middle * (ceiling - bottom)) + q <= goal
         low, high = (middle, high) if inside else (low, middle)
     return high if high < 1e-9 else low
 
@@ -373,75 +323,3 @@ def _why(asked: Asked, log_t: np.ndarray) -> str:
             f" {room:.4g} with the smallest model: allow fewer by epochs=(LOW, HIGH)"
         )
     return "the bounds of ratios and epochs, the budget and the sum of ratios cannot all be kept"
-
-
-def _descend(mean_loss: Any, space: _Space, x: np.ndarray) -> _End:
-    """Follow the barrier from a point inside to the end."""
-    value, gradient, hessian = mean_loss(x)
-    scale = value
-    barriers = scale * _BARRIERS / len(space.limit)
-    for barrier in barriers:
-        last = barrier == barriers[-1]  # on the way there the path need not be met exactly
-        for _ in range(_NEWTON):
-            push, curve = _barrier(space, x)
-            g = gradient + barrier * push
-            step = _newton(hessian + barrier * curve, g)
-            decrease = -float(g @ step)
-            if not decrease > (1e-10 if last else 1e-2) * barrier:
-                break
-            before = space.slacks(x)
-            now = value - barrier * np.log(before).sum()
-            t = 1.0
-            while t > 1e-12:
-                trial = x + t * step
-                slacks = space.slacks(trial)
-                if np.all(slacks > 0.01 * before):
-                    found = mean_loss(trial)
-                    then = found[0] - barrier * np.log(slacks).sum()
-                    if then <= now - 1e-4 * t * decrease + 1e-13 * abs(now):
-                        break
-                t /= 2
-            else:
-                break
-            x, (value, gradient, hessian) = trial, found
-    return _ended(space, x, value, gradient, barrier)
-
-
-def _barrier(space: _Space, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient and Hessian of −Σ log slack."""
-    slacks = space.slacks(x)
-    linear, last = slacks[:-1], slacks[-1]
-    share = np.exp(x[3:] - _log_sum(x[3:]))
-    slope = np.concatenate([[0.0, 0.0, 1.0], share])  # of log Σ exp(p) + q
-    gradient = space.slope(1 / linear) + slope / last
-    hessian = space.curvature(linear**-2.0) + np.outer(slope, slope) / last**2
-    hessian[3:, 3:] += (np.diag(share) - np.outer(share, share)) / last
-    return gradient, hessian
-
-
-def _newton(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
-    """A descent step: Newton's, with the diagonal raised until the matrix is positive."""
-    scale = 1 / np.sqrt(np.maximum(np.abs(np.diag(hessian)), 1e-30))
-    scaled = hessian * scale[:, None] * scale
-    lift = 0.0
-    while True:
-        try:
-            np.linalg.cholesky(scaled + lift * np.eye(len(scale)))
-            break
-        except np.linalg.LinAlgError:
-            lift = max(4 * lift, 1e-10)
-    return np.linalg.solve(scaled + lift * np.eye(len(scale)), -gradient * scale) * scale
-
-
-def _ended(
-    space: _Space, x: np.ndarray, value: float, gradient: np.ndarray, barrier: float
-) -> _End:
-    """KKT residual, and the bound of weak duality: the Lagrangian lies above its tangent."""
-    multipliers = barrier / space.slacks(x)
-    share = np.exp(x[3:] - _log_sum(x[3:]))
-    total = gradient + space.slope(multipliers[:-1])
-    total += np.concatenate([[0.0, 0.0, 1.0], share]) * multipliers[-1]
-    kkt = max(float(np.abs(total).max()), barrier) / value
-    bound = value - barrier * len(multipliers)
-    bound += float(np.minimum(total * (space.low - x), total * (space.high - x)).sum())
-    return _End(x, value, kkt, bound)
