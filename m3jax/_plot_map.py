@@ -48,8 +48,10 @@ def regime_map(found: RegimeMap) -> Figure:
     _regions(left, found, key)
     _edges(left, found, key)
     tokens, compute = found.target_tokens, found.compute
-    left.plot(compute, found.optimal_tokens, color=INK, linewidth=1.2, linestyle=":")
-    key.line("D*(C), one monolingual epoch", color=INK, linewidth=1.2, linestyle=":")
+    optimal = found.optimal_tokens
+    if ((optimal >= tokens[0]) & (optimal <= tokens[-1])).any():
+        left.plot(compute, optimal, color=INK, linewidth=1.2, linestyle=":")
+        key.line("D*(C), one monolingual epoch", color=INK, linewidth=1.2, linestyle=":")
     log_axis(left, "x", (compute[0], compute[-1]), flop_tick)
     log_axis(left, "y", (tokens[0], tokens[-1]), count_tick)
     label(left, "compute, FLOP", "unique target tokens D_T")

@@ -382,7 +382,11 @@ def show_map(found: RegimeMap) -> None:
     if found.slope is not None:
         console.print(f"  monolingual is best above a corpus that grows as C^{found.slope:.3f}")
     for guideline in found.guidelines:
-        drawn = "" if guideline.share is None else f" (in {guideline.share:.0%} of draws)"
+        drawn = (
+            ""
+            if guideline.share is None
+            else f" (holds in {guideline.share:.0%} of the draws that can tell)"
+        )
         line = f"  {guideline.name}: {guideline.verdict}{drawn}: {guideline.evidence}"
         console.print(escape(line), soft_wrap=True)
     _say(console, found.notes)

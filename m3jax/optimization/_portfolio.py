@@ -240,12 +240,12 @@ class _Curves:
             )
         each = np.arange(len(lanes))
         loss = solved.log_loss[which, each]
-        gap = solved.gap[which, each]
+        bound = solved.bound[which, each]
         return Curve(
             log_compute,
             loss.reshape(count, points),
             solved.multipliers[which, AT["compute"], each].reshape(count, points),
-            (loss - np.where(np.isfinite(gap), gap, 0.0)).reshape(count, points),
+            np.where(np.isfinite(bound), bound, loss).reshape(count, points),
             solved.z[which, :, each].T.reshape(4, count, points),
         )
 
