@@ -289,6 +289,7 @@ PLAIN = {
     "precision": "float64",
     "tolerance": 1e-9,
     "seed": 0,
+    "engine": "batch",
 }
 
 
