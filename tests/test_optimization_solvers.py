@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from benchmarks import _recipes, agreement
-from benchmarks.agreement import dgp, drawn
 from benchmarks.synthetic import true_theta
 from m3jax import M3Error, Recipe, optimize
 from m3jax.fitting import Fits
@@ -21,7 +20,6 @@ from m3jax.optimization import (
     compute_gain,
     loss_given_up,
     sensitivities,
-    solve,
 )
 from m3jax.optimization._certify import above_text, chord
 from m3jax.optimization._terms import repetition, text
@@ -36,44 +34,18 @@ def fits_of(law: str, languages: int = 4, draws: int = 0, seed: int = 3) -> Fits
     return dataclasses.replace(fits, draws=fits.theta[:, None] + jitter)
 
 
-@pytest.fixture(scope="module")
-def posynomials():
-    count = 24
-    theta, question, regimes = drawn(count, 7)
-    with jax.enable_x64(True):
-        return theta, question, regimes, solve(get_law("m3_posynomial"), theta, question, regimes)
-
-
-def test_posynomial_problems_agree_with_cvxpy(posynomials):
-    theta, question, _, solved = posynomials
-    best = solved.log_loss.min(axis=0)
+def test_the_solvers_agree_with_each_other_and_with_cvxpy(monkeypatch, capsys):
     pytest.importorskip("cvxpy")
-    expected = np.array([dgp(theta, question, p) for p in range(8)])
-    np.testing.assert_array_equal(np.isfinite(best[:8]), np.isfinite(expected))
-    good = np.isfinite(expected)
-    np.testing.assert_allclose(best[:8][good], expected[good], atol=1e-6)
-
-
-def test_posynomial_problems_come_with_a_duality_gap(posynomials):
-    _, _, _, solved = posynomials
-    there = np.isfinite(solved.log_loss)
-    assert there.any(axis=0).mean() > 0.7
-    assert np.all(
-        ((solved.log_loss - solved.bound)[there] >= -1e-12)
-        & ((solved.log_loss - solved.bound)[there] < 1e-7)
-    )
-    assert np.all(solved.kkt[there] < 1e-8)
-
-
-def test_the_general_solver_agrees_with_the_certified_one(posynomials):
-    theta, question, regimes, solved = posynomials
-    with jax.enable_x64(True):
-        general = solve(get_law("m3_posynomial"), theta, question, regimes, method="general")
-    np.testing.assert_array_equal(np.isfinite(general.log_loss), np.isfinite(solved.log_loss))
-    there = np.isfinite(solved.log_loss)
-    np.testing.assert_allclose(general.log_loss[there], solved.log_loss[there], atol=1e-5)
-    # Nothing allowed lies below what is proven.
-    assert np.all(general.log_loss[there] >= solved.bound[there] - 1e-9)
+    monkeypatch.setattr("sys.argv", ["agreement", "--problems", "20", "--json"])
+    assert agreement.main() == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["solvable"] >= 14
+    assert result["patterns_of_active_limits"] >= 8
+    assert 0 <= result["max_gap"] < 1e-7
+    assert result["cvxpy"]["same_solvable"]
+    assert result["cvxpy"]["max_difference"] < 1e-6
+    assert result["general"]["same_solvable"]
+    assert result["general"]["max_difference"] < 1e-5
 
 
 # Proofs for m3
@@ -292,17 +264,11 @@ def test_objectives_over_the_draws():
     fits = fits_of("m3", 2, draws=12)
     options = {"compute": 1e20, "target_tokens": 1e8, **_recipes.BOUNDS}
     found = {
-        name: optimize(fits, objective=name, **options)
-        for name in ("point", "mean", "quantile", "regret")
+        name: optimize(fits, objective=name, **options) for name in ("point", "mean", "regret")
     }
     for i, language in enumerate(fits.languages):
         draws = {n: fits.predict_draws(f.at(i, 0, 0), language) for n, f in found.items()}
-        score = {
-            "mean": np.mean,
-            "quantile": lambda losses: np.quantile(losses, 0.9),
-        }
-        for name, measure in score.items():
-            assert measure(draws[name]) <= measure(draws["point"]) + 1e-6
+        assert np.mean(draws["mean"]) <= np.mean(draws["point"]) + 1e-6
         assert found["regret"].loss[i, 0, 0] >= found["point"].loss[i, 0, 0] - 1e-9
 
 
@@ -327,27 +293,28 @@ def question_of(compute=1e20, tokens=1e8, **more) -> Question:
     return Question(**values | more)
 
 
-@pytest.mark.parametrize("limits", [{}, {"epochs": 3.0}])
-def test_derivatives_agree_with_central_differences(limits):
-    """Of loss and variables, in budget, corpus and a coefficient; with a bound active too."""
+def test_derivatives_agree_with_central_differences():
+    """Of loss and variables, in budget, corpus, a coefficient and a bound, free and active."""
     law = get_law("m3")
     theta = true_theta(1, 3)[0]
-    high = np.array([1e12, limits.get("epochs", 64.0), 1.0, 1.0])
 
     def answer(x):
+        high = jnp.exp(jnp.log(jnp.array([1e12, 1.0, 1.0, 1.0])).at[1].set(x[3]))
         question = question_of(1e20 * jnp.exp(x[0]), 1e8 * jnp.exp(x[1]), high=high)
         at = jnp.asarray(theta).at[4].add(x[2])
         loss, recipe = best_recipe(law, at, question, regimes=(SINGLE_STAGE,))
-        return jnp.log(jnp.stack([loss, recipe.n_params, recipe.epochs, recipe.target_ratio]))
+        values = jnp.stack([loss, recipe.n_params, recipe.epochs, recipe.target_ratio])
+        return jnp.log(values), jnp.log(values)
 
     with jax.enable_x64(True):
-        answer = jax.jit(answer)
-        exact = np.asarray(jax.jacrev(answer)(jnp.zeros(3)))
-        forward = np.asarray(jax.jacfwd(answer)(jnp.zeros(3)))
-        step = 1e-4 * np.eye(3)
-        central = np.stack([(answer(s) - answer(-s)) / 2e-4 for s in step], axis=1)
-    np.testing.assert_allclose(exact, forward, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(exact, central, rtol=1e-4, atol=1e-7)
+        both = jax.jit(jax.jacrev(answer, has_aux=True))
+        for log_most, active in ((np.log(64.0), False), (np.log(3.0), True)):
+            at = np.array([0.0, 0.0, 0.0, log_most])
+            exact, here = both(at)
+            assert (abs(here[2] - log_most) < 1e-9) == active
+            step = 1e-4 * np.eye(4)
+            central = np.stack([(both(at + s)[1] - both(at - s)[1]) / 2e-4 for s in step], axis=1)
+            np.testing.assert_allclose(exact, central, rtol=1e-4, atol=1e-7)
 
 
 def test_best_recipe_is_what_optimize_finds():
@@ -392,12 +359,3 @@ def test_a_kink_is_said():
 
 def test_a_ladder_is_sorted():
     assert Limits.of(ladder=[2e8, 1e8]).ladder == (1e8, 2e8)
-
-
-def test_agreement(monkeypatch, capsys):
-    pytest.importorskip("cvxpy")
-    monkeypatch.setattr("sys.argv", ["agreement", "--problems", "4", "--json"])
-    assert agreement.main() == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["cvxpy"]["max_difference"] < 1e-6
-    assert result["general"]["max_difference"] < 1e-5

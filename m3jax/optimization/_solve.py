@@ -126,14 +126,16 @@ def solve(
         else:
             found = _sure(law, mine, batch.problem)
         _keep(out, batch, found)
-        np.minimum.at(out.bound, (batch.regime, batch.lanes), found.log_loss - found.gap)
+        proven = np.isfinite(found.gap)
+        bound = np.where(proven, found.log_loss, 0.0) - np.where(proven, found.gap, np.inf)
+        np.minimum.at(out.bound, (batch.regime, batch.lanes), bound)
     _blame(out, question, regimes)
     if certify:
-        proven = np.full_like(out.bound, np.inf)
+        best = np.full_like(out.bound, np.inf)
         for batch in batches:
             bound = _prove(law, out, batch, theta[:, batch.lanes], gap)
-            np.minimum.at(proven, (batch.regime, batch.lanes), bound)
-        np.maximum(out.bound, proven, out=out.bound)
+            np.minimum.at(best, (batch.regime, batch.lanes), bound)
+        np.maximum(out.bound, best, out=out.bound)
     return out
 
 
