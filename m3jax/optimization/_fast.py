@@ -166,13 +166,18 @@ def mapped(function: Any, total: int, kind: Any, *trees: Any, static: Any = None
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1)[..., :total], *parts)
 
 
+def is_convex(law: Law, problem: Problem) -> bool:
+    """Whether a local optimum is the optimum, and a duality gap proves it."""
+    return is_posynomial(law) and "source_tokens" not in problem.rows
+
+
 def solve_fast(law: Law, theta: np.ndarray, problem: Problem) -> Optimum:
     """Solve P problems of one regime, `theta` (p, P).
 
     From one start where the loss is convex, or where the second is far worse.
     """
     total = theta.shape[-1]
-    convex = is_posynomial(law) and "source_tokens" not in problem.rows
+    convex = is_convex(law, problem)
     kind = law, problem.regime, problem.rows, problem.serves
     these, (first, second), worse = mapped(screened, total, kind, theta, problem, static=law)
 

@@ -187,6 +187,15 @@ def step(terms: Terms, problem: Problem, state: State) -> State:
     products = (m * s for m, s in zip(multipliers, slacks, strict=True))
     average = kept(sum(products, start=zero) / count)
 
+    kkt = zero  # stationarity first, complementarity later
+    for i in range(d):
+        total = gradient[i]
+        for slope, m in zip(slopes, multipliers, strict=True):
+            if (part := _times(slope[i], m)) is not None:
+                total = total + part
+        kkt = jnp.maximum(kkt, jnp.where(held[i], jnp.abs(total), 0.0))
+    kkt = kept(kkt)
+
     # Predictor: how far towards complementarity zero one could go.
     du, moved = direction([zero] * count)
     dm = kept([w * a - m for w, a, m in zip(weights, moved, multipliers, strict=True)])
@@ -196,6 +205,9 @@ def step(terms: Terms, problem: Problem, state: State) -> State:
         after = after + (m + dual * b) * (s - primal * a)
     ratio = after / (count * average)
     target = jnp.maximum(average * jnp.clip(ratio * ratio * ratio, 0.0, 0.9), _FLOOR)
+    if problem.serves:
+        # Along a bent budget, keep off it until nearly stationary: steps there would be tiny.
+        target = jnp.maximum(target, 1e-3 * jnp.minimum(kkt, 1.0))
     target = kept(target)
     # Corrector; ds·dm = −moved·dm.
     push = kept(
@@ -212,13 +224,6 @@ def step(terms: Terms, problem: Problem, state: State) -> State:
         primal = _shortened(problem, u, du, primal)
     dual = 0.995 * reach(multipliers, dm)
 
-    kkt = zero
-    for i in range(d):
-        total = gradient[i]
-        for slope, m in zip(slopes, multipliers, strict=True):
-            if (part := _times(slope[i], m)) is not None:
-                total = total + part
-        kkt = jnp.maximum(kkt, jnp.where(held[i], jnp.abs(total), 0.0))
     for m, s in zip(multipliers, slacks, strict=True):
         kkt = jnp.maximum(kkt, m * s)
     kkt, primal, dual = kept((kkt, primal, dual))

@@ -21,10 +21,10 @@ from .._errors import M3Error
 from ..laws import Law
 from ..recipe import REGIMES, Array, Recipe
 from ._certify import prove
-from ._fast import Optimum, mapped, optimum_of, path, solve_fast
+from ._fast import Optimum, is_convex, mapped, optimum_of, path, solve_fast
 from ._general import Objective, Task, solve_general
-from ._interior import TOLERANCE, begin
-from ._problem import LIMITS, NAMED, Problem, Question, build, clash, right_sides
+from ._interior import TOLERANCE, State, begin, lower_bound
+from ._problem import AT, LIMITS, NAMED, Problem, Question, build, clash, right_sides
 from ._terms import has_terms, terms, value
 
 METHODS = ("auto", "fast", "general")
@@ -188,12 +188,27 @@ def _sure(law: Law, theta: np.ndarray, problem: Problem) -> Optimum:
     found = solve_fast(law, theta, problem)
     left = np.flatnonzero(~(found.kkt <= 1e3 * TOLERANCE))
     if len(left):
-        args = {"theta": theta.T[left]}
-        again, _ = solve_general(Task(objective_of(law)), args, problem.take(left))
+        args, some = {"theta": theta.T[left]}, problem.take(left)
+        again, _ = solve_general(Task(objective_of(law)), args, some)
+        if is_convex(law, some):
+            again = again._replace(gap=_gap(law, theta[:, left], some, again))
         less = again.log_loss <= found.log_loss[left]
         for old, new in zip(found, again, strict=True):
             old[..., left[less]] = new[..., less]
     return found
+
+
+def _gap(law: Law, theta: np.ndarray, problem: Problem, found: Optimum) -> np.ndarray:
+    """Duality gap of convex problems that were solved the general way."""
+    n, k, r, f = found.z
+    u = [n, k, r, f - problem.tilt * r][: len(problem.low)]
+    multipliers = [found.multipliers[AT[name]] for name in problem.rows]
+    count = len(n)
+    these = mapped(terms, count, ("terms", problem.regime), theta, problem, static=law)
+    state = State(u, multipliers, found.kkt)
+    bound = mapped(lower_bound, count, "lower_bound", these, problem, state)
+    sound = np.isfinite(found.log_loss) & np.isfinite(bound)
+    return np.where(sound, np.where(sound, found.log_loss, 0.0) - bound, np.inf)
 
 
 def _keep(out: Solved, batch: _Batch, found: Optimum) -> None:
