@@ -1,8 +1,10 @@
 """Shared fixtures: where the real tables are, and strict JAX settings for every test."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -15,3 +17,10 @@ def shared_data() -> Path:
     if not (folder / "muennighoff" / "fit_182.csv").exists():
         pytest.skip(f"public run tables not found in {folder} (set M3JAX_DATA to their folder)")
     return folder
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compiled_code_does_not_pile_up() -> Iterator[None]:
+    """Every compiled function holds memory maps, of which Linux gives a process 65,530."""
+    yield
+    jax.clear_caches()
