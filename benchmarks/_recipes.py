@@ -162,14 +162,19 @@ def faces(compute: float, tokens: float) -> dict[int, Face]:
 
 
 def starts(face: Face, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Random allowed points (count, d): of the box, drawn towards the least demanding corner."""
+    """Random allowed points (count, d), uniform in the box where that is not mostly forbidden."""
     d = len(face.low)
+    points = face.low + rng.random((500 * count, d)) * (face.high - face.low)
+    good = np.flatnonzero(np.all(points @ face.matrix.T <= face.right, axis=1))
+    if len(good) >= count:
+        return points[good[:count]]
+    # Else drawn towards the least demanding corner until allowed.
     corner = face.low.copy()
     if d > 2:
         corner[2] = face.high[2]
     if d == 4:
         corner[2], corner[3] = np.log(0.5), 0.0
-    points = face.low + rng.random((count, d)) * (face.high - face.low)
+    points = points[:count]
     for point in points:
         for share in np.linspace(1, 0, 21):
             trial = corner + share * (point - corner)
