@@ -4,8 +4,9 @@
     python -m benchmarks.closed_loop configs/pilot_debian.toml -o out/closed_loop
 
 The law is fitted to the runs of the configuration's table that took at most a quarter of the budget
-(by default the table's dearest run). Every recipe is trained with several seeds; stopped at any
-moment, the same command goes on where it was, and the last call prints the comparison.
+(by default the table's dearest run). Every recipe is trained with several seeds, and the one
+recommended at a half and a quarter of the budget too, so that compute saved is measured. Stopped at
+any moment, the same command goes on where it was, and the last call prints the comparison.
 """
 
 from __future__ import annotations
@@ -17,23 +18,28 @@ import json
 import math
 import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from m3jax import M3Error, Recipe, RunTable, fit, optimize
+from m3jax import REGIMES, Fits, M3Error, Recipe, RunTable, fit, optimize
 from m3jax._files import write_text
-from m3jax.pilot import carry_out, prepare, read_pilot_config
+from m3jax.pilot import Training, carry_out, prepare, read_pilot_config
+from m3jax.pilot._corpus import BYTES, read_tokenizer
 from m3jax.pilot._design import from_recipes
-from m3jax.pilot._model import shapes
+from m3jax.pilot._model import Shape, shapes
+from m3jax.pilot._table import read_card
+from m3jax.pilot._trial import Trial
 
 RECOMMENDED = "recommended"
+CHEAPER = {f"{RECOMMENDED}, half the compute": 0.5, f"{RECOMMENDED}, a quarter of it": 0.25}
 TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022, for the alternatives' model size
 FOUR = 4.0  # epochs, after Muennighoff et al. 2023
-SINGLE_STAGE = 1  # in m3jax.REGIMES
-HALVINGS = 6  # of the budget, to turn losses into compute
+
+Named = Mapping[str, Recipe]
 
 
 def alternatives(
@@ -65,74 +71,100 @@ def alternatives(
 
 
 def recipes_for(
+    fits: Fits,
     cheap: RunTable,
     language: str,
     compute: float,
     target_tokens: float,
     source_tokens: float,
-    options: dict[str, Any],
-) -> tuple[dict[str, Recipe], dict[str, Any]]:
-    """The recipes to train, by name, and what the law says of its own."""
-    fits = fit(cheap, options["law"], huber_delta=options["huber_delta"], draws=options["draws"])
-    fits.require_any()
-    budgets = compute * 0.5 ** np.arange(HALVINGS + 1)
+    sizes: tuple[Shape, ...],
+) -> tuple[dict[str, Recipe], dict[str, float]]:
+    """The recipes to train, by name, and what the law says of its own: a range of the loss."""
+    shares = [1.0, *CHEAPER.values()]
     found = optimize(
-        fits, compute=budgets, target_tokens=target_tokens, languages=[language],
-        max_source_tokens=source_tokens, extrapolate=False,
+        fits, compute=compute * np.array(shares), target_tokens=target_tokens,
+        languages=[language], max_source_tokens=source_tokens, certify=True,
+        ladder=[shape.n_params for shape in sizes],
     )  # fmt: skip
     if not found.feasible[0, 0, 0]:
         raise M3Error(f"{language}: no recipe is allowed: {found.infeasible.get((0, 0, 0))}")
-    named = {RECOMMENDED: found.at(0, 0, 0)}
-    if np.isfinite(found.by_regime_loss[0, 0, 0, SINGLE_STAGE]):
-        single = jax.tree.map(lambda leaf: float(leaf[0, 0, 0, SINGLE_STAGE]), found.by_regime)
-        named["best single stage, by the law"] = single
+    named = {}
+    for place, name in enumerate([RECOMMENDED, *CHEAPER]):
+        if found.feasible[0, place, 0]:
+            named[name] = found.at(0, place, 0)
+    for regime, name in enumerate(REGIMES):
+        other = regime != int(np.asarray(named[RECOMMENDED].regime))
+        if other and np.isfinite(found.by_regime_loss[0, 0, 0, regime]):
+            best = jax.tree.map(lambda leaf, i=regime: float(leaf[0, 0, 0, i]), found.by_regime)
+            named[f"best {name}, by the law"] = best
     for name, chosen in alternatives(cheap, compute, target_tokens).items():
         named[name] = Recipe.create(target_tokens=target_tokens, **chosen)
-    predicted = {
-        name: float(np.ravel(fits.predict(recipe, language))[0]) for name, recipe in named.items()
-    }
     return named, {
-        "runs": len(cheap),
-        "predicted": predicted,
-        "predicted_low": found.loss_low[0, 0, 0],
-        "predicted_high": found.loss_high[0, 0, 0],
-        "budgets": budgets.tolist(),
-        "best_losses": found.loss[0, :, 0].tolist(),
+        "predicted_low": float(found.loss_low[0, 0, 0]),
+        "predicted_high": float(found.loss_high[0, 0, 0]),
     }
 
 
-def saved_compute(law: dict[str, Any], ours: float, theirs: float) -> float | None:
-    """How many times less compute our recipe takes to their loss; None beyond what was computed.
+def trials_of(
+    named: Named, language: str, sizes: tuple[Shape, ...], training: Training, seeds: int
+) -> dict[str, list[Trial]]:
+    """Each recipe's runs, in whole windows."""
+    found = {}
+    for name, recipe in named.items():
+        one = jax.tree.map(lambda leaf: np.array([float(leaf)]), recipe)
+        found[name] = from_recipes(language, sizes, training, one, seeds=seeds)
+    return found
 
-    By the law: the budget at which its best recipe has their loss, its losses being scaled so that
-    at the full budget it has ours.
+
+def saved_compute(losses: list[float], theirs: float) -> tuple[float, str]:
+    """How many times less compute our recipe takes to their loss, and "", "at least" or "at most".
+
+    `losses` are those measured of our recipe at the budget, a half and a quarter of it.
     """
-    losses = np.array(law["best_losses"]) * ours / law["best_losses"][0]
-    if not (losses.min() <= theirs <= losses.max()) or not np.all(np.isfinite(losses)):
-        return None
-    return float(law["budgets"][0] / np.exp(np.interp(theirs, losses, np.log(law["budgets"]))))
+    known = np.log(np.maximum.accumulate(losses))
+    factors = 1 / np.array([1.0, *CHEAPER.values()])[: len(known)]
+    if math.log(theirs) > known[-1]:
+        return float(factors[-1]), "at least"
+    if math.log(theirs) < known[0]:
+        return 1.0, "at most"
+    return float(np.exp(np.interp(math.log(theirs), known, np.log(factors)))), ""
 
 
-def compare(rows: dict[str, list[float]], law: dict[str, Any]) -> list[dict[str, Any]]:
-    """Measured losses of each recipe, the best first."""
-    ours = statistics.mean(rows[RECOMMENDED])
+def compare(
+    rows: Mapping[str, list[float]], trials: Mapping[str, list[Trial]], predicted: dict[str, float]
+) -> list[dict[str, Any]]:
+    """Measured losses of each recipe, the best first; the recommended one's cheaper runs last."""
+    ours = rows[RECOMMENDED]
+    curve = [statistics.mean(rows[name]) for name in (RECOMMENDED, *CHEAPER) if name in rows]
     found = []
     for name, losses in rows.items():
-        mean = statistics.mean(losses)
+        recipe, mean = trials[name][0].recipe(), statistics.mean(losses)
+        saved, bound = saved_compute(curve, mean)
         found.append(
             {
                 "recipe": name,
-                "seeds": len(losses),
+                "n_params": float(recipe.n_params),
+                "total_tokens": trials[name][0].total_tokens,
+                "epochs": float(recipe.epochs),
+                "target_ratio": float(recipe.target_ratio),
+                "first_ratio": float(recipe.first_ratio),
+                "final_ratio": float(recipe.final_ratio),
+                "stage_fraction": float(recipe.stage_fraction),
+                "losses": losses,
                 "loss": mean,
-                "standard_error": statistics.stdev(losses) / math.sqrt(len(losses))
-                if len(losses) > 1
-                else None,
-                "predicted": law["predicted"][name],
-                "excess": mean / ours - 1,
-                "compute_saved": None if name == RECOMMENDED else saved_compute(law, ours, mean),
+                "standard_error": _error(losses),
+                "predicted": predicted[name],
+                "excess": mean / curve[0] - 1,
+                "excess_error": math.hypot(_error(losses), _error(ours)) / curve[0],
+                "compute_saved": saved,
+                "bound": bound,
             }
         )
-    return sorted(found, key=lambda row: row["loss"])
+    return sorted(found, key=lambda row: (row["recipe"] in CHEAPER, row["loss"]))
+
+
+def _error(losses: list[float]) -> float:
+    return statistics.stdev(losses) / math.sqrt(len(losses))
 
 
 def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -143,60 +175,68 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
     ensemble, table = settings.pop("ensemble", None), settings.pop("output")
     runs = RunTable.read(table)
     compute = options["compute"] or float(np.max(runs.recipe.compute))
-    cheap = runs.select(runs.recipe.compute <= compute / options["multiple"])
-    corpus = options["target_tokens"]
+    cheap = runs.select(runs.recipe.compute <= compute / options["multiple"] * (1 + 1e-9))
+    corpus, training = options["target_tokens"], settings.get("training", Training())
+    card = read_card(Path(table))
+    tokenizer = settings.get("tokenizer")
+    sizes = shapes((read_tokenizer(tokenizer) if tokenizer else BYTES).vocabulary)
 
-    chosen: dict[str, dict[str, Recipe]] = {}
-    laws: dict[str, Any] = {}
     # What was decided stays decided: a second call must not fit anew and train something else.
-    decided = output / "recipes.json"
-    asked = {**options, "runs": len(runs)}
+    asked = {**options, "compute": compute, "runs": len(runs)}
+    decided, content = output / "recipes.json", None
     if decided.exists():
         content = json.loads(decided.read_text(encoding="utf-8"))
         if content["asked"] != asked:
             raise M3Error(f"{decided}: was decided for {content['asked']}; name another folder")
-        laws = content["laws"]
-        for language, named in content["recipes"].items():
-            chosen[language] = {name: Recipe.create(**recipe) for name, recipe in named.items()}
-    else:
-        source_tokens = Path(settings["source"]).stat().st_size
+    if content is None:
+        fits = fit(
+            cheap, options["law"], huber_delta=options["huber_delta"], draws=options["draws"],
+            pool=options["pool"], prior=options["prior"],
+        )  # fmt: skip
+        fits.require_any()
+        content = {"asked": asked, "fitted_runs": len(cheap), "languages": {}}
         for language in settings["targets"]:
             mine = cheap.for_language(language)
-            chosen[language], laws[language] = recipes_for(
-                mine, language, compute, corpus, source_tokens, options
-            )
-        recipes = {
-            language: {n: {k: float(v) for k, v in vars(r).items()} for n, r in named.items()}
-            for language, named in chosen.items()
-        }
-        content = {"asked": asked, "laws": laws, "recipes": recipes}
+            source = card[language]["source"]["training_tokens"]
+            named, told = recipes_for(fits, mine, language, compute, corpus, source, sizes)
+            planned = trials_of(named, language, sizes, training, 1)
+            predicted = {
+                name: float(np.ravel(fits.predict(trials[0].recipe(), language))[0])
+                for name, trials in planned.items()
+            }
+            recipes = {n: {k: float(v) for k, v in vars(r).items()} for n, r in named.items()}
+            told = {**told, "recipes": recipes, "predicted": predicted}
+            content["languages"][language] = told
         write_text(decided, json.dumps(content, indent=1) + "\n")
+
+    chosen = {
+        language: {name: Recipe.create(**recipe) for name, recipe in told["recipes"].items()}
+        for language, told in content["languages"].items()
+    }
 
     def batch(language: str) -> Recipe:
         return jax.tree.map(lambda *leaves: np.array(leaves), *chosen[language].values())
 
     plan = prepare(**settings, output=output / "runs.csv", recipes=batch, seeds=options["seeds"])
     carry_out(plan, ensemble=ensemble, progress=show_progress)
-    with open(output / "runs.csv", newline="") as file:
+    with open(output / "runs.csv", newline="", encoding="utf-8") as file:
         losses = {row["run_id"]: float(row["loss"]) for row in csv.DictReader(file)}
     run_id = dict(zip(plan.trials, plan.run_ids, strict=True))
-    result: dict[str, Any] = {"compute": compute, "target_tokens": corpus, "languages": {}}
+    result: dict[str, Any] = {"compute": compute, "target_tokens": corpus, "asked": asked}
+    result |= {"fitted_runs": content["fitted_runs"], "languages": {}}
     for language, named in chosen.items():
-        vocabulary = plan.trials[0].shape.vocabulary
-        rows = {}
-        for name, recipe in named.items():
-            one = jax.tree.map(lambda leaf: np.array([leaf]), recipe)
-            trials = from_recipes(
-                language, shapes(vocabulary), plan.training, one, seeds=options["seeds"]
-            )
-            finite = [losses[run_id[t]] for t in trials if run_id[t] in losses]
-            if finite:
-                rows[name] = finite
+        told = content["languages"][language]
+        trials = trials_of(named, language, sizes, plan.training, options["seeds"])
+        rows = {
+            name: [losses[run_id[t]] for t in some if run_id[t] in losses]
+            for name, some in trials.items()
+        }
+        if diverged := [name for name, some in rows.items() if len(some) < options["seeds"]]:
+            raise M3Error(f"{language}: runs without a finite loss: {', '.join(diverged)}")
         result["languages"][language] = {
-            "fitted_runs": laws[language]["runs"],
-            "predicted_low": laws[language]["predicted_low"],
-            "predicted_high": laws[language]["predicted_high"],
-            "recipes": compare(rows, laws[language]),
+            "predicted_low": told["predicted_low"],
+            "predicted_high": told["predicted_high"],
+            "recipes": compare(rows, trials, told["predicted"]),
         }
     write_text(output / "result.json", json.dumps(result, indent=1) + "\n")
     write_text(output / "result.md", markdown(result))
@@ -213,18 +253,23 @@ def markdown(result: dict[str, Any]) -> str:
     """The comparison as a table for a README."""
     table = io.StringIO()
     table.write(
-        "| language | recipe | measured loss (mean ± standard error, seeds) | predicted | against"
-        " the recommended | compute saved |\n|---|---|---|---|---|---|\n"
+        "| language | recipe | parameters | epochs | target ratio (before → final stage) | measured"
+        " loss, mean ± standard error | predicted | against the recommended | compute saved |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
     )
     for language, found in result["languages"].items():
         for row in found["recipes"]:
-            error = row["standard_error"]
-            saved = row["compute_saved"]
-            spread = "" if error is None else f" ± {error:.4f}"
+            stages = f"{row['target_ratio']:.2f}"
+            if row["stage_fraction"] < 1:
+                stages += f" ({row['first_ratio']:.2f} → {row['final_ratio']:.2f})"
+            own = row["recipe"] == RECOMMENDED or row["recipe"] in CHEAPER
+            saved = "" if own else f"{row['bound']} {row['compute_saved']:.2f}×".strip()
+            against = f"{row['excess']:+.2%} ± {row['excess_error']:.2%}"
             table.write(
-                f"| {language} | {row['recipe']} | {row['loss']:.4f}{spread} ({row['seeds']})"
-                f" | {row['predicted']:.4f} | {row['excess']:+.2%}"
-                f" | {'' if saved is None else f'{saved:.2f}×'} |\n"
+                f"| {language} | {row['recipe']} | {row['n_params']:.3g} | {row['epochs']:.1f}"
+                f" | {stages} | {row['loss']:.4f} ± {row['standard_error']:.4f}"
+                f" | {row['predicted']:.4f} | {'' if row['recipe'] == RECOMMENDED else against}"
+                f" | {saved} |\n"
             )
     return table.getvalue()
 
@@ -236,10 +281,12 @@ def main() -> int:
     parser.add_argument("--target-tokens", type=float, default=65_536.0, help="corpus, D_T")
     parser.add_argument("--compute", type=float, help="FLOP; the table's dearest run without")
     parser.add_argument("--multiple", type=float, default=4.0, help="budget over fitted runs'")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=3, help="of each recipe, at least 2")
     parser.add_argument("--law", default="m3")
     parser.add_argument("--huber-delta", type=float, default=0.01)
     parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--pool", default="none", help="none, partial or full, over languages")
+    parser.add_argument("--prior", default="weak")
     options = vars(parser.parse_args())
     try:
         result = study(options.pop("config"), options.pop("output"), options)

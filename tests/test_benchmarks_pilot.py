@@ -127,11 +127,14 @@ def test_the_closed_loop_goes_round(tmp_path, monkeypatch, capsys):
     shown = capsys.readouterr().out
     result = json.loads((out / "result.json").read_text())["languages"]["Target"]
     names = {row["recipe"] for row in result["recipes"]}
-    assert {"recommended", "uniform mix", "4 epochs"} <= names
+    budget = json.loads((out / "result.json").read_text())["compute"]
+    compute = {name: budget * closed_loop.CHEAPER.get(name, 1) for name in names}
+    assert {"recommended", "recommended, half the compute", "uniform mix", "4 epochs"} <= names
     assert all(name in shown for name in names)
     for row in result["recipes"]:
-        assert row["seeds"] == 2
+        assert len(row["losses"]) == 2
         assert np.isfinite([row["loss"], row["standard_error"], row["predicted"]]).all()
+        assert 6 * row["n_params"] * row["total_tokens"] <= 1.3 * compute[row["recipe"]]
     ours = next(row for row in result["recipes"] if row["recipe"] == "recommended")
     assert ours["excess"] == 0
     # Again: nothing is decided or trained anew.
@@ -144,9 +147,13 @@ def test_the_closed_loop_goes_round(tmp_path, monkeypatch, capsys):
     assert "was decided for" in capsys.readouterr().err
 
 
-def test_compute_saved_is_read_off_the_law():
-    law = {"budgets": [8.0, 4.0, 2.0], "best_losses": [2.0, 2.2, 2.5]}
-    assert closed_loop.saved_compute(law, 2.0, 2.2) == pytest.approx(2)
-    assert closed_loop.saved_compute(law, 1.0, 1.25) == pytest.approx(4)
-    assert closed_loop.saved_compute(law, 2.0, 3.0) is None
-    assert closed_loop.saved_compute(law, 2.0, 1.9) is None
+def test_compute_saved_is_read_off_the_cheaper_runs():
+    losses = [2.0, 2.2, 2.5]  # at the budget, a half and a quarter of it
+    assert closed_loop.saved_compute(losses, 2.0) == (1, "")
+    assert closed_loop.saved_compute(losses, 2.2) == (pytest.approx(2), "")
+    assert closed_loop.saved_compute(losses, (2.2 * 2.5) ** 0.5) == (pytest.approx(8**0.5), "")
+    assert closed_loop.saved_compute(losses, 3.0) == (4, "at least")
+    assert closed_loop.saved_compute(losses, 1.9) == (1, "at most")
+    assert closed_loop.saved_compute(losses[:2], 2.3) == (2, "at least")
+    # Noise: no reading is made below a cheaper run that happens to be better.
+    assert closed_loop.saved_compute([2.0, 1.9, 2.5], 1.95) == (1, "at most")

@@ -38,7 +38,7 @@ class Design:
         stage_fraction: share of the steps in the final stage. The least must not be below
             `Training.decay_fraction`: the learning rate is to be high when that stage begins.
         repeat_every: every so many runs one is done again with another seed, to measure noise.
-        max_source_epochs: passes over the source text, at most.
+        max_source_epochs: passes over the source text, at most; to laws, source text is read once.
     """
 
     compute_span: float = 16.0
@@ -51,7 +51,7 @@ class Design:
     first_shares: tuple[float, ...] = (0.0, 0.3, 0.6)
     stage_fraction: tuple[float, float] = (0.2, 0.8)
     repeat_every: int = 8
-    max_source_epochs: float = 4.0
+    max_source_epochs: float = 1.0
 
 
 def space_filling(

@@ -45,7 +45,7 @@ class Training:
 
     length: int = 128
     batch: int = 8
-    rate: float = 3e-3
+    rate: float = 4.5e-3
     rate_power: float = 1.0
     warmup_fraction: float = 0.03
     decay_fraction: float = 0.2
