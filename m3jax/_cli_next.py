@@ -131,16 +131,16 @@ def _show(found: Sequence[NextRuns]) -> None:
     from rich.markup import escape
 
     from . import _format as fmt
-    from ._terminal import _SHORT, _console, _say, _table
+    from ._terminal import SHORT, new_table, open_console, say
 
-    console = _console()
+    console = open_console()
     for one in found:
         columns = [
             "run", "model\nparams", "unique\ntokens", "epochs\n", "target\nratio",
             "final\n(stage)", "total\ntokens", "compute\nFLOP", "predicted\nloss", "worth\n",
             "regime\n",
         ]  # fmt: skip
-        table = _table(f"Next runs for {escape(one.language)}", columns, tight=True)
+        table = new_table(f"Next runs for {escape(one.language)}", columns, tight=True)
         table.columns[-1].justify = "left"
         for row in one.records():
             loss, spread = row["predicted_loss"], row["predicted_spread"]
@@ -156,7 +156,7 @@ def _show(found: Sequence[NextRuns]) -> None:
                 fmt.flop(row["compute"]),
                 f"{loss:.3f} ± {loss * spread:.3f}",
                 f"{row['worth']:.0%}",
-                _SHORT[row["regime"]],
+                SHORT[row["regime"]],
             )
         console.print(table)
         spent = sum(row["compute"] for row in one.records())
@@ -171,4 +171,4 @@ def _show(found: Sequence[NextRuns]) -> None:
             f" +{one.information_random:.1f}. Noise reckoned with: {one.noise:.2%}.",
             soft_wrap=True,
         )
-        _say(console, one.notes)
+        say(console, one.notes)

@@ -18,20 +18,20 @@ from .evaluation import Score
 from .fitting import CoefficientDiagnosis, Diagnosis, Fits
 from .optimization import Recommendations, RegimeMap
 
-_SHORT = {
+SHORT = {
     "monolingual single-stage": "monolingual",
     "multilingual single-stage": "one stage",
     "multilingual two-stage": "two stages",
 }
 
 
-def _console() -> Console:
+def open_console() -> Console:
     # Piped output has no width of its own: do not fold rows that a program may read.
     wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
     return Console(width=wide, highlight=False)
 
 
-def _table(title: str, columns: Sequence[str], *, tight: bool = False) -> Table:
+def new_table(title: str, columns: Sequence[str], *, tight: bool = False) -> Table:
     table = Table(
         title=title,
         title_justify="left",
@@ -46,15 +46,15 @@ def _table(title: str, columns: Sequence[str], *, tight: bool = False) -> Table:
     return table
 
 
-def _say(console: Console, notes: Sequence[str], prefix: str = "") -> None:
+def say(console: Console, notes: Sequence[str], prefix: str = "") -> None:
     for note in notes:
         console.print(f"  note: {escape(prefix + note)}", soft_wrap=True)
 
 
 def show_fits(fits: Fits, notes: Sequence[str] = (), *, brief: bool = False) -> None:
     """One table of languages, then (unless `brief`) the coefficients of each."""
-    console = _console()
-    table = _table(
+    console = open_console()
+    table = new_table(
         f"Law {fits.law.name}: fit of {escape(str(fits.settings['source']))}",
         ["language", "runs", "R²", "objective", "status"],
     )
@@ -69,19 +69,19 @@ def show_fits(fits: Fits, notes: Sequence[str] = (), *, brief: bool = False) -> 
     for name, (n_runs, _) in fits.failed.items():
         table.add_row(escape(name), str(n_runs), fmt.MISSING, fmt.MISSING, "not fitted")
     console.print(table)
-    _say(console, notes)
+    say(console, notes)
     many = len(fits.languages) > 1
     for name, told in zip(fits.languages, fits.messages, strict=True):
-        _say(console, told, f"{name}: " if many else "")
+        say(console, told, f"{name}: " if many else "")
     for name, (_, reason) in fits.failed.items():
-        _say(console, [reason], f"{name}: ")
+        say(console, [reason], f"{name}: ")
     if brief or not fits.languages:
         return
     _show_population(console, fits)
     level = fits.settings["level"]
     drawn = fits.draws.shape[1] > 0
     for i, name in enumerate(fits.languages):
-        table = _table(
+        table = new_table(
             f"Coefficients{f' of {escape(name)}' if many else ''}",
             ["coefficient", "value", f"{level:.0%} interval", "meaning"],
         )
@@ -100,7 +100,7 @@ def _show_population(console: Console, fits: Fits) -> None:
     if fits.population is None:
         return
     found = fits.population
-    table = _table(
+    table = new_table(
         f"What {found.languages} languages have in common ({found.pool} pooling)",
         ["coefficient", "a further language's, one sd", "pooled"],
     )
@@ -108,7 +108,7 @@ def _show_population(console: Console, fits: Fits) -> None:
     for name, (low, high) in found.ranges(fits.law).items():
         table.add_row(name, f"{low:.4g} to {high:.4g}", f"{1 - rho[name]:.0%}")
     console.print(table)
-    _say(console, [found.status])
+    say(console, [found.status])
 
 
 _BRIEF = 3  # languages; beyond so many, each gets one line
@@ -121,9 +121,9 @@ def show_diagnoses(
 
     Of many languages, or if `brief`, one line each.
     """
-    console = _console()
+    console = open_console()
     if brief or len(found) > _BRIEF:
-        table = _table(
+        table = new_table(
             f"What the runs of {escape(source)} tell law {law}",
             ["language", "runs", "grade", "noise", "R²", "first of all"],
         )
@@ -137,7 +137,7 @@ def show_diagnoses(
         title = f"{escape(name)}, law {law}: {grade} ({runs} runs, noise {noise}, R² {r2})"
         if d.coefficients:
             columns = ["coefficient", "value", "standard error", "determined", "note"]
-            table = _table(title, columns)
+            table = new_table(title, columns)
             table.columns[3].justify = table.columns[4].justify = "left"
             for c in d.coefficients:
                 note = escape(c.note)
@@ -168,7 +168,7 @@ def _error(c: CoefficientDiagnosis) -> str:
 
 def show_scores(scores: Sequence[Score]) -> None:
     """Hold-out errors by law, the best first: one table a hold-out and, of a few, language."""
-    console = _console()
+    console = open_console()
     languages = list(dict.fromkeys(score.language for score in scores))
     for holdout in dict.fromkeys(score.holdout for score in scores):
         mine = [s for s in scores if s.holdout == holdout]
@@ -181,7 +181,7 @@ def show_scores(scores: Sequence[Score]) -> None:
         for language, message in told:
             laws = [s.law for s in mine if (s.language, s.message) == (language, message)]
             who = "" if len(laws) == len(mine) else f"{', '.join(laws)}, "
-            _say(console, [f"{who}{language}: {message}"])
+            say(console, [f"{who}{language}: {message}"])
 
 
 def _show_holdout(
@@ -194,7 +194,7 @@ def _show_holdout(
     counts = f"{first.n_train} fitted, {first.n_test} held out"
     if first.n_slices:
         counts += f", regret over {first.n_slices} choices"
-    table = _table(
+    table = new_table(
         f"Held-out runs: {holdout}{'' if alone else f', {escape(language)}'} ({counts})",
         [
             "law",
@@ -226,7 +226,7 @@ def _show_holdout(
 
 def _show_summary(console: Console, holdout: str, scores: Sequence[Score]) -> None:
     """Of many languages, medians and how often each law is best."""
-    table = _table(
+    table = new_table(
         f"Held-out runs: {holdout}, medians of languages",
         ["law", "languages", "MAE, nats", "rel. error", "R²", "best", "best or level"],
     )
@@ -250,8 +250,8 @@ def _show_summary(console: Console, holdout: str, scores: Sequence[Score]) -> No
 
 def show_predictions(rows: Sequence[Mapping[str, Any]]) -> None:
     """Predicted losses of given recipes."""
-    console = _console()
-    table = _table(
+    console = open_console()
+    table = new_table(
         "Predicted loss, nats per token",
         ["language", "N", "target\ntokens", "epochs", "ratio", "final", "FLOP", "loss", "interval"],
         tight=True,
@@ -273,10 +273,10 @@ def show_predictions(rows: Sequence[Mapping[str, Any]]) -> None:
 
 def show_recommendations(found: Recommendations) -> None:
     """Best recipes, one table a language."""
-    console = _console()
+    console = open_console()
     records = found.records()
     for i, language in enumerate(found.languages):
-        table = _table(
+        table = new_table(
             f"Best recipes for {escape(language)}"
             + (f", below each its {found.level:.0%} interval" if found.n_draws else ""),
             [
@@ -296,22 +296,22 @@ def show_recommendations(found: Recommendations) -> None:
         for row in mine:
             table.add_row(*_cells(row))
         console.print(table)
-        _say(console, found.notes[i])
+        say(console, found.notes[i])
         for row in mine:
             if row["infeasible"]:
                 place = f"{fmt.flop(row['compute'])} FLOP, {fmt.count(row['target_tokens'])} tokens"
-                _say(console, [f"{place}: no recipe: {row['infeasible']}"])
+                say(console, [f"{place}: no recipe: {row['infeasible']}"])
         beyond = [row for row in mine if row["outside_runs"]]
         if beyond:
             last = ", ".join(beyond[-1]["outside_runs"])
             count = f"{len(beyond)} of {len(mine)} recipes go"
-            _say(console, [f"{count} beyond the runs; the last of them: {last}"])
+            say(console, [f"{count} beyond the runs; the last of them: {last}"])
 
 
 def show_pilot_plan(groups: Sequence[Mapping[str, Any]]) -> None:
     """A pilot's runs by model size and length."""
     runs, compute = (sum(group[key] for group in groups) for key in ("runs", "compute"))
-    table = _table(
+    table = new_table(
         f"{runs} runs, {fmt.flop(compute)} FLOP",
         ["parameters", "tokens", "steps", "batch", "runs", "two-stage", "FLOP"],
     )
@@ -322,7 +322,7 @@ def show_pilot_plan(groups: Sequence[Mapping[str, Any]]) -> None:
             *(str(group[key]) for key in ("steps", "batch", "runs", "two_stage")),
             fmt.flop(group["compute"]),
         )
-    _console().print(table)
+    open_console().print(table)
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -337,11 +337,11 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
     two = "two-stage" in row["regime"]
     final = f"{row['final_ratio']:.2f}\n({row['stage_fraction']:.0%})" if two else "same"
-    keys = dict(zip(_SHORT, ("monolingual", "single_stage", "two_stage"), strict=True))
+    keys = dict(zip(SHORT, ("monolingual", "single_stage", "two_stage"), strict=True))
     share = row[f"share_{keys[row['regime']]}"]
-    regime = _SHORT[row["regime"]] + ("" if share is None else f" ({share:.0%})")
+    regime = SHORT[row["regime"]] + ("" if share is None else f" ({share:.0%})")
     others = {
-        _SHORT[name]: row[f"loss_{key}"] - row["loss"]
+        SHORT[name]: row[f"loss_{key}"] - row["loss"]
         for name, key in keys.items()
         if name != row["regime"] and row[f"loss_{key}"] is not None
     }
@@ -361,9 +361,9 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
 def show_map(found: RegimeMap) -> None:
     """Thresholds of one language's regime map, and the guidelines."""
-    console = _console()
+    console = open_console()
     share = ", with intervals over draws" if found.n_draws else ""
-    table = _table(
+    table = new_table(
         f"Where the best regime of {escape(found.language)} changes{share}",
         ["compute\nFLOP", "corpus\ntokens", "with less", "with more", "third regime\nloses"],
     )
@@ -372,8 +372,8 @@ def show_map(found: RegimeMap) -> None:
         table.add_row(
             fmt.flop(c.compute),
             fmt.count(c.target_tokens) + span,
-            _SHORT[c.below],
-            _SHORT[c.above],
+            SHORT[c.below],
+            SHORT[c.above],
             fmt.loss(c.margin),
         )
     console.print(table)
@@ -389,4 +389,4 @@ def show_map(found: RegimeMap) -> None:
         )
         line = f"  {guideline.name}: {guideline.verdict}{drawn}: {guideline.evidence}"
         console.print(escape(line), soft_wrap=True)
-    _say(console, found.notes)
+    say(console, found.notes)
