@@ -56,10 +56,14 @@ CORNERS = np.array(
 SMOOTH = CORNERS[CORNERS[:, 2] != 1]
 # At r = 1 the power of the source's share has no derivative.
 SINGULAR_ALONE = ("additive_mixture",)
+# Of one stage no ratio moves alone: the final stage would have a share of nothing.
+SINGULAR_IN_ONE_STAGE = ("m3_stages",)
 
 
 def smooth(law):
     """Corners around which the law is smooth."""
+    if law.name in SINGULAR_IN_ONE_STAGE:
+        return SMOOTH[SMOOTH[:, 3] < SMOOTH[:, 4]]
     return SMOOTH[SMOOTH[:, 3] < 1] if law.name in SINGULAR_ALONE else SMOOTH
 
 

@@ -24,7 +24,8 @@ class Scope:
         ranges: variable -> (lowest, highest) in the runs; `stage_fraction` only of two-stage runs
             and absent without any.
         varies: the members of `laws.VARIABLES` that the runs say something about. "epochs" counts
-            only if some run goes beyond one epoch, "final_ratio" only if there are two-stage runs.
+            only if some run goes beyond one epoch, "final_ratio" only if there are two-stage runs,
+            "first_ratio" only if r_1 / r differs between these.
         first_share: r_1 / r typical (median) of the two-stage runs, 0 without any.
     """
 
@@ -45,7 +46,8 @@ class Scope:
     def of_each(cls, recipe: Recipe, mask: np.ndarray) -> list[Scope]:
         """The scopes of L languages: NumPy leaves of shape (L, n), of which `mask` are real."""
         two = np.asarray(recipe.is_two_stage) & mask
-        values = {name: getattr(recipe, name) for name in (*VARIABLES, "compute")}
+        ranged = tuple(name for name in VARIABLES if name != "first_ratio")
+        values = {name: getattr(recipe, name) for name in (*ranged, "compute")}
         # Padding repeats a language's first run, so only the stage needs the mask.
         spans = {name: (v.min(axis=1), v.max(axis=1)) for name, v in values.items()}
         fraction = np.asarray(recipe.stage_fraction)
@@ -54,13 +56,16 @@ class Scope:
         scopes = []
         for i in range(len(mask)):
             ranges = {name: (float(low[i]), float(high[i])) for name, (low, high) in spans.items()}
-            varies = {name for name in VARIABLES if _spread(ranges[name]) > _NEGLIGIBLE}
+            varies = {name for name in ranged if _spread(ranges[name]) > _NEGLIGIBLE}
             if ranges["epochs"][1] <= 1 + _NEGLIGIBLE:
                 varies.discard("epochs")
             share = 0.0
             if longest[i] > 0:
                 ranges["stage_fraction"] = (float(shortest[i]), float(longest[i]))
-                share = float(np.median((recipe.first_ratio[i] / recipe.target_ratio[i])[two[i]]))
+                shares = (recipe.first_ratio[i] / recipe.target_ratio[i])[two[i]]
+                share = float(np.median(shares))
+                if np.ptp(shares) > _NEGLIGIBLE:
+                    varies.add("first_ratio")
             else:
                 varies.discard("final_ratio")
             scopes.append(cls(ranges, frozenset(varies), share))
@@ -78,6 +83,7 @@ _REASONS = {
     "total_tokens": "all runs have the same total tokens",
     "target_ratio": "all runs have one target ratio",
     "final_ratio": "no two-stage runs",
+    "first_ratio": "all two-stage runs have one share of the ratio before the final stage",
 }
 
 

@@ -17,6 +17,7 @@ from .effective_data import EFFECTIVE_DATA
 from .kaplan import KAPLAN
 from .m3 import M3, M3_NO_REPETITION, M3_ONE_STAGE
 from .m3_posynomial import M3_POSYNOMIAL
+from .m3_stages import M3_STAGES
 from .mixture_repetition import MIXTURE_REPETITION
 from .multilingual import MULTILINGUAL
 from .overfit_penalty import OVERFIT_PENALTY
@@ -63,6 +64,7 @@ def list_laws() -> tuple[str, ...]:
 for _law in (
     M3,
     M3_POSYNOMIAL,
+    M3_STAGES,
     M3_ONE_STAGE,
     M3_NO_REPETITION,
     KAPLAN,

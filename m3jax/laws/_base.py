@@ -12,7 +12,10 @@ from .._errors import M3Error
 from ..recipe import Array, Recipe
 
 # What a run table can vary; a coefficient names those it cannot be fitted without.
-VARIABLES = ("n_params", "target_tokens", "epochs", "total_tokens", "target_ratio", "final_ratio")
+VARIABLES = (
+    "n_params", "target_tokens", "epochs", "total_tokens", "target_ratio", "final_ratio",
+    "first_ratio",
+)  # fmt: skip
 
 LossFunction = Callable[[Mapping[str, Array], Recipe], Array]
 
@@ -30,7 +33,7 @@ class Coefficient:
             none; a coefficient that the runs cannot determine is frozen there.
         needs: the members of `VARIABLES` that must vary in the runs to determine it. "epochs"
             counts as varying only beyond one epoch, "final_ratio" only where it differs from the
-            ratio.
+            ratio, "first_ratio" only if two-stage runs differ in its share of the ratio.
         meaning: a few words, with the unit.
     """
 

@@ -80,7 +80,8 @@ def log_text(log_target: Array, log_epochs: Array, log_ratio: Array, log_discoun
     return log_target + jnp.log1p(jnp.exp(log_discount) * source_share)
 
 
-def _features(theta: Mapping[str, Array], recipe: Recipe) -> dict[str, Array]:
+def m3_features(theta: Mapping[str, Array], recipe: Recipe) -> dict[str, Array]:
+    """The log-features of `m3`: log-variables, repetition and text."""
     x = log_variables(recipe)
     k, r, tokens = x["epochs"], x["target_ratio"], x["target_tokens"]
     return {
@@ -156,7 +157,7 @@ M3 = LogSpaceLaw(
             "theta": (1, "final_ratio"),
         },
     },
-    features=_features,
+    features=m3_features,
     shapes={"repetition": "R", "text": "tau"},
 )
 """The M³ law with our measured form.
