@@ -182,7 +182,7 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
     sizes = shapes((read_tokenizer(tokenizer) if tokenizer else BYTES).vocabulary)
 
     # What was decided stays decided: a second call must not fit anew and train something else.
-    asked = {**options, "compute": compute, "runs": len(runs)}
+    asked = {**options, "compute": compute, "fitted_runs": len(cheap)}
     decided, content = output / "recipes.json", None
     if decided.exists():
         content = json.loads(decided.read_text(encoding="utf-8"))
@@ -194,7 +194,7 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
             pool=options["pool"], prior=options["prior"],
         )  # fmt: skip
         fits.require_any()
-        content = {"asked": asked, "fitted_runs": len(cheap), "languages": {}}
+        content = {"asked": asked, "languages": {}}
         for language in settings["targets"]:
             mine = cheap.for_language(language)
             source = card[language]["source"]["training_tokens"]
@@ -223,7 +223,7 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
         losses = {row["run_id"]: float(row["loss"]) for row in csv.DictReader(file)}
     run_id = dict(zip(plan.trials, plan.run_ids, strict=True))
     result: dict[str, Any] = {"compute": compute, "target_tokens": corpus, "asked": asked}
-    result |= {"fitted_runs": content["fitted_runs"], "languages": {}}
+    result["languages"] = {}
     for language, named in chosen.items():
         told = content["languages"][language]
         trials = trials_of(named, language, sizes, plan.training, options["seeds"])
