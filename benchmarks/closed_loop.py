@@ -239,7 +239,7 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
             "recipes": compare(rows, trials, told["predicted"]),
         }
     write_text(output / "result.json", json.dumps(result, indent=1) + "\n")
-    write_text(output / "result.md", markdown(result))
+    write_text(output / "result.md", f"{overview(result)}\n{markdown(result)}")
     return result
 
 
@@ -249,8 +249,31 @@ def show_progress(stage: str, done: int, total: int) -> None:
         print(f"\r{stage}: {done / max(total, 1):.0%} ", end="", file=sys.stderr, flush=True)
 
 
+def overview(result: dict[str, Any]) -> str:
+    """Measured losses, a row for each recipe and a column for each language."""
+    found = {
+        language: {row["recipe"]: row for row in told["recipes"]}
+        for language, told in result["languages"].items()
+    }
+    names = dict.fromkeys(name for rows in found.values() for name in rows)
+    table = io.StringIO()
+    table.write(f"| measured loss, nats per token | {' | '.join(found)} |\n")
+    table.write("|---|" + "---|" * len(found) + "\n")
+    for name in sorted(names, key=lambda name: (name != RECOMMENDED, name in CHEAPER)):
+        cells = []
+        for rows in found.values():
+            row = rows.get(name)
+            if row is None:
+                cells.append("is the recommended")
+                continue
+            cell = f"{row['loss']:.3f} ± {row['standard_error']:.3f}"
+            cells.append(cell if name == RECOMMENDED else f"{cell} ({row['excess']:+.1%})")
+        table.write(f"| {name} | {' | '.join(cells)} |\n")
+    return table.getvalue()
+
+
 def markdown(result: dict[str, Any]) -> str:
-    """The comparison as a table for a README."""
+    """The comparison in all detail, the best recipe of each language first."""
     table = io.StringIO()
     table.write(
         "| language | recipe | parameters | epochs | target ratio (before → final stage) | measured"
@@ -293,7 +316,7 @@ def main() -> int:
     except M3Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(markdown(result), end="")
+    print(f"{overview(result)}\n{markdown(result)}", end="")
     return 0
 
 

@@ -37,7 +37,7 @@ def test_the_quickstart_is_read():
     assert config.title.startswith("Quickstart")
     assert config.output == Path("out/quickstart")
     runs = RunTable.read(config.runs_path, **config.runs)
-    assert set(runs.languages) == {"Indonesian", "Japanese"}
+    assert set(runs.languages) == {"Indonesian", "Japanese", "German", "French"}
     assert config.drop_highest == 0
     assert config.fit["law"] in list_laws()
     assert set(config.compare["laws"]) <= set(list_laws())

@@ -93,7 +93,7 @@ def test_texts_are_told_apart_and_noise_is_measured(card):
 def test_m3_fits_it():
     fits = fit(RunTable.read(TABLE), "m3", huber_delta=0.01, draws=0)
     assert not fits.failed
-    assert min(fits.r2) > 0.97
+    assert min(fits.r2) > 0.94
 
 
 def test_the_card_is_plain_json():

@@ -59,6 +59,11 @@ _MISSING = {
         "add runs at other ratios",
     ),
     "final_ratio": ("no two-stage runs", "the final ratio is", "add runs with r_f > r"),
+    "first_ratio": (
+        "all two-stage runs have one share of the ratio before the final stage",
+        "the first ratio is",
+        "add two-stage runs with other shares (0, 0.3 and 0.6 of the ratio, say)",
+    ),
 }
 _NOUNS = {
     "n_params": "model sizes",
@@ -67,6 +72,7 @@ _NOUNS = {
     "total_tokens": "numbers of training tokens",
     "target_ratio": "target ratios",
     "final_ratio": "final ratios",
+    "first_ratio": "first ratios",
 }
 _SYMBOLS = {
     "n_params": "N",
@@ -115,7 +121,9 @@ def design_verdicts(
             (10 if core else 30, f"{lack}: {effect} not determined ({', '.join(names)}); {action}")
         )
     values = {
-        v: np.asarray(getattr(recipe, v), dtype=np.float64) for v in VARIABLES if v in scope.varies
+        v: np.asarray(getattr(recipe, v), dtype=np.float64)
+        for v in VARIABLES
+        if v in scope.varies and v != "first_ratio"  # which may be 0, and with r and r_f is s
     }
     for variable, value in values.items():
         resting = _resting(law, variable, told)
@@ -360,12 +368,12 @@ def fit_verdicts(law: Law, d: Diagnosis, huber_delta: float) -> list[Verdict]:
     for t in d.trends:
         if not t.flagged:
             continue
-        if t.variable in law.variables:
+        known = "first_ratio" if t.variable == "stage_fraction" else t.variable
+        if known in law.variables:
             rank, text = 21, "the law misses something there; compare laws on held-out runs"
-        elif t.variable in VARIABLES:
-            rank, text = 11, f"law {law.name} knows nothing of that; take one that does"
         else:
-            rank, text = 21, "no law knows of that; keep to what was run most"
+            rank = 11 if t.variable in VARIABLES else 21
+            text = f"law {law.name} knows nothing of that; take one that does"
         found.append((rank, f"{t.message}: {text}"))
     if d.noise > 0.02:
         text = (
