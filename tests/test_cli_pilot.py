@@ -198,7 +198,7 @@ def test_a_folder_that_cannot_be_written_to_is_told_first(folder, monkeypatch):
 def test_other_texts_or_settings_do_not_mix(finished, folder):
     table = finished[0] / "runs.csv"
     with pytest.raises(
-        M3Error, match=r"has runs of Target made in another way .rate = 0\.003, not"
+        M3Error, match=r"has runs of Target made in another way .rate = 0\.0045, not"
     ):
         planned(finished[0], training=Training(length=16, rate=0.01))
     (folder / "target.txt").write_text(words(5, "abcdefghijklm"))
