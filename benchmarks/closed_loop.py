@@ -27,6 +27,7 @@ import numpy as np
 
 from m3jax import REGIMES, Fits, M3Error, Recipe, RunTable, fit, optimize
 from m3jax._files import write_text
+from m3jax.optimization._terms import has_terms
 from m3jax.pilot import Training, carry_out, prepare, read_pilot_config
 from m3jax.pilot._corpus import BYTES, read_tokenizer
 from m3jax.pilot._design import from_recipes
@@ -40,6 +41,11 @@ TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022, for the alternatives' model siz
 FOUR = 4.0  # epochs, after Muennighoff et al. 2023
 
 Named = Mapping[str, Recipe]
+
+
+def best_of(regime: str) -> str:
+    """What the best recipe of another regime than the recommended one's is called."""
+    return f"best {regime}, by the law"
 
 
 def alternatives(
@@ -83,20 +89,21 @@ def recipes_for(
     shares = [1.0, *CHEAPER.values()]
     found = optimize(
         fits, compute=compute * np.array(shares), target_tokens=target_tokens,
-        languages=[language], max_source_tokens=source_tokens, certify=True,
+        languages=[language], max_source_tokens=source_tokens, certify=has_terms(fits.law),
         ladder=[shape.n_params for shape in sizes],
     )  # fmt: skip
     if not found.feasible[0, 0, 0]:
         raise M3Error(f"{language}: no recipe is allowed: {found.infeasible.get((0, 0, 0))}")
     named = {}
     for place, name in enumerate([RECOMMENDED, *CHEAPER]):
-        if found.feasible[0, place, 0]:
-            named[name] = found.at(0, place, 0)
+        if not found.feasible[0, place, 0]:
+            break
+        named[name] = found.at(0, place, 0)
     for regime, name in enumerate(REGIMES):
         other = regime != int(np.asarray(named[RECOMMENDED].regime))
         if other and np.isfinite(found.by_regime_loss[0, 0, 0, regime]):
             best = jax.tree.map(lambda leaf, i=regime: float(leaf[0, 0, 0, i]), found.by_regime)
-            named[f"best {name}, by the law"] = best
+            named[best_of(name)] = best
     for name, chosen in alternatives(cheap, compute, target_tokens).items():
         named[name] = Recipe.create(target_tokens=target_tokens, **chosen)
     return named, {
@@ -143,6 +150,7 @@ def compare(
         found.append(
             {
                 "recipe": name,
+                "regime": REGIMES[int(np.asarray(recipe.regime))],
                 "n_params": float(recipe.n_params),
                 "total_tokens": trials[name][0].total_tokens,
                 "epochs": float(recipe.epochs),
@@ -168,7 +176,12 @@ def _error(losses: list[float]) -> float:
 
 
 def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]:
-    """Do or go on with the whole loop; the comparison by language."""
+    """Do or go on with the whole loop; the comparison by language.
+
+    Raises `M3Error` on fewer than 2 seeds and a table that `m3jax pilot` has not finished.
+    """
+    if options["seeds"] < 2:
+        raise M3Error(f"--seeds: expected at least 2, for error bars, got {options['seeds']}")
     settings = read_pilot_config(config)
     for name in ("budget", "minutes", "recipes", "runs", "seeds"):
         settings.pop(name, None)
@@ -178,6 +191,8 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
     cheap = runs.select(runs.recipe.compute <= compute / options["multiple"] * (1 + 1e-9))
     corpus, training = options["target_tokens"], settings.get("training", Training())
     card = read_card(Path(table))
+    if lacking := [language for language in settings["targets"] if language not in card]:
+        raise M3Error(f"{table}: nothing is known of {', '.join(lacking)}: run `m3jax pilot` first")
     tokenizer = settings.get("tokenizer")
     sizes = shapes((read_tokenizer(tokenizer) if tokenizer else BYTES).vocabulary)
 
@@ -264,7 +279,8 @@ def overview(result: dict[str, Any]) -> str:
         for rows in found.values():
             row = rows.get(name)
             if row is None:
-                cells.append("is the recommended")
+                same = name == best_of(rows[RECOMMENDED]["regime"])
+                cells.append("is the recommended" if same else "not possible")
                 continue
             cell = f"{row['loss']:.3f} ± {row['standard_error']:.3f}"
             cells.append(cell if name == RECOMMENDED else f"{cell} ({row['excess']:+.1%})")

@@ -145,6 +145,26 @@ def test_the_closed_loop_goes_round(tmp_path, monkeypatch, capsys):
     sys.argv[-1] = "2"
     assert closed_loop.main() == 2
     assert "was decided for" in capsys.readouterr().err
+    sys.argv[sys.argv.index("--seeds") + 1] = "1"
+    assert closed_loop.main() == 2
+    assert "--seeds: expected at least 2" in capsys.readouterr().err
+
+
+def test_an_overview_says_why_a_recipe_is_not_there():
+    def row(name, regime):
+        return {"recipe": name, "regime": regime, "loss": 2.0, "standard_error": 0.1, "excess": 0}
+
+    ours = closed_loop.RECOMMENDED
+    one, two = (closed_loop.best_of(regime) for regime in ("one", "two"))
+    languages = {
+        "A": {"recipes": [row(ours, "one"), row(two, "two")]},
+        "B": {"recipes": [row(ours, "two"), row(one, "one")]},
+        "C": {"recipes": [row(ours, "two")]},
+    }
+    lines = closed_loop.overview({"languages": languages}).splitlines()
+    cells = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines}
+    assert [cell.strip() for cell in cells[two]][1:] == ["is the recommended"] * 2
+    assert [cell.strip() for cell in cells[one]][::2] == ["is the recommended", "not possible"]
 
 
 def test_compute_saved_is_read_off_the_cheaper_runs():
