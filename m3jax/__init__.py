@@ -12,11 +12,16 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from ._errors import M3Error
-    from ._stages import Batch
-    from .averaging import AveragedRecommendations, recommend, weigh
+    from .comparison import (
+        HOLDOUTS,
+        AveragedRecommendations,
+        Score,
+        compare,
+        holdout_mask,
+        recommend,
+        weigh,
+    )
     from .design import NextRuns, next_runs
-    from .distributed import fit_in_chunks
-    from .evaluation import HOLDOUTS, Score, compare, holdout_mask
     from .export import plan, write_export
     from .fitting import (
         Diagnosis,
@@ -30,24 +35,18 @@ if TYPE_CHECKING:
         fit,
         profile,
     )
-    from .laws import (
-        Coefficient,
-        Law,
-        LogSpaceLaw,
-        get_law,
-        list_laws,
-        register_law,
-        special_case,
-    )
+    from .fitting.chunks import fit_in_chunks
+    from .laws import Coefficient, Law, LogSpaceLaw, get_law, list_laws, register_law, special_case
     from .optimization import Recommendations, optimize
     from .recipe import REGIMES, Recipe
     from .runs import RunTable
+    from .stages import Batch
 
 _HOME = {
-    "HOLDOUTS": "evaluation",
+    "HOLDOUTS": "comparison",
     "REGIMES": "recipe",
-    "AveragedRecommendations": "averaging",
-    "Batch": "_stages",
+    "AveragedRecommendations": "comparison",
+    "Batch": "stages",
     "Coefficient": "laws",
     "Diagnosis": "fitting",
     "Fits": "fitting",
@@ -61,24 +60,24 @@ _HOME = {
     "Recipe": "recipe",
     "Recommendations": "optimization",
     "RunTable": "runs",
-    "Score": "evaluation",
-    "compare": "evaluation",
+    "Score": "comparison",
+    "compare": "comparison",
     "covariance": "fitting",
     "delta_interval": "fitting",
     "diagnose": "fitting",
     "fit": "fitting",
-    "fit_in_chunks": "distributed",
+    "fit_in_chunks": "fitting.chunks",
     "get_law": "laws",
-    "holdout_mask": "evaluation",
+    "holdout_mask": "comparison",
     "list_laws": "laws",
     "next_runs": "design",
     "optimize": "optimization",
     "plan": "export",
     "profile": "fitting",
-    "recommend": "averaging",
+    "recommend": "comparison",
     "register_law": "laws",
     "special_case": "laws",
-    "weigh": "averaging",
+    "weigh": "comparison",
     "write_export": "export",
 }
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._errors import M3Error
-from ._stages import Batch, stage_plan
+from .stages import Batch, stage_plan
 
 Array = Any  # a float, a NumPy array or a JAX array (traced ones too)
 
@@ -152,4 +152,8 @@ class Recipe:
         """
         if any(np.ndim(leaf) for leaf in jax.tree.leaves(self)):
             raise M3Error("stage_plan: expected one recipe, got a batch")
-        return stage_plan(self, batch)
+        stages = [(1.0, float(self.target_ratio))]
+        if bool(self.is_two_stage):
+            last = float(self.stage_fraction)
+            stages = [(1 - last, float(self.first_ratio)), (last, float(self.final_ratio))]
+        return stage_plan(stages, float(self.total_tokens), float(self.target_tokens), batch)

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3jax._errors import M3Error
-from m3jax._stages import Batch, _apportion
+from m3jax import M3Error
 from m3jax.recipe import MONOLINGUAL, REGIMES, SINGLE_STAGE, TWO_STAGE, Recipe
+from m3jax.stages import Batch, apportion
 
 GOOD = {"n_params": 1e8, "target_tokens": 2e6, "epochs": 5.0}
 PROPERTIES = (
@@ -235,7 +235,7 @@ def test_whole_numbers_are_shared_out_by_largest_remainder():
     for _ in range(500):
         shares = rng.dirichlet(np.ones(rng.integers(1, 5)) * rng.uniform(0.05, 5))
         total = int(rng.integers(len(shares), 10 ** rng.integers(1, 13)))
-        counts = _apportion(total, shares.tolist())
+        counts = apportion(total, shares.tolist())
         assert sum(counts) == total
         assert min(counts) >= 1
         if min(total * shares) >= 1:

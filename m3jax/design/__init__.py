@@ -1,6 +1,20 @@
 """Further small runs that would sharpen a recommendation most, within a budget."""
 
+from ._belief import Belief, noise_of, normals, regret
 from ._next import next_runs, random_runs
+from ._room import room_for
+from ._search import random_design
 from ._sheet import NextRuns, write_sheet
 
-__all__ = ["NextRuns", "next_runs", "random_runs", "write_sheet"]
+__all__ = [
+    "Belief",
+    "NextRuns",
+    "next_runs",
+    "noise_of",
+    "normals",
+    "random_design",
+    "random_runs",
+    "regret",
+    "room_for",
+    "write_sheet",
+]

@@ -13,12 +13,12 @@ from .._errors import M3Error
 from .._progress import Progress, silent
 from ..fitting import Fits, predict
 from ..optimization import Asked, Recommendations, optimize, solve
-from ..optimization._robust import user_task
-from ..optimization._solve import recipes
+from ..optimization.question import user_task
+from ..optimization.solvers import recipes
 from ..recipe import Recipe
 from ._belief import Belief, noise_of, normals, regret
 from ._room import Bounds, Room, room_for
-from ._search import CRITERIA, Design, random_design, search
+from ._search import CRITERIA, RunSet, random_design, search
 from ._sheet import NextRuns
 
 FEWEST = 20  # draws that tell anything of a covariance
@@ -294,7 +294,7 @@ def _solved(
     return np.concatenate(losses), jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
 
 
-def _recipe(room: Room, design: Design) -> Recipe:
+def _recipe(room: Room, design: RunSet) -> Recipe:
     return jax.tree.map(np.asarray, room.recipe(design.kind, design.x))
 
 

@@ -14,10 +14,10 @@ from .._errors import M3Error
 from ..fitting import Scope
 from ..laws import Law
 from ..recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE, Array, Recipe
+from ..variables import SHEET_VARIABLES
 
 Bounds = tuple[float, float]
 
-VARIABLES = ("n_params", "target_tokens", "epochs", "target_ratio", "stage_fraction")
 _CHEAPER = np.array([-1.0, -1.0, -1.0, 1.0, 0.0])  # the way in which a run gets cheaper
 _LEAST = 0.05  # of an even share of the cost, that a run counts for when costs are cut
 _FURTHEST = 1e3  # that a cut may reach, in log units
@@ -30,9 +30,9 @@ _DIGITS = 3  # of the numbers on a run sheet
 class Room:
     """Where further runs of one language may lie.
 
-    A run is x (5,), the logarithms of `VARIABLES`, of one kind, an index into `recipe.REGIMES`. Of
-    a two-stage run with r_1 = φ·r the final ratio follows, r_f = r·(φ + (1 − φ)/s), and r is cut
-    where that would be too high.
+    A run is x (5,), the logarithms of `SHEET_VARIABLES`, of one kind, an index into
+    `recipe.REGIMES`. Of a two-stage run with r_1 = φ·r the final ratio follows,
+    r_f = r·(φ + (1 − φ)/s), and r is cut where that would be too high.
 
     Attributes:
         low, high: bounds of x for each kind, (3, 5).
@@ -55,7 +55,7 @@ class Room:
 
     def recipe(self, kind: Array, x: Array) -> Recipe:
         """Recipes of runs x (..., 5) of kinds (...)."""
-        n, tokens, k, _, s = (x[..., i] for i in range(len(VARIABLES)))
+        n, tokens, k, _, s = (x[..., i] for i in range(len(SHEET_VARIABLES)))
         two = kind == TWO_STAGE
         r, stretch = self._ratio(kind, x), self._stretch(s)
         return Recipe(
@@ -125,7 +125,7 @@ class Room:
         """Kinds (count,) and runs (count, 5) at random, uniform in logarithms."""
         kind = rng.choice(self.kinds, count)
         low, high = self.low[kind], self.high[kind]
-        x = low + (high - low) * rng.random((count, len(VARIABLES)))
+        x = low + (high - low) * rng.random((count, len(SHEET_VARIABLES)))
         if self.ladder is not None:
             x[:, 0] = rng.choice(self.ladder, count)
         return kind, x
@@ -205,11 +205,11 @@ def room_for(
     Raises `M3Error` where bounds are unknown or leave nothing.
     """
     for name in bounds:
-        if name not in VARIABLES:
-            raise M3Error(f"unknown range {name!r} of a run; known: {', '.join(VARIABLES)}")
+        if name not in SHEET_VARIABLES:
+            raise M3Error(f"unknown range {name!r} of a run; known: {', '.join(SHEET_VARIABLES)}")
     notes = []
     spans: dict[str, Bounds] = {}
-    for name in VARIABLES[:4]:
+    for name in SHEET_VARIABLES[:4]:
         low, high = scope.ranges[name]
         most = 1.0 if name == "target_ratio" else np.inf
         low, high = bounds.get(name, (low / reach, min(high * reach, most)))
@@ -252,7 +252,7 @@ def room_for(
         low[TWO_STAGE, 4], high[TWO_STAGE, 4] = np.log(stage)
     total = np.log(scope.ranges["total_tokens"]) + np.log(reach) * np.array([-1.0, 1.0])
     sizes = None
-    moves = np.ones(len(VARIABLES))
+    moves = np.ones(len(SHEET_VARIABLES))
     if ladder is not None:
         sizes = np.log(np.unique(np.asarray(ladder, dtype=np.float64)))
         sizes = sizes[(sizes >= low[0, 0] - 1e-9) & (sizes <= high[0, 0] + 1e-9)]

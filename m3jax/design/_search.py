@@ -25,7 +25,7 @@ _BLOCK = 64  # runs of the pool that are tried at once
 _TIE = 1e-3  # weight of the information where regret is what counts
 
 
-class Design(NamedTuple):
+class RunSet(NamedTuple):
     """Runs: kinds (n,), logarithms of their variables (n, 5)."""
 
     kind: np.ndarray
@@ -42,7 +42,7 @@ def search(
     seed: int,
     max_loss: float,
     report: Progress,
-) -> Design:
+) -> RunSet:
     """The best design of some runs within the budget, from several random ones.
 
     Raises `M3Error` if none of the random runs keeps to `max_loss`, nats per token.
@@ -62,11 +62,11 @@ def search(
     best, highest = None, -np.inf
     for start in range(starts):
         report("designing", start, starts)
-        design = Design(*(leaf[rng.choice(fair, runs)] for leaf in pool))
+        design = RunSet(*(leaf[rng.choice(fair, runs)] for leaf in pool))
         for passes in (_PASSES, 1):
             design = _exchange(belief, room, budget, criterion, design, pool, told, cost, passes)
             x, score = _climb(belief, room, criterion, *design, budget, most)
-            design = Design(design.kind, np.asarray(x))
+            design = RunSet(design.kind, np.asarray(x))
         if best is None or float(score) > highest:
             best, highest = design, float(score)
     report("designing", starts, starts)
@@ -74,7 +74,7 @@ def search(
     return best
 
 
-def random_design(room: Room, budget: float, runs: int, rng: np.random.Generator) -> Design:
+def random_design(room: Room, budget: float, runs: int, rng: np.random.Generator) -> RunSet:
     """Runs uniform in logarithms, moved until they cost the budget together."""
     kind, x = room.draw(runs, rng)
     for _ in range(runs):
@@ -85,7 +85,7 @@ def random_design(room: Room, budget: float, runs: int, rng: np.random.Generator
         # Sizes on a ladder are not cut: what is too dear even so becomes the cheapest run.
         dearest = int(np.argmax(cost))
         kind[dearest], x[dearest], _ = room.cheapest()
-    return Design(kind, moved)
+    return RunSet(kind, moved)
 
 
 def score_of(belief: Belief, criterion: str, told: Array) -> Array:
@@ -159,12 +159,12 @@ def _exchange(
     room: Room,
     budget: float,
     criterion: str,
-    design: Design,
+    design: RunSet,
     pool: tuple[np.ndarray, np.ndarray],
     pool_told: Array,
     pool_cost: np.ndarray,
     passes: int,
-) -> Design:
+) -> RunSet:
     """Replace runs one by one by whichever of the pool is best in their place and affordable."""
     kind, x = np.array(design.kind), np.array(design.x)
     told = _told(belief, room, kind, x)
@@ -183,7 +183,7 @@ def _exchange(
                 told, score, changed = told.at[place].set(pool_told[i]), float(scores[i]), True
         if not changed:
             break
-    return Design(kind, x)
+    return RunSet(kind, x)
 
 
 @partial(jax.jit, static_argnames="criterion")

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from .._errors import M3Error
-from .._files import write_text
 from .._version import __version__
+from ..files import write_text
 from ..recipe import REGIMES, Recipe
 
 SCHEMA_VERSION = 1

@@ -1,6 +1,6 @@
 """Recommendations as files other programs read: tables, plans and trainers' data mixtures."""
 
-from ._formats import FORMATS, check_format, export_texts, write_export
+from ._formats import FORMATS, check_format, export_texts, to_yaml, write_export
 from ._plan import SCHEMA_VERSION, UNITS, plan, write_plan, write_recipes
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "check_format",
     "export_texts",
     "plan",
+    "to_yaml",
     "write_export",
     "write_plan",
     "write_recipes",

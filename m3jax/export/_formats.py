@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from .._files import write_text
-from .._stages import Batch
+from ..files import write_text
 from ..optimization import Recommendations
+from ..stages import Batch
 from ._plan import plan, plan_csv, plan_json
 
 _SEED = 17  # of sampling and shuffling; a stage's own number is added
@@ -237,7 +237,7 @@ def _mosaic(entry: Mapping[str, Any], batch: Batch, corpora: Mapping[str, str]) 
         }
         if stage["stage"] > 1:
             content["load_ignore_keys"] = ["state/dataset_state"]
-        files[f"_stage{stage['stage']}.yaml"] = _yaml(content)
+        files[f"_stage{stage['stage']}.yaml"] = to_yaml(content)
     return files
 
 
@@ -268,7 +268,7 @@ def _torchtitan(
         }
         if stage["stage"] > 1:
             content["checkpoint"] = {"exclude_from_loading": ["dataloader"]}
-        files[f"_stage{stage['stage']}.yaml"] = _yaml(content)
+        files[f"_stage{stage['stage']}.yaml"] = to_yaml(content)
     return files
 
 
@@ -276,12 +276,12 @@ def _json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _yaml(content: Mapping[str, Any], indent: str = "") -> str:
+def to_yaml(content: Mapping[str, Any], indent: str = "") -> str:
     """Nested dicts as YAML blocks; lists are of flow style."""
     lines = []
     for key, value in content.items():
         if isinstance(value, Mapping):
-            lines.append(f"{indent}{key}:\n{_yaml(value, indent + '  ')}")
+            lines.append(f"{indent}{key}:\n{to_yaml(value, indent + '  ')}")
         elif isinstance(value, list):
             items = "".join(f"{indent}  - {_flow(item)}\n" for item in value)
             lines.append(f"{indent}{key}:\n{items}")

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from .._files import write_text
-from .._stages import Batch, totals
 from .._version import __version__
+from ..files import write_text
 from ..optimization import Recommendations
+from ..stages import Batch, totals
 
 SCHEMA_VERSION = 1
 

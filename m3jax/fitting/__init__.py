@@ -1,15 +1,12 @@
 """Fitting a law to run tables: many languages, starts and bootstrap draws in one batch."""
 
-from ._covariance import covariance, delta_interval
-from ._diagnostics import CoefficientDiagnosis, Diagnosis, diagnose
-from ._fit import fit
+from ._fit import fit, plan_fit, solver_data
 from ._fits import SCHEMA_VERSION, Fits, interval, predict
-from ._objective import huber
-from ._population import Population
-from ._prior import Prior
-from ._profile import Profile, profile
-from ._residuals import RunDiagnosis, Trend
-from ._scope import Scope
+from .diagnosis import CoefficientDiagnosis, Diagnosis, RunDiagnosis, Trend, diagnose
+from .engine import huber
+from .pooling import Population
+from .problem import Prior, Scope
+from .uncertainty import Profile, covariance, delta_interval, profile
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -28,6 +25,8 @@ __all__ = [
     "fit",
     "huber",
     "interval",
+    "plan_fit",
     "predict",
     "profile",
+    "solver_data",
 ]

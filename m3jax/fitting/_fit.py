@@ -14,13 +14,11 @@ from .._errors import M3Error
 from .._progress import Progress, silent
 from ..laws import Law, get_law
 from ..runs import RunTable
-from ._bootstrap import KINDS
-from ._draws import draws_of
 from ._fits import Fits
-from ._host import multi_start_on_host
 from ._messages import at_bounds, borrowing
-from ._objective import Data
-from ._pool import (
+from .engine import CANDIDATES, TOLERANCE, Data, Found, multi_start, multi_start_on_host
+from .pooling import (
+    Population,
     Priors,
     data_of,
     estimate_priors,
@@ -29,12 +27,8 @@ from ._pool import (
     precision_of,
     prior_factor,
 )
-from ._population import Population
-from ._prior import Prior, resolve
-from ._problem import POOLS, Problem, prepare
-from ._scope import undetermined
-from ._search import CANDIDATES, TOLERANCE, Found, multi_start
-from ._space import Space
+from .problem import POOLS, FitProblem, ParameterSpace, Prior, prepare, resolve, undetermined
+from .uncertainty import KINDS, draws_of
 
 _ALONE = "nothing to pool: fewer than two languages have 3 runs; each is fitted by itself"
 _BLOCK = 1024  # languages fitted together: their arrays stay near the cache
@@ -120,7 +114,7 @@ def fit(
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class FitPlan:
     """What a fit has decided before its languages go their own ways, together or in shares.
 
     What all languages are needed for belongs here, the population they are pooled by among it; a
@@ -135,7 +129,7 @@ class Plan:
     """
 
     law: Law
-    problem: Problem
+    problem: FitProblem
     failed: Mapping[str, tuple[int, str]]
     settings: Mapping[str, Any]
     priors: Priors | None
@@ -150,20 +144,22 @@ class Plan:
             found = _solve(self.law, self.problem, self.settings, report)
             problem, found = _without_lost(self.problem, found, failed)
             space = problem.space(self.law)
-            data = _data(problem, space, self.settings["prior"], found.noise)
+            data = solver_data(problem, space, self.settings["prior"], found.noise)
             has_say = np.einsum("ljj->lj", data.prior_precision) > 0
             eye = np.eye(len(self.law.names))
             factor = np.where(has_say, space.prior_sd, 0.0)[..., None] * eye
             drawn = draws_of(self.law, problem, space, found, data, factor, self.settings, report)
             return _assemble(self.law, problem, found, data, drawn, failed, self.settings)
 
-    def take(self, rows: np.ndarray) -> Plan:
+    def take(self, rows: np.ndarray) -> FitPlan:
         """The plan for some of `problem.languages`; it has none in `failed`."""
         priors = None if self.priors is None else self.priors.take(rows)
         return dataclasses.replace(self, problem=self.problem.take(rows), failed={}, priors=priors)
 
 
-def plan_fit(runs: RunTable, law: str | Law, options: Mapping[str, Any], report: Progress) -> Plan:
+def plan_fit(
+    runs: RunTable, law: str | Law, options: Mapping[str, Any], report: Progress
+) -> FitPlan:
     """Everything that a fit needs all languages for; `options` are all those of `fit`.
 
     Raises as `fit` does.
@@ -183,12 +179,12 @@ def plan_fit(runs: RunTable, law: str | Law, options: Mapping[str, Any], report:
         delta, seed = settings["huber_delta"], settings["seed"]
         with jax.enable_x64(True):
             priors = estimate_priors(law, problem, known, possible, delta, seed, report)
-    return Plan(law, problem, failed, settings, priors)
+    return FitPlan(law, problem, failed, settings, priors)
 
 
 def _fit_given(
     law: Law,
-    problem: Problem,
+    problem: FitProblem,
     priors: Priors,
     failed: dict[str, tuple[int, str]],
     settings: Mapping[str, Any],
@@ -266,7 +262,7 @@ def _check(
         raise M3Error(f"level: expected a number between 0 and 1, got {level}")
 
 
-def _data(problem: Problem, space: Space, prior: str, noise: np.ndarray) -> Data:
+def solver_data(problem: FitProblem, space: ParameterSpace, prior: str, noise: np.ndarray) -> Data:
     """The problem as the solver takes it, with the weak prior or none."""
     count, p = problem.free.shape
     precision = np.zeros((count, p, p))
@@ -276,7 +272,7 @@ def _data(problem: Problem, space: Space, prior: str, noise: np.ndarray) -> Data
     return data_of(problem, space, space.prior_mean, precision, noise)
 
 
-def _solve(law: Law, problem: Problem, settings: Mapping[str, Any], report: Progress) -> Found:
+def _solve(law: Law, problem: FitProblem, settings: Mapping[str, Any], report: Progress) -> Found:
     """Best fits; what the runs turn out not to determine is frozen in `problem` on the way."""
     total = len(problem.languages)
     n, p = problem.log_loss.shape[1], len(law.names)
@@ -292,7 +288,7 @@ def _solve(law: Law, problem: Problem, settings: Mapping[str, Any], report: Prog
         rng = np.random.default_rng([settings["seed"], 0])
         candidates = space.draw(CANDIDATES * settings["starts"], rng)
         candidates = np.where(part.free[:, None], candidates, space.to_x(part.held)[:, None])
-        data = _data(part, space, settings["prior"], np.zeros(len(now)))
+        data = solver_data(part, space, settings["prior"], np.zeros(len(now)))
         given = law, candidates, data, settings["huber_delta"], settings["starts"]
         if settings["engine"] == "host":
             found = multi_start_on_host(*given, settings["tolerance"])
@@ -306,7 +302,9 @@ def _solve(law: Law, problem: Problem, settings: Mapping[str, Any], report: Prog
     return out
 
 
-def _freeze(law: Law, problem: Problem, rows: np.ndarray, space: Space, found: Found) -> np.ndarray:
+def _freeze(
+    law: Law, problem: FitProblem, rows: np.ndarray, space: ParameterSpace, found: Found
+) -> np.ndarray:
     """Freeze what the runs do not determine at the optimum; which of `rows` need a refit."""
     free = problem.free[rows]
     inside = (found.x > space.lower) & (found.x < space.upper) & free
@@ -330,8 +328,8 @@ def _freeze(law: Law, problem: Problem, rows: np.ndarray, space: Space, found: F
 
 
 def _without_lost(
-    problem: Problem, found: Found, failed: dict[str, tuple[int, str]]
-) -> tuple[Problem, Found]:
+    problem: FitProblem, found: Found, failed: dict[str, tuple[int, str]]
+) -> tuple[FitProblem, Found]:
     """Drop languages without a finite fit, with the reason in `failed`."""
     good = np.isfinite(found.misfit)
     for i in np.flatnonzero(~good):
@@ -345,7 +343,7 @@ def _without_lost(
 
 def _assemble(
     law: Law,
-    problem: Problem,
+    problem: FitProblem,
     found: Found,
     data: Data,
     draws: np.ndarray,

@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import M3Error
-from .._files import write_bytes, write_text
 from .._version import __version__
+from ..files import write_bytes, write_text
 from ..laws import Law, get_law
 from ..recipe import Array, Recipe
-from ._population import Population
-from ._scope import Scope
+from .pooling import Population
+from .problem import Scope
 
 SCHEMA_VERSION = 1
 _ARRAYS = ("theta", "draws", "prior_mean", "prior_precision", "prior_weight")  # in the .npz file

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ..laws import Law, LogSpaceLaw
-from ._pool import Priors
-from ._problem import Problem
-from ._space import Space
+from .pooling import Priors
+from .problem import FitProblem, ParameterSpace
 
 _VANISHED = -20.0  # log size of a term, relative to the typical loss, that is as good as gone
 
 
-def borrowing(law: Law, problem: Problem, priors: Priors) -> list[list[str]]:
+def borrowing(law: Law, problem: FitProblem, priors: Priors) -> list[list[str]]:
     """In words, for each language, how much of its fit is not its own runs'."""
     out: list[list[str]] = []
     whose = "the stated prior"
@@ -28,7 +27,7 @@ def borrowing(law: Law, problem: Problem, priors: Priors) -> list[list[str]]:
 
 
 def at_bounds(
-    law: Law, problem: Problem, space: Space, x: np.ndarray, theta: np.ndarray
+    law: Law, problem: FitProblem, space: ParameterSpace, x: np.ndarray, theta: np.ndarray
 ) -> list[list[str]]:
     """In words, the fitted coefficients that ended at a bound of their range."""
     told: list[list[str]] = [[] for _ in problem.languages]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .._errors import M3Error
-from ._base import VARIABLES, Coefficient, Law
+from ..variables import RUN_VARIABLES
+from ._base import Coefficient, Law
 from ._log_space import LogSpaceLaw
 from ._special_case import special_case
 from .adaptive_transfer import ADAPTIVE_TRANSFER
@@ -23,7 +24,7 @@ from .multilingual import MULTILINGUAL
 from .overfit_penalty import OVERFIT_PENALTY
 
 __all__ = [
-    "VARIABLES",
+    "RUN_VARIABLES",
     "Coefficient",
     "Law",
     "LogSpaceLaw",

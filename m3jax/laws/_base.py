@@ -10,12 +10,7 @@ import numpy as np
 
 from .._errors import M3Error
 from ..recipe import Array, Recipe
-
-# What a run table can vary; a coefficient names those it cannot be fitted without.
-VARIABLES = (
-    "n_params", "target_tokens", "epochs", "total_tokens", "target_ratio", "final_ratio",
-    "first_ratio",
-)  # fmt: skip
+from ..variables import RUN_VARIABLES
 
 LossFunction = Callable[[Mapping[str, Array], Recipe], Array]
 
@@ -31,7 +26,7 @@ class Coefficient:
         log: fit the logarithm; for coefficients that are positive and span orders of magnitude.
         neutral: value that takes the coefficient's effect away, or the usual one where there is
             none; a coefficient that the runs cannot determine is frozen there.
-        needs: the members of `VARIABLES` that must vary in the runs to determine it. "epochs"
+        needs: the members of `RUN_VARIABLES` that must vary in the runs to determine it. "epochs"
             counts as varying only beyond one epoch, "final_ratio" only where it differs from the
             ratio, "first_ratio" only if two-stage runs differ in its share of the ratio.
         meaning: a few words, with the unit.
@@ -55,9 +50,11 @@ class Coefficient:
             raise M3Error(f"coefficient {self.name}: neutral {self.neutral} leaves {self.bounds}")
         if self.log and low <= 0:
             raise M3Error(f"coefficient {self.name}: log=True needs positive bounds, got {low}")
-        unknown = set(self.needs) - set(VARIABLES)
+        unknown = set(self.needs) - set(RUN_VARIABLES)
         if unknown:
-            raise M3Error(f"coefficient {self.name}: needs {sorted(unknown)}, known: {VARIABLES}")
+            raise M3Error(
+                f"coefficient {self.name}: needs {sorted(unknown)}, known: {RUN_VARIABLES}"
+            )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,7 +69,7 @@ class Law:
         name: the registry's key.
         coefficients: in order; where two cannot be told apart the earlier one is kept.
         function: `(coefficients by name, recipe) -> loss` in nats per token.
-        variables: the members of `VARIABLES` the loss depends on.
+        variables: the members of `RUN_VARIABLES` the loss depends on.
         formula, source: for people.
         published: coefficient sets from the literature, by label.
     """
@@ -88,9 +85,9 @@ class Law:
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names):
             raise M3Error(f"law {self.name}: coefficient names repeat: {self.names}")
-        unknown = set(self.variables) - set(VARIABLES)
+        unknown = set(self.variables) - set(RUN_VARIABLES)
         if unknown:
-            raise M3Error(f"law {self.name}: variables {sorted(unknown)}, known: {VARIABLES}")
+            raise M3Error(f"law {self.name}: variables {sorted(unknown)}, known: {RUN_VARIABLES}")
 
     @property
     def names(self) -> tuple[str, ...]:

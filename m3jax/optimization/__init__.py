@@ -1,18 +1,12 @@
 """The best recipe under real constraints, for many languages, budgets and corpus sizes at once."""
 
-from ._ask import Asked, ask
-from ._guidelines import Guideline
-from ._limits import Limits
-from ._map import regime_map
-from ._portfolio import BudgetSplit, split_budget
-from ._problem import LIMITS, Question
 from ._recommend import optimize
-from ._regimes import Crossing, RegimeMap
 from ._result import Recommendations
-from ._sensitivity import Sensitivities, best_recipe, sensitivities
-from ._shared import SharedModel, shared_model
-from ._solve import Solved, solve
-from ._worth import compute_gain, loss_given_up
+from .many_languages import BudgetSplit, SharedModel, shared_model, split_budget
+from .question import Asked, Limits, ask
+from .regime_map import Crossing, Guideline, RegimeMap, regime_map
+from .solvers import LIMITS, Question, Solved, solve
+from .worth import Sensitivities, best_recipe, compute_gain, loss_given_up, sensitivities
 
 __all__ = [
     "LIMITS",

@@ -13,11 +13,9 @@ from .._errors import M3Error
 from .._progress import Progress, silent
 from ..fitting import Fits, interval, predict
 from ..recipe import REGIMES
-from ._ask import Asked, ask, why_not
-from ._limits import Limits
 from ._result import Outside, Position, Recommendations
-from ._robust import OBJECTIVES, robust_task, user_task
-from ._solve import Solved, recipes, solve
+from .question import OBJECTIVES, Asked, Limits, ask, robust_task, user_task, why_not
+from .solvers import Solved, recipes, solve
 
 _TIE = 1e-9  # relative loss below which the simpler regime is taken
 _BLOCK = 1 << 18  # questions × draws solved in one go
@@ -125,7 +123,7 @@ def _reasons(asked: Asked, solved: Solved, possible: np.ndarray) -> dict[Positio
     return found
 
 
-class Drawn:
+class DrawOptima:
     """The best under each draw: log loss by regime (3, P, B) and z (3, 4, P, B)."""
 
     def __init__(self, total: int, count: int) -> None:
@@ -135,9 +133,9 @@ class Drawn:
 
 def _draws(
     fits: Fits, asked: Asked, possible: np.ndarray, count: int, method: str, report: Progress
-) -> Drawn:
+) -> DrawOptima:
     """Solve every possible question again under each of `count` draws."""
-    drawn = Drawn(len(possible), count)
+    drawn = DrawOptima(len(possible), count)
     if not count:
         return drawn
     todo = np.flatnonzero(possible)
@@ -165,7 +163,7 @@ def _draws(
 
 
 def _robust(
-    fits: Fits, asked: Asked, possible: np.ndarray, drawn: Drawn, objective: str, level: float
+    fits: Fits, asked: Asked, possible: np.ndarray, drawn: DrawOptima, objective: str, level: float
 ) -> Solved:
     """The recipes that are best over the draws; log losses are those of the fit."""
     own = np.where(possible[:, None], drawn.log_loss.min(axis=0), 0.0)
@@ -203,7 +201,7 @@ def _collect(
     fits: Fits,
     asked: Asked,
     solved: Solved,
-    drawn: Drawn,
+    drawn: DrawOptima,
     possible: np.ndarray,
     infeasible: Mapping[Position, str],
     n_draws: int,

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..fitting import Scope
 from ..recipe import REGIMES, Recipe
-from ._ask import Asked
-from ._problem import LIMITS
+from .question import Asked
+from .solvers import LIMITS
 
 _ACTIVE = 1e-6  # d log loss / d log limit above which a limit is worth naming
 

@@ -10,10 +10,10 @@ from typing import Any
 import jax
 
 from .._errors import M3Error
-from .._run_columns import Columns, listed, read_csv, read_recipes
-from ..config import read_toml
+from ..pipeline import read_toml
 from ..recipe import Recipe
-from ._design import Design
+from ..runs import Columns, listed, read_csv, read_recipes
+from ._design import PilotDesign
 from ._train import Training
 
 _KEYS = {
@@ -84,7 +84,7 @@ def read_pilot_config(path: str | os.PathLike[str]) -> dict[str, Any]:
         else value
         for key, value in content.pop("design", {}).items()
     }
-    content["design"] = Design(**design)
+    content["design"] = PilotDesign(**design)
     return content
 
 

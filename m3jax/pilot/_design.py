@@ -23,7 +23,7 @@ _STEP_GRID = 16  # of runs whose length is given: what is trained in one call di
 
 
 @dataclasses.dataclass(frozen=True)
-class Design:
+class PilotDesign:
     """The space that runs are spread over. Ranges are (low, high), spread evenly in their logs.
 
     Attributes:
@@ -58,7 +58,7 @@ def space_filling(
     language: str,
     shapes: Sequence[Shape],
     training: Training,
-    design: Design,
+    design: PilotDesign,
     *,
     budget: float,
     runs: int,
@@ -125,7 +125,7 @@ def _trial(
     language: str,
     shapes: Sequence[Shape],
     training: Training,
-    design: Design,
+    design: PilotDesign,
     low: float,
     point: Array,
     target_windows: int,

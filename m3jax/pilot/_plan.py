@@ -19,7 +19,7 @@ from .._errors import M3Error
 from .._version import __version__
 from ..recipe import Recipe
 from ._corpus import BYTES, Corpus, Encoding, read_text, read_tokenizer, split_pair
-from ._design import Design, from_recipes, space_filling
+from ._design import PilotDesign, from_recipes, space_filling
 from ._model import Shape, shapes
 from ._table import read_card, read_rows
 from ._throughput import flop_per_second
@@ -33,7 +33,7 @@ Recipes = Callable[[str], Recipe]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Plan:
+class PilotPlan:
     """Runs to be done, and the texts to do them on. `prepare` makes one, `carry_out` trains it.
 
     Attributes:
@@ -90,12 +90,12 @@ def prepare(
     runs: int = 100,
     tokenizer: str | os.PathLike[str] | None = None,
     training: Training | None = None,
-    design: Design | None = None,
+    design: PilotDesign | None = None,
     held_out_tokens: int = 65_536,
     max_overlap: float = 0.2,
     precision: str = "auto",
     seed: int = 0,
-) -> Plan:
+) -> PilotPlan:
     """Read the texts and decide which runs to do. Writes nothing.
 
     Args:
@@ -119,7 +119,7 @@ def prepare(
     Raises `M3Error` on texts that are missing, empty, too short, or overlap; on a table that other
     texts or settings made; on settings out of range.
     """
-    training, design, output = training or Training(), design or Design(), Path(output)
+    training, design, output = training or Training(), design or PilotDesign(), Path(output)
     if output.suffix != ".csv":
         raise M3Error(f"{output}: expected a file name ending in .csv")
     if sum(given is not None for given in (budget, minutes, recipes)) != 1:
@@ -189,7 +189,7 @@ def prepare(
         trials += mine
         run_ids += [f"{language}-{digest([card['setup'], dataclasses.asdict(t)])}" for t in mine]
         cards[language] = card
-    return Plan(tuple(trials), tuple(run_ids), corpora, cards, training, precision, output)
+    return PilotPlan(tuple(trials), tuple(run_ids), corpora, cards, training, precision, output)
 
 
 def by_shape(trials: Sequence[Trial]) -> list[list[int]]:
@@ -216,7 +216,7 @@ def _budget(
     return budget
 
 
-def _check(training: Training, design: Design, runs: int, seeds: int) -> None:
+def _check(training: Training, design: PilotDesign, runs: int, seeds: int) -> None:
     """Raise `M3Error` on settings that no run can be trained with."""
     rules = {
         "length: expected windows of at least 8 tokens": training.length >= 8,

@@ -19,7 +19,7 @@ from .._errors import M3Error
 from .._progress import Progress, silent
 from .._version import __version__
 from ._corpus import Corpus
-from ._plan import Plan, by_shape
+from ._plan import PilotPlan, by_shape
 from ._table import Row, add_rows, read_card, read_rows, write_card
 from ._throughput import ensemble_size, worker_count
 from ._train import stage_tokens, train
@@ -27,7 +27,7 @@ from ._trial import reading_order
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class PilotResult:
     """What a pilot did.
 
     Attributes:
@@ -54,12 +54,12 @@ class Outcome:
 
 
 def carry_out(
-    plan: Plan,
+    plan: PilotPlan,
     *,
     ensemble: int | None = None,
     workers: int | None = None,
     progress: Progress | None = None,
-) -> Outcome:
+) -> PilotResult:
     """Train the runs of a plan that its table does not hold yet, and add each as it is finished.
 
     `ensemble` runs of one shape and length are trained as one program, and `workers` programs at a
@@ -97,7 +97,7 @@ def carry_out(
                 raise
 
     noise = seed_noise(read_rows(output))
-    return Outcome(
+    return PilotResult(
         output=output,
         planned=len(plan.trials),
         trained=trained,
@@ -110,7 +110,7 @@ def carry_out(
     )
 
 
-def _missing(plan: Plan, finished: set[str], ensemble: int | None) -> list[list[int]]:
+def _missing(plan: PilotPlan, finished: set[str], ensemble: int | None) -> list[list[int]]:
     """Places of the runs to be done, those to be trained as one program together.
 
     Ensembles are cut from the whole plan: what is finished does not change who trains with whom.
@@ -132,7 +132,9 @@ class _Stopped(Exception):
 class _Meter:
     """Adds up the progress of programs that train at the same time, and can end them."""
 
-    def __init__(self, plan: Plan, missing: Sequence[Sequence[int]], progress: Progress) -> None:
+    def __init__(
+        self, plan: PilotPlan, missing: Sequence[Sequence[int]], progress: Progress
+    ) -> None:
         # In GFLOP, as whole numbers.
         self.size = [
             sum(max(round(plan.trials[i].compute / 1e9), 1) for i in members) for members in missing
@@ -176,7 +178,7 @@ class _Staged:
 
 
 def _train_members(
-    plan: Plan, staged: _Staged, members: Sequence[int], progress: Callable[[int, int], None]
+    plan: PilotPlan, staged: _Staged, members: Sequence[int], progress: Callable[[int, int], None]
 ) -> list[dict[str, Any]]:
     """Train some runs of one shape and length together; the rows of those that did not diverge."""
     trials = [plan.trials[i] for i in members]

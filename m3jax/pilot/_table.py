@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from .._files import write_text
+from ..files import write_text
 
 Row = dict[str, str]
 

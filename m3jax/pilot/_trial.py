@@ -160,8 +160,8 @@ def reading_order(trial: Trial, target: Array, source: Array) -> Array:
     corpus = rng.permutation(target)[: trial.unique]
     is_target = np.concatenate(
         [
-            _spread(trial.first_target, trial.first_steps * trial.batch),
-            _spread(trial.final_target, (trial.steps - trial.first_steps) * trial.batch),
+            evenly_spread(trial.first_target, trial.first_steps * trial.batch),
+            evenly_spread(trial.final_target, (trial.steps - trial.first_steps) * trial.batch),
         ]
     )
     order = np.empty(trial.windows, dtype=np.int64)
@@ -170,7 +170,7 @@ def reading_order(trial: Trial, target: Array, source: Array) -> Array:
     return order.reshape(trial.steps, trial.batch)
 
 
-def _spread(count: int, places: int) -> Array:
+def evenly_spread(count: int, places: int) -> Array:
     """`count` of `places` marked, evenly, (places,) bool."""
     marks = np.arange(places + 1, dtype=np.int64) * count // max(places, 1)
     return np.diff(marks) > 0

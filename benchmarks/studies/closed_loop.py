@@ -1,0 +1,347 @@
+"""The closed loop: fit cheap runs, predict the best recipe of a dearer budget, train it and others.
+
+    m3jax pilot configs/pilot_debian.toml
+    python -m benchmarks.closed_loop configs/pilot_debian.toml -o out/closed_loop
+
+The law is fitted to the runs of the configuration's table that took at most a quarter of the budget
+(by default the table's dearest run). Every recipe is trained with several seeds, and the one
+recommended at a half and a quarter of the budget too, so that compute saved is measured. Stopped at
+any moment, the same command goes on where it was, and the last call prints the comparison.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import math
+import statistics
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from m3jax import REGIMES, Fits, M3Error, Recipe, RunTable, fit, optimize
+from m3jax.files import write_text
+from m3jax.optimization.solvers import has_terms
+from m3jax.pilot import (
+    BYTES,
+    Shape,
+    Training,
+    Trial,
+    carry_out,
+    from_recipes,
+    prepare,
+    read_card,
+    read_pilot_config,
+    read_tokenizer,
+    shapes,
+)
+
+RECOMMENDED = "recommended"
+CHEAPER = {f"{RECOMMENDED}, half the compute": 0.5, f"{RECOMMENDED}, a quarter of it": 0.25}
+TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022, for the alternatives' model size
+FOUR = 4.0  # epochs, after Muennighoff et al. 2023
+
+Named = Mapping[str, Recipe]
+
+
+def best_of(regime: str) -> str:
+    """What the best recipe of another regime than the recommended one's is called."""
+    return f"best {regime}, by the law"
+
+
+def alternatives(
+    cheap: RunTable, compute: float, target_tokens: float
+) -> dict[str, dict[str, float]]:
+    """What one would do without a law, at the same budget and corpus."""
+    n_params = math.sqrt(compute / (6 * TOKENS_PER_PARAM))
+    total = compute / (6 * n_params)
+
+    def at(ratio: float) -> dict[str, float]:
+        ratio = min(ratio, 1.0)
+        epochs = ratio * total / target_tokens
+        return {"n_params": n_params, "target_ratio": ratio, "epochs": epochs}
+
+    # Law-blind: the best cheap run on a corpus of about this size, larger in all directions.
+    near = np.abs(np.log(cheap.recipe.target_tokens / target_tokens)) <= math.log(2)
+    best = int(np.argmin(np.where(near, cheap.loss, np.inf)))
+    blind = {name: float(leaf[best]) for name, leaf in vars(cheap.recipe).items()}
+    blind["n_params"] *= math.sqrt(compute / float(cheap.recipe.compute[best]))
+    seen = blind["target_ratio"] * compute / (6 * blind["n_params"])
+    blind["epochs"] = seen / target_tokens
+    del blind["target_tokens"]
+    return {
+        "monolingual, Chinchilla-optimal size": at(1.0),
+        "uniform mix": at(0.5),
+        "4 epochs": at(FOUR * target_tokens / total),
+        **({"best cheap run, scaled": blind} if near.any() else {}),
+    }
+
+
+def recipes_for(
+    fits: Fits,
+    cheap: RunTable,
+    language: str,
+    compute: float,
+    target_tokens: float,
+    source_tokens: float,
+    sizes: tuple[Shape, ...],
+) -> tuple[dict[str, Recipe], dict[str, float]]:
+    """The recipes to train, by name, and what the law says of its own: a range of the loss."""
+    shares = [1.0, *CHEAPER.values()]
+    found = optimize(
+        fits, compute=compute * np.array(shares), target_tokens=target_tokens,
+        languages=[language], max_source_tokens=source_tokens, certify=has_terms(fits.law),
+        ladder=[shape.n_params for shape in sizes],
+    )  # fmt: skip
+    if not found.feasible[0, 0, 0]:
+        raise M3Error(f"{language}: no recipe is allowed: {found.infeasible.get((0, 0, 0))}")
+    named = {}
+    for place, name in enumerate([RECOMMENDED, *CHEAPER]):
+        if not found.feasible[0, place, 0]:
+            break
+        named[name] = found.at(0, place, 0)
+    for regime, name in enumerate(REGIMES):
+        other = regime != int(np.asarray(named[RECOMMENDED].regime))
+        if other and np.isfinite(found.by_regime_loss[0, 0, 0, regime]):
+            best = jax.tree.map(lambda leaf, i=regime: float(leaf[0, 0, 0, i]), found.by_regime)
+            named[best_of(name)] = best
+    for name, chosen in alternatives(cheap, compute, target_tokens).items():
+        named[name] = Recipe.create(target_tokens=target_tokens, **chosen)
+    return named, {
+        "predicted_low": float(found.loss_low[0, 0, 0]),
+        "predicted_high": float(found.loss_high[0, 0, 0]),
+    }
+
+
+def trials_of(
+    named: Named, language: str, sizes: tuple[Shape, ...], training: Training, seeds: int
+) -> dict[str, list[Trial]]:
+    """Each recipe's runs, in whole windows."""
+    found = {}
+    for name, recipe in named.items():
+        one = jax.tree.map(lambda leaf: np.array([float(leaf)]), recipe)
+        found[name] = from_recipes(language, sizes, training, one, seeds=seeds)
+    return found
+
+
+def saved_compute(losses: list[float], theirs: float) -> tuple[float, str]:
+    """How many times less compute our recipe takes to their loss, and "", "at least" or "at most".
+
+    `losses` are those measured of our recipe at the budget, a half and a quarter of it.
+    """
+    known = np.log(np.maximum.accumulate(losses))
+    factors = 1 / np.array([1.0, *CHEAPER.values()])[: len(known)]
+    if math.log(theirs) > known[-1]:
+        return float(factors[-1]), "at least"
+    if math.log(theirs) < known[0]:
+        return 1.0, "at most"
+    return float(np.exp(np.interp(math.log(theirs), known, np.log(factors)))), ""
+
+
+def compare(
+    rows: Mapping[str, list[float]], trials: Mapping[str, list[Trial]], predicted: dict[str, float]
+) -> list[dict[str, Any]]:
+    """Measured losses of each recipe, the best first; the recommended one's cheaper runs last."""
+    ours = rows[RECOMMENDED]
+    curve = [statistics.mean(rows[name]) for name in (RECOMMENDED, *CHEAPER) if name in rows]
+    found = []
+    for name, losses in rows.items():
+        recipe, mean = trials[name][0].recipe(), statistics.mean(losses)
+        saved, bound = saved_compute(curve, mean)
+        found.append(
+            {
+                "recipe": name,
+                "regime": REGIMES[int(np.asarray(recipe.regime))],
+                "n_params": float(recipe.n_params),
+                "total_tokens": trials[name][0].total_tokens,
+                "epochs": float(recipe.epochs),
+                "target_ratio": float(recipe.target_ratio),
+                "first_ratio": float(recipe.first_ratio),
+                "final_ratio": float(recipe.final_ratio),
+                "stage_fraction": float(recipe.stage_fraction),
+                "losses": losses,
+                "loss": mean,
+                "standard_error": _error(losses),
+                "predicted": predicted[name],
+                "excess": mean / curve[0] - 1,
+                "excess_error": math.hypot(_error(losses), _error(ours)) / curve[0],
+                "compute_saved": saved,
+                "bound": bound,
+            }
+        )
+    return sorted(found, key=lambda row: (row["recipe"] in CHEAPER, row["loss"]))
+
+
+def _error(losses: list[float]) -> float:
+    return statistics.stdev(losses) / math.sqrt(len(losses))
+
+
+def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]:
+    """Do or go on with the whole loop; the comparison by language.
+
+    Raises `M3Error` on fewer than 2 seeds and a table that `m3jax pilot` has not finished.
+    """
+    if options["seeds"] < 2:
+        raise M3Error(f"--seeds: expected at least 2, for error bars, got {options['seeds']}")
+    settings = read_pilot_config(config)
+    for name in ("budget", "minutes", "recipes", "runs", "seeds"):
+        settings.pop(name, None)
+    ensemble, table = settings.pop("ensemble", None), settings.pop("output")
+    runs = RunTable.read(table)
+    compute = options["compute"] or float(np.max(runs.recipe.compute))
+    cheap = runs.select(runs.recipe.compute <= compute / options["multiple"] * (1 + 1e-9))
+    corpus, training = options["target_tokens"], settings.get("training", Training())
+    card = read_card(Path(table))
+    if lacking := [language for language in settings["targets"] if language not in card]:
+        raise M3Error(f"{table}: nothing is known of {', '.join(lacking)}: run `m3jax pilot` first")
+    tokenizer = settings.get("tokenizer")
+    sizes = shapes((read_tokenizer(tokenizer) if tokenizer else BYTES).vocabulary)
+
+    # What was decided stays decided: a second call must not fit anew and train something else.
+    asked = {**options, "compute": compute, "fitted_runs": len(cheap)}
+    decided, content = output / "recipes.json", None
+    if decided.exists():
+        content = json.loads(decided.read_text(encoding="utf-8"))
+        if content["asked"] != asked:
+            raise M3Error(f"{decided}: was decided for {content['asked']}; name another folder")
+    if content is None:
+        fits = fit(
+            cheap, options["law"], huber_delta=options["huber_delta"], draws=options["draws"],
+            pool=options["pool"], prior=options["prior"],
+        )  # fmt: skip
+        fits.require_any()
+        content = {"asked": asked, "languages": {}}
+        for language in settings["targets"]:
+            mine = cheap.for_language(language)
+            source = card[language]["source"]["training_tokens"]
+            named, told = recipes_for(fits, mine, language, compute, corpus, source, sizes)
+            planned = trials_of(named, language, sizes, training, 1)
+            predicted = {
+                name: float(np.ravel(fits.predict(trials[0].recipe(), language))[0])
+                for name, trials in planned.items()
+            }
+            recipes = {n: {k: float(v) for k, v in vars(r).items()} for n, r in named.items()}
+            told = {**told, "recipes": recipes, "predicted": predicted}
+            content["languages"][language] = told
+        write_text(decided, json.dumps(content, indent=1) + "\n")
+
+    chosen = {
+        language: {name: Recipe.create(**recipe) for name, recipe in told["recipes"].items()}
+        for language, told in content["languages"].items()
+    }
+
+    def batch(language: str) -> Recipe:
+        return jax.tree.map(lambda *leaves: np.array(leaves), *chosen[language].values())
+
+    plan = prepare(**settings, output=output / "runs.csv", recipes=batch, seeds=options["seeds"])
+    carry_out(plan, ensemble=ensemble, progress=show_progress)
+    with open(output / "runs.csv", newline="", encoding="utf-8") as file:
+        losses = {row["run_id"]: float(row["loss"]) for row in csv.DictReader(file)}
+    run_id = dict(zip(plan.trials, plan.run_ids, strict=True))
+    result: dict[str, Any] = {"compute": compute, "target_tokens": corpus, "asked": asked}
+    result["languages"] = {}
+    for language, named in chosen.items():
+        told = content["languages"][language]
+        trials = trials_of(named, language, sizes, plan.training, options["seeds"])
+        rows = {
+            name: [losses[run_id[t]] for t in some if run_id[t] in losses]
+            for name, some in trials.items()
+        }
+        if diverged := [name for name, some in rows.items() if len(some) < options["seeds"]]:
+            raise M3Error(f"{language}: runs without a finite loss: {', '.join(diverged)}")
+        result["languages"][language] = {
+            "predicted_low": told["predicted_low"],
+            "predicted_high": told["predicted_high"],
+            "recipes": compare(rows, trials, told["predicted"]),
+        }
+    write_text(output / "result.json", json.dumps(result, indent=1) + "\n")
+    write_text(output / "result.md", f"{overview(result)}\n{markdown(result)}")
+    return result
+
+
+def show_progress(stage: str, done: int, total: int) -> None:
+    """One line on a terminal, nothing elsewhere."""
+    if sys.stderr.isatty():
+        print(f"\r{stage}: {done / max(total, 1):.0%} ", end="", file=sys.stderr, flush=True)
+
+
+def overview(result: dict[str, Any]) -> str:
+    """Measured losses, a row for each recipe and a column for each language."""
+    found = {
+        language: {row["recipe"]: row for row in told["recipes"]}
+        for language, told in result["languages"].items()
+    }
+    names = dict.fromkeys(name for rows in found.values() for name in rows)
+    table = io.StringIO()
+    table.write(f"| measured loss, nats per token | {' | '.join(found)} |\n")
+    table.write("|---|" + "---|" * len(found) + "\n")
+    for name in sorted(names, key=lambda name: (name != RECOMMENDED, name in CHEAPER)):
+        cells = []
+        for rows in found.values():
+            row = rows.get(name)
+            if row is None:
+                same = name == best_of(rows[RECOMMENDED]["regime"])
+                cells.append("is the recommended" if same else "not possible")
+                continue
+            cell = f"{row['loss']:.3f} ± {row['standard_error']:.3f}"
+            cells.append(cell if name == RECOMMENDED else f"{cell} ({row['excess']:+.1%})")
+        table.write(f"| {name} | {' | '.join(cells)} |\n")
+    return table.getvalue()
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The comparison in all detail, the best recipe of each language first."""
+    table = io.StringIO()
+    table.write(
+        "| language | recipe | parameters | epochs | target ratio (before → final stage) | measured"
+        " loss, mean ± standard error | predicted | against the recommended | compute saved |\n"
+        "|---|---|---|---|---|---|---|---|---|\n"
+    )
+    for language, found in result["languages"].items():
+        for row in found["recipes"]:
+            stages = f"{row['target_ratio']:.2f}"
+            if row["stage_fraction"] < 1:
+                stages += f" ({row['first_ratio']:.2f} → {row['final_ratio']:.2f})"
+            own = row["recipe"] == RECOMMENDED or row["recipe"] in CHEAPER
+            saved = "" if own else f"{row['bound']} {row['compute_saved']:.2f}×".strip()
+            against = f"{row['excess']:+.2%} ± {row['excess_error']:.2%}"
+            table.write(
+                f"| {language} | {row['recipe']} | {row['n_params']:.3g} | {row['epochs']:.1f}"
+                f" | {stages} | {row['loss']:.4f} ± {row['standard_error']:.4f}"
+                f" | {row['predicted']:.4f} | {'' if row['recipe'] == RECOMMENDED else against}"
+                f" | {saved} |\n"
+            )
+    return table.getvalue()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("config", type=Path, help="of `m3jax pilot`, whose table is finished")
+    parser.add_argument("-o", "--output", type=Path, default=Path("out/closed_loop"))
+    parser.add_argument("--target-tokens", type=float, default=65_536.0, help="corpus, D_T")
+    parser.add_argument("--compute", type=float, help="FLOP; the table's dearest run without")
+    parser.add_argument("--multiple", type=float, default=4.0, help="budget over fitted runs'")
+    parser.add_argument("--seeds", type=int, default=3, help="of each recipe, at least 2")
+    parser.add_argument("--law", default="m3")
+    parser.add_argument("--huber-delta", type=float, default=0.01)
+    parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--pool", default="none", help="none, partial or full, over languages")
+    parser.add_argument("--prior", default="weak")
+    options = vars(parser.parse_args())
+    try:
+        result = study(options.pop("config"), options.pop("output"), options)
+    except M3Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{overview(result)}\n{markdown(result)}", end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""`python -m m3jax.cli`."""
+
+from . import main
+
+main()

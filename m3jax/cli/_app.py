@@ -1,0 +1,97 @@
+"""The command line, `m3jax COMMAND`: one function for each command.
+
+Everything heavy is imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from .._errors import M3Error
+from .._version import __version__
+from .commands import (
+    compare_command,
+    diagnose_command,
+    fit_command,
+    laws_command,
+    map_command,
+    next_command,
+    optimize_command,
+    pilot_command,
+    predict_command,
+    run_command,
+)
+
+# Newer versions of typer carry their own click: take the exceptions from typer itself.
+_UsageError: Any = typer.BadParameter.__base__
+
+app = typer.Typer(
+    name="m3jax",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help=(
+        "From a table of small training runs to the best recipe for a low-resource language: model"
+        " size, epochs, target-language ratio, and whether to concentrate the target language in a"
+        " final stage.\n\nStart with: m3jax run configs/quickstart.toml"
+    ),
+)
+
+
+def main() -> None:
+    """Entry point: bad input ends with one line on standard error and exit code 2."""
+    typed = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    debug = len(typed) < len(sys.argv[1:])  # anywhere on the line
+    try:
+        # 130 is what newer versions of typer make of Ctrl-C.
+        if app(typed, standalone_mode=False) == 130:
+            _fail("interrupted", 130)
+    except M3Error as error:
+        if debug:
+            raise
+        _fail(str(error))
+    except _UsageError as error:
+        # Called without a command: typer raises the help text as an error.
+        if type(error).__name__ == "NoArgsIsHelpError":
+            typer.echo(error.format_message())
+            sys.exit(2)
+        _fail(error.format_message())
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("interrupted", 130)
+
+
+def _fail(message: str, code: int = 2) -> None:
+    # One line, whatever a parser or an array put into the message.
+    typer.echo(f"m3jax: error: {' '.join(message.split())}", err=True)
+    sys.exit(code)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"m3jax {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("fit")(fit_command)
+app.command("predict")(predict_command)
+app.command("diagnose")(diagnose_command)
+app.command("compare")(compare_command)
+app.command("pilot")(pilot_command)
+app.command("next")(next_command)
+app.command("map")(map_command)
+app.command("optimize")(optimize_command)
+app.command("run")(run_command)
+app.command("laws")(laws_command)

@@ -1,0 +1,94 @@
+"""What the commands of the command line share: argument types, and what is around a command."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .._progress import Progress
+from . import _arguments as arguments
+
+if TYPE_CHECKING:
+    from ..runs import RunTable
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print JSON to standard output, and nothing else there.")
+]
+Table = Annotated[
+    Path, typer.Argument(metavar="TABLE", help="Run table: .csv, .jsonl or .parquet.")
+]
+FitFile = Annotated[
+    Path, typer.Argument(metavar="FITS", help="Fit file written by `m3jax fit -o`.")
+]
+Map = Annotated[
+    str | None,
+    typer.Option("--map", help="Your column names: n_params=params,loss=val_loss", metavar="A=B,…"),
+]
+Units = Annotated[
+    str | None,
+    typer.Option(
+        "--units", help="Units of columns: n_params=M,loss=bits, or a factor", metavar="A=U,…"
+    ),
+]
+DropHighest = Annotated[int, typer.Option(help="Leave out so many runs with the highest losses.")]
+Language = Annotated[
+    list[str] | None,
+    typer.Option("--language", "-l", help="Only this language; may be given again."),
+]
+
+
+def use_cache() -> None:
+    """Keep compiled code between calls, unless the user has set JAX's cache up themselves."""
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
+        return
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = home / "m3jax" / "xla"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return  # a read-only home costs time, not results
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+@contextmanager
+def progress_bar(quiet: bool) -> Iterator[Progress | None]:
+    """A progress bar on standard error, for people only."""
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield report
+
+
+def print_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
+    typer.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def read_table(table: Path, columns: str | None, units: str | None, drop_highest: int) -> RunTable:
+    """The run table that the options of a command line mean."""
+    from ..runs import RunTable
+
+    mapping = arguments.pairs("--map", columns)
+    runs = RunTable.read(table, columns=mapping, units=arguments.units(units))
+    return runs.drop_highest(drop_highest)

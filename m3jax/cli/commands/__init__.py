@@ -1,0 +1,25 @@
+"""The commands of the command line, one file each."""
+
+from ._compare import compare_command
+from ._diagnose import diagnose_command
+from ._fit import fit_command
+from ._laws import laws_command
+from ._map import map_command
+from ._next import next_command
+from ._optimize import optimize_command
+from ._pilot import pilot_command
+from ._predict import predict_command
+from ._run import run_command
+
+__all__ = [
+    "compare_command",
+    "diagnose_command",
+    "fit_command",
+    "laws_command",
+    "map_command",
+    "next_command",
+    "optimize_command",
+    "pilot_command",
+    "predict_command",
+    "run_command",
+]

@@ -1,0 +1,48 @@
+"""The command `m3jax diagnose`: what the runs of a fit determine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._common import (
+    DropHighest,
+    FitFile,
+    Json,
+    Language,
+    Map,
+    Table,
+    Units,
+    print_json,
+    read_table,
+    use_cache,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def diagnose_command(
+    fits: FitFile,
+    table: Table,
+    columns: Map = None,
+    units: Units = None,
+    drop_highest: DropHighest = 0,
+    language: Language = None,
+    as_json: Json = False,
+) -> None:
+    """Say what the runs of a fit determine, which of them stand out, and what to do about it.
+
+    Give the table, and the names, units and left-out runs, that the fit was made with.
+    """
+    from ...fitting import Fits, diagnose
+
+    loaded = Fits.load(fits)
+    runs = read_table(table, columns, units, drop_highest)
+    use_cache()
+    found = diagnose(loaded, runs, languages=language or None)
+    if as_json:
+        print_json({name: diagnosis.to_dict() for name, diagnosis in found.items()})
+        return
+    from ...output import show_diagnoses
+
+    show_diagnoses(found, loaded.law.name, runs.source)

@@ -1,0 +1,30 @@
+"""The command `m3jax laws`: the scaling laws there are."""
+
+from __future__ import annotations
+
+import typer
+
+from .._common import Json, print_json
+
+
+def laws_command(as_json: Json = False) -> None:
+    """List the scaling laws, with formula and source."""
+    from ...laws import get_law, list_laws
+
+    known = [get_law(name) for name in list_laws()]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": law.name,
+                    "formula": law.formula,
+                    "source": law.source,
+                    "coefficients": list(law.names),
+                    "published": {k: dict(v) for k, v in law.published.items()},
+                }
+                for law in known
+            ]
+        )
+        return
+    for law in known:
+        typer.echo(f"{law.name}\n  {law.formula}\n  {law.source}\n")

@@ -1,0 +1,77 @@
+"""The command `m3jax predict`: the loss of given recipes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..._errors import M3Error
+from .. import _arguments as arguments
+from .._common import (
+    FitFile,
+    Json,
+    Language,
+    print_json,
+    use_cache,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def predict_command(
+    fits: FitFile,
+    n_params: Annotated[str, typer.Option(help="Model size(s), parameters: 124M")],
+    target_tokens: Annotated[str, typer.Option(help="Unique target tokens: 100M")],
+    epochs: Annotated[str, typer.Option(help="Passes over the target corpus.")],
+    target_ratio: Annotated[str, typer.Option(help="Share of tokens in the target.")] = "1",
+    final_ratio: Annotated[
+        str | None, typer.Option(help="Share in the final stage; default the same.")
+    ] = None,
+    language: Language = None,
+    as_json: Json = False,
+) -> None:
+    """Predict the loss of recipes, with intervals. Values may be lists: 10M,100M."""
+    import numpy as np
+
+    from ...fitting import Fits
+    from ...fitting import interval as span
+    from ...recipe import Recipe
+
+    given = {
+        "n_params": arguments.amounts("--n-params", n_params),
+        "target_tokens": arguments.amounts("--target-tokens", target_tokens),
+        "epochs": arguments.amounts("--epochs", epochs),
+        "target_ratio": arguments.amounts("--target-ratio", target_ratio),
+    }
+    if final_ratio is not None:
+        given["final_ratio"] = arguments.amounts("--final-ratio", final_ratio)
+    longest = max(len(v) for v in given.values())
+    for name, values in given.items():
+        if len(values) not in (1, longest):
+            raise M3Error(
+                f"{name}: expected 1 or {longest} values, as many as the longest list, got"
+                f" {len(values)}"
+            )
+    recipe = Recipe.create(**{name: np.asarray(v) for name, v in given.items()})
+    loaded = Fits.load(fits)
+    use_cache()
+    rows: list[dict[str, Any]] = []
+    for name in language or loaded.languages:
+        value = np.atleast_1d(loaded.predict(recipe, name))
+        drawn = loaded.predict_draws(recipe, name)
+        low, high = span(drawn, loaded.settings["level"]) if len(drawn) else (None, None)
+        for i in range(len(value)):
+            row: dict[str, Any] = {"language": name}
+            row |= {field: float(leaf[i]) for field, leaf in vars(recipe).items()}
+            row |= {"compute": float(np.asarray(recipe.compute)[i]), "loss": float(value[i])}
+            row["loss_low"] = None if low is None else float(low[i])
+            row["loss_high"] = None if high is None else float(high[i])
+            rows.append(row)
+    if as_json:
+        print_json(rows)
+    else:
+        from ...output import show_predictions
+
+        show_predictions(rows)

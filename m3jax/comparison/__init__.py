@@ -1,0 +1,30 @@
+"""Which law to trust: hold-outs, scores on them, and what to make of several laws."""
+
+from ._averaging import AveragedRecommendations, recommend, weigh
+from ._compare import HeldOut, check_comparison, compare, predict_held_out
+from ._holdouts import HOLDOUTS, Split, extrapolation_distance, holdout_mask, splits
+from ._information import information_criteria
+from ._regret import slices
+from ._scores import Score, score
+from ._stacking import on_simplex, stacking_weights
+
+__all__ = [
+    "HOLDOUTS",
+    "AveragedRecommendations",
+    "HeldOut",
+    "Score",
+    "Split",
+    "check_comparison",
+    "compare",
+    "extrapolation_distance",
+    "holdout_mask",
+    "information_criteria",
+    "on_simplex",
+    "predict_held_out",
+    "recommend",
+    "score",
+    "slices",
+    "splits",
+    "stacking_weights",
+    "weigh",
+]

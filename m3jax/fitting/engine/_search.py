@@ -1,0 +1,178 @@
+"""The best fit of every language: many candidates, a few descents, one polished answer."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from ...laws import Law
+from ._lanes import LANES, best_candidates, fit_lanes, look_at
+from ._objective import Data, noise_level
+
+CANDIDATES = 8  # for each start; cheap, for the amplitudes are solved for and not searched
+# Iterations between which unfinished fits are packed together again, stage by stage.
+_SCREEN, _TAKE_ON, _FOLLOW, _FINISH, _EXACT = (10,), (14, 14), (16, 16), (6, 10, 20, 64), (200,)
+_SETTLED = 1e-5  # tolerance of what single precision leaves to double
+_KEPT = 4
+TOLERANCE = 1e-9  # of the finished fits: what is left to gain, relative to the objective
+
+
+class Found(NamedTuple):
+    """The best of many starts of L languages.
+
+    Attributes:
+        x: solver variables, (L, p).
+        misfit: sum of Huber losses there, without the prior; infinite where no start gave a finite
+            loss, (L,).
+        noise: what the prior was weighted by, (L,).
+        converged: (L,) bool.
+        agreement: share of the last few starts that ended within 0.1% of the best, (L,).
+        residual: predicted minus measured log loss, (L, n).
+        jacobian: of the log loss in x, (L, n, p).
+    """
+
+    x: np.ndarray
+    misfit: np.ndarray
+    noise: np.ndarray
+    converged: np.ndarray
+    agreement: np.ndarray
+    residual: np.ndarray
+    jacobian: np.ndarray
+
+
+def multi_start(
+    law: Law,
+    candidates: np.ndarray,
+    data: Data,
+    delta: float,
+    starts: int,
+    precision: str,
+    tolerance: float = TOLERANCE,
+) -> Found:
+    """Fit every language of `data` (leading axis L) from the best of its candidates (L, C, p).
+
+    All starts get some steps in single precision without the prior, which tell the noise level
+    and so what the prior weighs. The best go on with the prior, and the best of those is finished
+    in `precision`.
+    """
+    bare = dataclasses.replace(data, noise=np.zeros(len(candidates)))
+    begin = best_candidates(law, candidates, bare, delta, starts)
+    x, value = _from_all(law, begin, bare, delta, _SCREEN, 1e-3)
+    if not np.any(data.prior_precision):
+        return refine(law, _lowest(x, value), bare, delta, precision, tolerance)
+    _, settled = _from_all(law, _lowest(x, value), bare, delta, _TAKE_ON, 1e-4)
+    lowest = settled.min(axis=1)
+    noise = np.where(np.isfinite(lowest), noise_level(lowest, data), 0.0)
+    # Now that the prior's weight is known it has its say, and an advocate of its own: what fits
+    # the runs best without it may lie in another valley.
+    off = np.where(data.free[:, None], x - data.prior_mean[:, None], 0.0)
+    value = value + noise[:, None] * 0.5 * np.einsum(
+        "lsi,lij,lsj->ls", off, data.prior_precision, off
+    )
+    centre = np.where(data.free, data.prior_mean, candidates[:, 0])[:, None]
+    advocate = best_candidates(law, centre, data, delta, 1)
+    kept = np.concatenate([_lowest(x, value)[:, : _KEPT - 1], advocate], axis=1)
+    return refine(law, kept, dataclasses.replace(data, noise=noise), delta, precision, tolerance)
+
+
+def refine(
+    law: Law,
+    starts: np.ndarray,
+    data: Data,
+    delta: float,
+    precision: str,
+    tolerance: float = TOLERANCE,
+) -> Found:
+    """The best fits from a few good starts (L, K, p), with the prior and noise of `data`."""
+    # A single start is cheaper to follow to the end of single precision than to finish in double.
+    rounds = _FOLLOW if starts.shape[1] == 1 else _TAKE_ON
+    ends, value = _from_all(law, starts, data, delta, rounds, max(tolerance, _SETTLED))
+    x = ends[np.arange(len(starts)), np.argmin(value, axis=1)]
+    agreement = np.mean(value <= 1.001 * value.min(axis=1, keepdims=True), axis=1)
+    found = finish(law, x, data, delta, precision, tolerance)
+    return found._replace(agreement=agreement)
+
+
+def finish(
+    law: Law,
+    x: np.ndarray,
+    data: Data,
+    delta: float,
+    precision: str,
+    tolerance: float = TOLERANCE,
+) -> Found:
+    """Converge from points (L, p) that are close already."""
+    everyone = np.arange(len(x))
+    end = fit_lanes(
+        law,
+        x,
+        everyone,
+        data,
+        delta,
+        rounds=_FINISH,
+        tolerance=tolerance if precision == "float64" else max(tolerance, 1e-7),
+        precision=precision,
+        lanes=1,
+    )
+    converged = end.converged.copy()
+    # Single precision cannot tell how near it is, and leaves weak exponents a percent off: there
+    # Newton has the last word on every fit, a few steps in double, emulated where need be.
+    unsure = ~converged | (precision == "float32")
+    left = np.flatnonzero(unsure & np.isfinite(end.value))
+    if len(left):
+        exact = fit_lanes(
+            law,
+            end.x[left],
+            left,
+            data,
+            delta,
+            rounds=_EXACT,
+            tolerance=tolerance,
+            precision="float64",
+            lanes=1,
+            exact=True,
+        )
+        end.x[left], converged[left] = exact.x, exact.converged
+    seen = look_at(law, end.x, data, delta)
+    misfit = np.where(np.isfinite(end.value), seen.misfit, np.inf)
+    return Found(
+        end.x,
+        misfit,
+        np.asarray(data.noise),
+        converged,
+        np.ones(len(x)),
+        seen.residual,
+        seen.jacobian,
+    )
+
+
+def _from_all(
+    law: Law,
+    starts: np.ndarray,
+    data: Data,
+    delta: float,
+    rounds: tuple[int, ...],
+    tolerance: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Where the descents from starts (L, S, p) are after `rounds`, and the objective (L, S)."""
+    count, many, p = starts.shape
+    ends = fit_lanes(
+        law,
+        starts.reshape(-1, p),
+        np.repeat(np.arange(count), many),
+        data,
+        delta,
+        rounds=rounds,
+        tolerance=tolerance,
+        precision="float32",
+        lanes=LANES if many >= LANES else 1,
+    )
+    return ends.x.reshape(starts.shape), ends.value.reshape(count, many)
+
+
+def _lowest(x: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """The few best points of (L, S, p) by value (L, S)."""
+    order = np.argsort(value, axis=1, kind="stable")[:, :_KEPT]
+    return np.take_along_axis(x, order[..., None], axis=1)

@@ -1,0 +1,133 @@
+"""What a language's runs cover, and which coefficients that lets them determine."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Collection, Mapping
+
+import jax
+import numpy as np
+
+from ...laws import RUN_VARIABLES, Law
+from ...recipe import Recipe
+
+_RANK = 1e-7  # what must be left of a unit column for it to count as its own
+_NEGLIGIBLE = 1e-9  # spread of a log-variable below which it did not vary
+
+
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """The ground that the runs of one language cover.
+
+    Attributes:
+        ranges: variable -> (lowest, highest) in the runs; `stage_fraction` only of two-stage runs
+            and absent without any.
+        varies: the members of `laws.RUN_VARIABLES` that the runs say something about. "epochs"
+            counts only if some run goes beyond one epoch, "final_ratio" only if there are
+            two-stage runs, "first_ratio" only if r_1 / r differs between these.
+        first_share: r_1 / r typical (median) of the two-stage runs, 0 without any.
+    """
+
+    ranges: Mapping[str, tuple[float, float]]
+    varies: frozenset[str]
+    first_share: float
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Scope:
+        """The scope of runs with these recipes (NumPy leaves of shape (n,))."""
+        (scope,) = cls.of_each(
+            jax.tree.map(lambda leaf: np.asarray(leaf)[None], recipe),
+            np.ones((1, len(recipe.n_params)), dtype=bool),
+        )
+        return scope
+
+    @classmethod
+    def of_each(cls, recipe: Recipe, mask: np.ndarray) -> list[Scope]:
+        """The scopes of L languages: NumPy leaves of shape (L, n), of which `mask` are real."""
+        two = np.asarray(recipe.is_two_stage) & mask
+        ranged = tuple(name for name in RUN_VARIABLES if name != "first_ratio")
+        values = {name: getattr(recipe, name) for name in (*ranged, "compute")}
+        # Padding repeats a language's first run, so only the stage needs the mask.
+        spans = {name: (v.min(axis=1), v.max(axis=1)) for name, v in values.items()}
+        fraction = np.asarray(recipe.stage_fraction)
+        shortest = np.min(fraction, axis=1, where=two, initial=np.inf)
+        longest = np.max(fraction, axis=1, where=two, initial=0.0)
+        scopes = []
+        for i in range(len(mask)):
+            ranges = {name: (float(low[i]), float(high[i])) for name, (low, high) in spans.items()}
+            varies = {name for name in ranged if _spread(ranges[name]) > _NEGLIGIBLE}
+            if ranges["epochs"][1] <= 1 + _NEGLIGIBLE:
+                varies.discard("epochs")
+            share = 0.0
+            if longest[i] > 0:
+                ranges["stage_fraction"] = (float(shortest[i]), float(longest[i]))
+                shares = (recipe.first_ratio[i] / recipe.target_ratio[i])[two[i]]
+                share = float(np.median(shares))
+                if np.ptp(shares) > _NEGLIGIBLE:
+                    varies.add("first_ratio")
+            else:
+                varies.discard("final_ratio")
+            scopes.append(cls(ranges, frozenset(varies), share))
+        return scopes
+
+
+def _spread(span: tuple[float, float]) -> float:
+    return math.log(span[1] / span[0])
+
+
+_REASONS = {
+    "n_params": "all runs have one model size",
+    "target_tokens": "all runs have one corpus size",
+    "epochs": "no run goes beyond one epoch",
+    "total_tokens": "all runs have the same total tokens",
+    "target_ratio": "all runs have one target ratio",
+    "final_ratio": "no two-stage runs",
+    "first_ratio": "all two-stage runs have one share of the ratio before the final stage",
+}
+
+
+def unmet_needs(law: Law, scope: Scope, fixed: Collection[str]) -> tuple[set[str], list[str]]:
+    """Coefficients that the runs cannot determine because a variable does not vary, and why."""
+    frozen: dict[str, list[str]] = {}
+    for variable in RUN_VARIABLES:
+        for c in law.coefficients:
+            taken = c.name in fixed or any(c.name in names for names in frozen.values())
+            if variable in c.needs and variable not in scope.varies and not taken:
+                frozen.setdefault(variable, []).append(c.name)
+    messages = []
+    for variable, names in frozen.items():
+        text = f"{_REASONS[variable]}: {', '.join(names)} not determined, held at neutral"
+        if variable == "final_ratio" and "eta" in names and "gamma" in law.names:
+            text += " (eta = 0: gamma stands for gamma + eta)"
+        messages.append(text)
+    return {name for names in frozen.values() for name in names}, messages
+
+
+def undetermined(jacobian: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which free columns of Jacobians (L, n, p) do nothing, and which the earlier ones repeat.
+
+    The rank of the standardised Jacobian, found column by column in the law's order of
+    coefficients, so that of two that cannot be told apart the earlier one is kept. Both (L, p).
+    """
+    norm = np.linalg.norm(jacobian, axis=1)
+    floor = 1e-9 * np.sqrt(jacobian.shape[1])  # a unit step in theta changes log losses by less
+    idle = free & (norm <= floor)
+    redundant = np.zeros_like(free)
+    live = free & ~idle
+    scaled = jacobian / np.where(live, norm, np.inf)[:, None]
+    left = np.abs(np.einsum("ljj->lj", np.linalg.qr(scaled, mode="r")))
+    # The factor tells where every column counts, which is nearly everywhere; but after a redundant
+    # column its later entries mean nothing.
+    for i in np.flatnonzero((live & (left < 10 * _RANK)).any(axis=1)):
+        basis: list[np.ndarray] = []
+        for j in map(int, np.flatnonzero(live[i])):
+            rest = scaled[i, :, j]
+            for _ in range(2):  # twice: once loses orthogonality where it matters most
+                for q in basis:
+                    rest = rest - (q @ rest) * q
+            size = np.linalg.norm(rest)
+            redundant[i, j] = size < _RANK
+            if not redundant[i, j]:
+                basis.append(rest / size)
+    return idle, redundant

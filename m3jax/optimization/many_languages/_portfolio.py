@@ -1,0 +1,382 @@
+"""One compute budget for many languages, each with a model of its own.
+
+Splits the budget so that the weighted mean of the losses is lowest. The best loss L(C) of one
+language in one regime is smooth, and its slope is the shadow price of compute, so that at the best
+split w·dL/dC is the same for all: one price is sought, by bisection, on curves that are refined
+where it puts each language. Which regime a language is in is decided by Lagrangian relaxation.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from ..._errors import M3Error
+from ...fitting import Fits
+from ...recipe import REGIMES, Recipe
+from ..question import Asked, Limits, ask
+from ..solvers import AT, build, is_posynomial, recipes, solve
+
+_POINTS = 48  # of each curve, to begin with
+_ROUNDS = 14
+_TOLERANCE = 1e-10  # KKT residual, see `BudgetSplit`
+_SWITCHES = 5  # times regimes are chosen anew
+_ABOVE = 1e-4  # how far above the least possible budget curves begin, log
+
+
+@dataclasses.dataclass(frozen=True)
+class BudgetSplit:
+    """A budget over L languages.
+
+    Attributes:
+        languages: L names.
+        weight: of each language, summing to one, (L,).
+        compute: of each, FLOP, summing to the budget, (L,).
+        recipe: leaves (L,).
+        regime: index into `recipe.REGIMES`, (L,).
+        loss: predicted, nats per token, (L,).
+        mean_loss: weighted.
+        equal_loss: the same if every language had an equal share; infinite where that is too little
+            for one.
+        price: fall of the mean loss per FLOP more.
+        kkt: largest |w·dL/d(log C) − price·C| over the mean loss, of languages that are neither at
+            the least that can train them nor take all there is.
+        gap: mean loss less a lower bound on it, nats. Proven where `convex`; elsewhere the bound
+            takes each language's curve in each regime to be convex between its points.
+        convex: whether law and limits make those curves convex (posynomial laws, no ladder and no
+            cap on source tokens).
+    """
+
+    languages: tuple[str, ...]
+    weight: np.ndarray
+    compute: np.ndarray
+    recipe: Recipe
+    regime: np.ndarray
+    loss: np.ndarray
+    mean_loss: float
+    equal_loss: float
+    price: float
+    kkt: float
+    gap: float
+    convex: bool
+
+    def records(self) -> list[dict[str, Any]]:
+        """One flat dict per language."""
+        return [
+            {
+                "language": name,
+                "weight": float(self.weight[i]),
+                "compute": float(self.compute[i]),
+                "share": float(self.compute[i] / self.compute.sum()),
+                "regime": REGIMES[self.regime[i]],
+                **{field: float(leaf[i]) for field, leaf in vars(self.recipe).items()},
+                "loss": float(self.loss[i]),
+            }
+            for i, name in enumerate(self.languages)
+        ]
+
+
+class Curve(NamedTuple):
+    """Best log losses at log budgets, with slope −d(log loss)/d(log C) and z; (…,) and (4, …)."""
+
+    log_compute: np.ndarray
+    log_loss: np.ndarray
+    slope: np.ndarray
+    floor: np.ndarray  # proven, where a proof comes with the solution, else as the log loss
+    z: np.ndarray
+
+
+def weights_of(weights: Mapping[str, float] | None, names: Sequence[str]) -> np.ndarray:
+    """Positive weights by name, 1 by default, scaled to sum to one. Raises `M3Error`."""
+    for name in weights or {}:
+        if name not in names:
+            raise M3Error(f"weights: unknown language {name!r}; there are: {', '.join(names)}")
+    values = np.array([float((weights or {}).get(name, 1.0)) for name in names])
+    if not np.all(np.isfinite(values) & (values > 0)):
+        raise M3Error(f"weights: expected positive finite numbers, got {weights!r}")
+    return values / values.sum()
+
+
+def split_budget(
+    fits: Fits,
+    *,
+    compute: float,
+    target_tokens: float | Mapping[str, npt.ArrayLike],
+    weights: Mapping[str, float] | None = None,
+    languages: Sequence[str] | None = None,
+    extrapolate: bool = False,
+    **limits: Any,
+) -> BudgetSplit:
+    """Split one budget over languages, a model each, for the lowest weighted mean loss.
+
+    Args:
+        fits: fitted laws.
+        compute: FLOP for all together.
+        target_tokens: unique target tokens, one number or language -> number.
+        weights: language -> weight, 1 by default.
+        languages: which of the fitted languages; default all.
+        extrapolate: vary even what the runs say nothing about.
+        limits: of each language's recipe, see `Limits`; but for `constraints` and
+            `max_source_loss`.
+
+    Raises `M3Error` on bad input, and where the budget cannot train all languages.
+    """
+    asked = ask(
+        fits,
+        compute=compute,
+        target_tokens=target_tokens,
+        languages=languages,
+        limits=Limits.of(**limits),
+        extrapolate=extrapolate,
+    )
+    if asked.shape[1:] != (1, 1):
+        raise M3Error("split_budget: expected one compute and one target_tokens a language")
+    if asked.limits.constraints or asked.limits.source_fits is not None:
+        raise M3Error("split_budget: not available under constraints given as functions")
+    weight = weights_of(weights, asked.names)
+    theta = fits.theta[asked.index].T
+    total = float(asked.compute[0])
+    curves = _Curves(fits, asked, theta)
+    least = curves.least
+    needed = np.exp(least.min(axis=0))
+    if not np.all(np.isfinite(needed)) or needed.sum() > total * np.exp(-_ABOVE):
+        worst = int(np.argmax(needed))
+        raise M3Error(
+            f"split_budget: a budget of {total:.4g} FLOP cannot train all {len(needed)} languages:"
+            f" the least they need is {needed.sum():.4g}, {asked.names[worst]!r} alone"
+            f" {needed[worst]:.4g}"
+        )
+    spare = np.log(total - needed.sum() + needed)  # the most that one can have
+    ends = np.minimum(least + _ABOVE, spare), spare
+    offered = np.isfinite(least)
+
+    every = [
+        curves.at(k, np.linspace(np.where(offered[k], ends[0][k], spare), spare, _POINTS, axis=1))
+        for k in range(len(REGIMES))
+    ]
+    worth = np.log(weight)
+    regime = _regimes(every, weight, total)
+    tried: list[tuple[float, float, float, np.ndarray, Curve, Curve]] = []
+    for _ in range(_SWITCHES):
+        own = Curve(*(_chosen([c[i] for c in every], regime) for i in range(5)))
+        at, whole = _settle(curves, regime, own, worth, total)
+        mean = float(weight @ np.exp(at.log_loss))
+        price, kkt = _price(at, worth, ends[0][regime, np.arange(len(regime))], spare)
+        tried.append((mean, price, kkt, regime, at, whole))
+        others = np.stack([curves.at(k, at.log_compute[:, None]).log_loss[:, 0] for k in range(3)])
+        better = np.argmin(others, axis=0)
+        lower = others[better, np.arange(len(regime))] < at.log_loss - 1e-7
+        if not lower.any():
+            break
+        regime = np.where(lower, better, regime)
+    mean, price, kkt, regime, at, whole = min(tried, key=lambda one: one[0])
+    bound = _bound(every, whole, regime, weight, total, price)
+    equal = np.log(np.full(len(weight), total / len(weight)))[:, None]
+    alike = np.min([curves.at(k, equal).log_loss[:, 0] for k in range(3)], axis=0)
+    plain = not asked.limits.ladder and not np.isfinite(asked.question.source_tokens).any()
+    return BudgetSplit(
+        languages=asked.names,
+        weight=weight,
+        compute=np.exp(at.log_compute),
+        recipe=recipes(at.z, asked.question, regime),
+        regime=regime,
+        loss=np.exp(at.log_loss),
+        mean_loss=mean,
+        equal_loss=float(weight @ np.exp(alike)),
+        price=price,
+        kkt=kkt,
+        gap=max(mean - bound, 0.0),
+        convex=bool(is_posynomial(fits.law) and plain),
+    )
+
+
+class _Curves:
+    """The best of each language and regime at any budget."""
+
+    def __init__(self, fits: Fits, asked: Asked, theta: np.ndarray) -> None:
+        self.fits, self.asked, self.theta = fits, asked, theta
+        self.least = np.stack([self._least(k) for k in range(len(REGIMES))])  # (3, L)
+
+    def _least(self, regime: int) -> np.ndarray:
+        """Log of the least compute that allows any recipe; infinite if the budget does not."""
+        high = np.full(len(self.asked.index), np.log(self.asked.compute[0]))
+        low = np.zeros_like(high)
+
+        def possible(log_compute: np.ndarray) -> np.ndarray:
+            question = dataclasses.replace(self.asked.question, compute=np.exp(log_compute))
+            with np.errstate(invalid="ignore"):
+                return np.asarray(build(question, regime)[1]) & self.asked.regimes[regime]
+
+        never = ~possible(high)
+        for _ in range(60):
+            middle = (low + high) / 2
+            enough = possible(middle)
+            low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+        return np.where(never, np.inf, high)
+
+    def at(self, regime: int | np.ndarray, log_compute: np.ndarray) -> Curve:
+        """The curve of a regime, or of one for each language, at budgets (L, G)."""
+        count, points = log_compute.shape
+        lanes = np.repeat(np.arange(count), points)
+        which = np.broadcast_to(regime, count)[lanes]
+        question = jax.tree.map(lambda leaf: leaf[..., lanes], self.asked.question)
+        question = dataclasses.replace(question, compute=np.exp(log_compute.ravel()))
+        offered = np.arange(len(REGIMES))[:, None] == which
+        with jax.enable_x64(True):
+            solved = solve(
+                self.fits.law,
+                self.theta[:, lanes],
+                question,
+                offered & self.asked.regimes[:, lanes],
+                ladder=self.asked.limits.ladder,
+            )
+        each = np.arange(len(lanes))
+        loss = solved.log_loss[which, each]
+        bound = solved.bound[which, each]
+        return Curve(
+            log_compute,
+            loss.reshape(count, points),
+            solved.multipliers[which, AT["compute"], each].reshape(count, points),
+            np.where(np.isfinite(bound), bound, loss).reshape(count, points),
+            solved.z[which, :, each].T.reshape(4, count, points),
+        )
+
+
+def _chosen(leaves: Sequence[np.ndarray], regime: np.ndarray) -> np.ndarray:
+    """Of three arrays (…, L, G) each language's own."""
+    return np.stack([leaves[k][..., i, :] for i, k in enumerate(regime)], axis=-2)
+
+
+def _marginal(curve: Curve, worth: np.ndarray) -> np.ndarray:
+    """Log of w·|dL/dC|, nats per FLOP; large where nothing can be trained."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = worth[:, None] + curve.log_loss + np.log(curve.slope) - curve.log_compute
+    return np.where(np.isfinite(curve.log_loss), np.maximum(value, -1e4), 1e4)
+
+
+def _bent(marginal: np.ndarray, about: float) -> np.ndarray:
+    """Increasing in a log marginal: itself above a price, the marginal's own multiple below.
+
+    Where more compute stops being of use the marginal goes to zero in a straight line.
+    """
+    return np.where(marginal > about, marginal - about, np.expm1(np.minimum(marginal - about, 0.0)))
+
+
+def _regimes(every: Sequence[Curve], weight: np.ndarray, total: float) -> np.ndarray:
+    """Regimes of the Lagrangian relaxation over the curves' points, (L,)."""
+    losses = np.stack([weight[:, None] * np.exp(c.log_loss) for c in every], axis=1)
+    compute = np.stack([np.exp(c.log_compute) for c in every], axis=1)  # (L, 3, G)
+    count = len(weight)
+
+    def pick(price: float) -> np.ndarray:
+        return np.argmin((losses + price * compute).reshape(count, -1), axis=1)
+
+    low, high = np.log(1e-6 / total), np.log(1e6 / total)
+    for _ in range(60):
+        middle = (low + high) / 2
+        spent = compute.reshape(count, -1)[np.arange(count), pick(np.exp(middle))].sum()
+        low, high = (middle, high) if spent > total else (low, middle)
+    return pick(np.exp(high)) // _POINTS
+
+
+def _settle(
+    curves: _Curves, regime: np.ndarray, curve: Curve, worth: np.ndarray, total: float
+) -> tuple[Curve, Curve]:
+    """The best split with regimes held, leaves (L,), and all points of the refined curves."""
+    count = len(regime)
+    ways = np.isfinite(curve.log_loss)
+    # Where the chosen regime begins later than another, its points below are not there.
+    start = np.where(ways, curve.log_compute, np.inf).min(axis=1)
+    high = float(np.median(_marginal(curve, worth)))
+    for _ in range(_ROUNDS):
+        about = high
+        marginal = _bent(_marginal(curve, worth), about)
+        falling = np.maximum.accumulate(-marginal, axis=1)
+        points = curve.log_compute
+
+        def split(price: float, by: float, x: np.ndarray, falling: np.ndarray) -> np.ndarray:
+            sought = -float(_bent(np.array(price), by))
+            found = [np.interp(sought, falling[i], x[i]) for i in range(count)]
+            return np.maximum(np.array(found), start)
+
+        low, high = -1e3, 1e3
+        for _ in range(70):
+            middle = (low + high) / 2
+            above = np.exp(split(middle, about, points, falling)).sum() > total
+            low, high = (middle, high) if above else (low, middle)
+        at = split(high, about, points, falling)
+        # What the last halving left goes to all alike, so that the budget is spent.
+        at = np.maximum(at + np.log(total / np.exp(at).sum()), start)
+        new = curves.at(regime, at[:, None])
+        order = np.argsort(np.concatenate([curve.log_compute, new.log_compute], axis=1), axis=1)
+        curve = Curve(
+            *(
+                np.take_along_axis(
+                    np.concatenate([old, more], axis=-1),
+                    order if old.ndim == 2 else np.broadcast_to(order, (4, *order.shape)),
+                    axis=-1,
+                )
+                for old, more in zip(curve, new, strict=True)
+            )
+        )
+        settled = Curve(*(leaf[..., 0] for leaf in new))
+        if _price(settled, worth, start, curve.log_compute[:, -1])[1] < _TOLERANCE:
+            break
+    return settled, curve
+
+
+def _price(
+    at: Curve, worth: np.ndarray, start: np.ndarray, spare: np.ndarray
+) -> tuple[float, float]:
+    """Price of compute, and the KKT residual."""
+    spent, loss = np.exp(at.log_compute), np.exp(worth + at.log_loss)
+    gain = loss * np.maximum(at.slope, 0.0)  # −w·dL/d(log C)
+    inside = (at.log_compute > start + 1e-9) & (at.log_compute < spare - 1e-9)
+    if not inside.any():
+        return float((gain / spent).max()), 0.0
+    price = gain[inside].sum() / spent[inside].sum()
+    residual = np.abs(gain - price * spent)[inside].max() / loss.sum()
+    return float(price), float(residual)
+
+
+def _bound(
+    every: Sequence[Curve],
+    whole: Curve,
+    regime: np.ndarray,
+    weight: np.ndarray,
+    total: float,
+    price: float,
+) -> float:
+    """Lower bound of the weighted mean loss: the Lagrangian's least value at this price.
+
+    Log loss is convex in log compute, so it lies above its tangents; between two points w·L + λ·C
+    is least where one of two tangents, each a power law, or their corner puts it.
+    """
+    least = np.full(len(weight), np.inf)
+    log_w = np.log(weight)[:, None]
+    curves = [*((k, c) for k, c in enumerate(every)), (-1, whole)]
+    for k, c in curves:
+        x, y, m = c.log_compute, c.floor, np.maximum(c.slope, 0.0)
+        left, right = (slice(None), slice(None, -1)), (slice(None), slice(1, None))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            corner = (y[right] - y[left] + m[right] * x[right] - m[left] * x[left]) / (
+                m[right] - m[left]
+            )
+            corner = np.where(np.isfinite(y[left]) & np.isfinite(corner), corner, x[left])
+            corner = np.clip(corner, x[left], x[right])
+            lowest = np.full(corner.shape, np.inf)
+            for at, low, high in ((left, x[left], corner), (right, corner, x[right])):
+                best = (log_w + y[at] + m[at] * x[at] + np.log(m[at]) - np.log(price)) / (1 + m[at])
+                best = np.clip(np.where(np.isfinite(best), best, low), low, high)
+                value = np.exp(log_w + y[at] - m[at] * (best - x[at])) + price * np.exp(best)
+                lowest = np.minimum(lowest, np.where(np.isfinite(y[at]), value, np.inf))
+        found = lowest.min(axis=1)
+        # The refined curve stands in for the coarse one of its regime.
+        mine = (regime == k) if k >= 0 else np.zeros(len(weight), dtype=bool)
+        least = np.minimum(least, np.where(mine, np.inf, found))
+    return float(least.sum() - price * total)

@@ -1,0 +1,331 @@
+"""One model for several target languages and a source: what share of its tokens each should get.
+
+Variables are logarithms: n of the size, d of all tokens, p of each language's ratio, and q of the
+factor by which a final stage concentrates them all. Then k = p + d − log D_T, every limit is linear
+or a log-sum-exp, and for posynomial laws the weighted mean loss is convex: a barrier method with
+Newton steps finds its minimum, with a bound from duality. Other laws are begun from many places.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy.typing as npt
+
+from ..._errors import M3Error
+from ...fitting import Fits
+from ...laws import Law
+from ...recipe import REGIMES, SINGLE_STAGE, TWO_STAGE, Array, Recipe
+from ...variables import DECISION_VARIABLES
+from ..question import Asked, Limits, ask
+from ..solvers import is_posynomial
+from ._barrier import BarrierDomain, End, descend, log_sum
+from ._portfolio import weights_of
+
+_STARTS = 3
+_SCAN = 200  # totals of tokens looked at for starts
+_WIDEN = 2e-7  # log units that a variable held at one value is given
+_AGREE = 1e-6
+_SUPPORTED = {
+    *DECISION_VARIABLES,
+    "stage_fraction",
+    "first_share",
+    "max_total_tokens",
+    "max_source_epochs",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class SharedModel:
+    """One model trained on L target languages and a source.
+
+    Attributes:
+        languages: L names.
+        weight: of each, summing to one, (L,).
+        n_params, total_tokens: of the model, and of its training.
+        recipe: of each language as its law sees it, leaves (L,): all other text is its source.
+        source_ratio: share of all tokens that is in no target language.
+        regime: single-stage or two-stage, a member of `recipe.REGIMES`.
+        loss: predicted, nats per token, (L,).
+        mean_loss: weighted.
+        kkt: largest violation of the KKT conditions, relative to the mean loss.
+        gap: mean loss less a proven lower bound, nats; infinite where nothing is proven (laws that
+            are not posynomial).
+        agreement: share of starts that ended within 1e-6 of the best; convex problems need but one.
+    """
+
+    languages: tuple[str, ...]
+    weight: np.ndarray
+    n_params: float
+    total_tokens: float
+    recipe: Recipe
+    source_ratio: float
+    regime: str
+    loss: np.ndarray
+    mean_loss: float
+    kkt: float
+    gap: float
+    agreement: float
+
+    def records(self) -> list[dict[str, Any]]:
+        """One flat dict per language."""
+        return [
+            {
+                "language": name,
+                "weight": float(self.weight[i]),
+                **{field: float(leaf[i]) for field, leaf in vars(self.recipe).items()},
+                "loss": float(self.loss[i]),
+            }
+            for i, name in enumerate(self.languages)
+        ]
+
+
+def shared_model(
+    fits: Fits,
+    *,
+    compute: float,
+    target_tokens: float | Mapping[str, npt.ArrayLike],
+    weights: Mapping[str, float] | None = None,
+    languages: Sequence[str] | None = None,
+    extrapolate: bool = False,
+    **limits: Any,
+) -> SharedModel:
+    """Size, tokens, and ratio and epochs of each language for the lowest weighted mean loss.
+
+    Each language's law is asked about that language against everything else: the text of the other
+    target languages counts as source text, as useful to it as the source that its runs had. Where
+    target languages help each other more, or less, than that source, the answer is off; the fits
+    have no runs that tell.
+
+    Ratios sum to at most one, what is left is source text. With two stages all languages are
+    concentrated in the final one by the same factor, so that they share its length.
+
+    Args:
+        fits: fitted laws.
+        compute: budget 6·N·D, FLOP.
+        target_tokens: unique target tokens, one number or language -> number.
+        weights: language -> weight, 1 by default.
+        languages: which of the fitted languages; default all.
+        extrapolate: vary even what the runs say nothing about. With many languages ratios are
+            smaller than any that was run: give `target_ratio` and `epochs` bounds.
+        limits: `n_params`, `epochs`, `target_ratio`, `final_ratio`, `stage_fraction`,
+            `first_share` and `max_total_tokens`, see `Limits`; bounds hold for every language.
+
+    Raises `M3Error` on bad input, limits of other names, and where no recipe keeps them all.
+    """
+    asked_limits = Limits.of(**limits)
+    for name, value in limits.items():
+        if name not in _SUPPORTED and value not in (None, (), 0.0):
+            raise M3Error(f"shared_model: limit {name!r} is not available for a shared model")
+    asked = ask(
+        fits,
+        compute=compute,
+        target_tokens=target_tokens,
+        languages=languages,
+        limits=asked_limits,
+        extrapolate=extrapolate,
+    )
+    if asked.shape[1:] != (1, 1):
+        raise M3Error("shared_model: expected one compute and one target_tokens a language")
+    weight = weights_of(weights, asked.names)
+    theta = fits.theta[asked.index]
+    log_t = np.log(asked.question.target_tokens)
+    share = float(np.median(asked.question.first_share))
+    convex = is_posynomial(fits.law)
+    best: tuple[End, int, float] | None = None
+    with jax.enable_x64(True):
+        for regime in (SINGLE_STAGE, TWO_STAGE):
+            if not all(regime in ground.regimes for ground in asked.grounds):
+                continue
+            space, starts = _space(asked, log_t, share, regime, 1 if convex else _STARTS)
+            if not starts:
+                continue
+            scale = partial(_mean_loss, fits.law, theta, log_t, weight, share)
+            ends = [descend(scale, space, start) for start in starts]
+            values = np.array([end.value for end in ends])
+            end = ends[int(np.argmin(values))]
+            agreement = float(np.mean(values <= end.value + _AGREE))
+            if best is None or end.value < best[0].value - 1e-7:
+                best = end, regime, agreement
+    if best is None:
+        raise M3Error(f"shared_model: {_why(asked, log_t)}")
+    end, regime, agreement = best
+    x = end.x
+    q = x[2] if regime == TWO_STAGE else 0.0
+    ratio = np.exp(x[3:])
+    recipe = Recipe(
+        n_params=np.full(len(ratio), np.exp(x[0])),
+        target_tokens=np.exp(log_t),
+        epochs=np.exp(x[3:] + x[1] - log_t),
+        target_ratio=ratio,
+        final_ratio=ratio * np.exp(q),
+        first_ratio=ratio * (share if regime == TWO_STAGE else 1.0),
+    )
+    with jax.enable_x64(True):
+        loss = np.exp(np.asarray(_log_losses(fits.law, theta, recipe)))
+    return SharedModel(
+        languages=asked.names,
+        weight=weight,
+        n_params=float(np.exp(x[0])),
+        total_tokens=float(np.exp(x[1])),
+        recipe=recipe,
+        source_ratio=float(max(1.0 - ratio.sum(), 0.0)),
+        regime=REGIMES[regime],
+        loss=loss,
+        mean_loss=float(weight @ loss),
+        kkt=end.kkt,
+        gap=max(end.value - end.bound, 0.0) if convex else float("inf"),
+        agreement=agreement,
+    )
+
+
+@partial(jax.jit, static_argnames="law")
+def _log_losses(law: Law, theta: Array, recipe: Recipe) -> Array:
+    return jax.vmap(lambda t, r: law.log_loss_theta(t, r))(theta, recipe)
+
+
+@partial(jax.jit, static_argnames="law")
+def _local(law: Law, theta: Array, log_t: Array, y: Array, share: Array) -> Any:
+    """Loss of each language at y = (n, d, q, p), (L, 4), with gradient and Hessian."""
+
+    def loss(y: Array, theta: Array, log_t: Array) -> Array:
+        n, d, q, p = y
+        ratio = jnp.exp(p)
+        recipe = Recipe(
+            jnp.exp(n), jnp.exp(log_t), jnp.exp(p + d - log_t), ratio, jnp.exp(p + q), share * ratio
+        )
+        return jnp.exp(law.log_loss_theta(theta, recipe))
+
+    each = (y, theta, log_t)
+    return tuple(jax.vmap(f)(*each) for f in (loss, jax.grad(loss), jax.hessian(loss)))
+
+
+def _mean_loss(
+    law: Law, theta: np.ndarray, log_t: np.ndarray, weight: np.ndarray, share: float, x: np.ndarray
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Weighted mean loss with gradient and Hessian in x."""
+    count = len(weight)
+    y = np.concatenate([np.tile(x[:3], (count, 1)), x[3:, None]], axis=1)
+    value, first, second = (np.asarray(a) for a in _local(law, theta, log_t, y, share))
+    gradient = np.concatenate([weight @ first[:, :3], weight * first[:, 3]])
+    hessian = np.zeros((count + 3, count + 3))
+    hessian[:3, :3] = np.tensordot(weight, second[:, :3, :3], 1)
+    hessian[:3, 3:] = (weight[:, None] * second[:, :3, 3]).T
+    hessian[3:, :3] = hessian[:3, 3:].T
+    hessian[3:, 3:] = np.diag(weight * second[:, 3, 3])
+    return float(weight @ value), gradient, hessian
+
+
+def _bounds(asked: Asked, share: float, regime: int) -> tuple[Any, ...]:
+    """(low, high) of n and q, and of each language's log ratio, final ratio and epochs."""
+    q = asked.question
+    low, high = np.log(q.low), np.log(q.high)
+    n = low[0].max(), high[0].min()
+    concentrate = 0.0, 0.0
+    if regime == TWO_STAGE:
+        # s = (1 − φ)/(e^q − φ), as in the problem of one language.
+        ends = (float(s) for s in (q.stage_high.min(), q.stage_low.max()))
+        least, most = (float(np.log(share + (1 - share) / s)) for s in ends)
+        concentrate = least, most
+    pairs = n, concentrate, (low[2], high[2]), (low[3], high[3]), (low[1], high[1])
+    return tuple(_inside(*pair) for pair in pairs)
+
+
+def _inside(low: Any, high: Any) -> tuple[Any, Any]:
+    """The two ends; where they are one value the upper is raised: barriers need an inside."""
+    held = (high >= low) & (high - low < _WIDEN)
+    return low + 0.0 * high, np.where(held, low + _WIDEN, high)
+
+
+def _space(
+    asked: Asked, log_t: np.ndarray, share: float, regime: int, many: int
+) -> tuple[BarrierDomain, list[np.ndarray]]:
+    """The limits, and points well inside of them at several totals of tokens; none if there are."""
+    n, q, ratio, final, epochs = _bounds(asked, share, regime)
+    count = len(log_t)
+    budget = float(np.log(asked.question.compute[0] / 6.0))
+    most = min(float(np.log(asked.question.total_tokens.min())), budget - n[0])
+    each, nothing = np.arange(count), np.zeros(count)
+    alone = [  # (n, d, q), limit
+        ((1, 0, 0), n[1]),
+        ((-1, 0, 0), -n[0]),
+        ((1, 1, 0), budget),
+        ((0, 1, 0), most),
+        ((0, 0, 1), q[1]),
+        ((0, 0, -1), -q[0]),
+    ]
+    own = [  # of each language: (n, d, q), sign of p, limit
+        ((0, 0, 0), 1, ratio[1]),
+        ((0, 0, 0), -1, -ratio[0]),
+        ((0, 1, 0), 1, epochs[1] + log_t),
+        ((0, -1, 0), -1, -epochs[0] - log_t),
+        ((0, 0, 1), 1, final[1]),
+        ((0, 0, -1), -1, -final[0]),
+    ]
+    head = [np.array([h], dtype=float) for h, _ in alone]
+    head += [np.tile(np.array(h, dtype=float), (count, 1)) for h, _, _ in own]
+    tail = [np.zeros(len(alone)), *(nothing + sign for _, sign, _ in own)]
+    which = [np.zeros(len(alone), dtype=np.int64), *(each for _ in own)]
+    limit = [np.array([b for _, b in alone], dtype=float), *(b for _, _, b in own)]
+    least = (epochs[0] + log_t - np.minimum(ratio[1], 0.0)).max()
+    low = np.concatenate([[n[0], least, q[0]], ratio[0]])
+    high = np.concatenate([[n[1], most, q[1]], np.minimum(ratio[1], 0.0)])
+    heads, tails, places, limits = (np.concatenate(part) for part in (head, tail, which, limit))
+    space = BarrierDomain(heads, tails, places, limits, low, high)
+    starts = []
+    for d in np.linspace(low[1], most, _SCAN + 2)[1:-1]:
+        top = min(n[1], budget - d)
+        if not top > n[0]:
+            continue
+        at_q = q[0] + min(0.1, 0.5 * (q[1] - q[0]))
+        bottom = np.maximum.reduce([ratio[0], epochs[0] + log_t - d, final[0] - at_q])
+        ceiling = np.minimum.reduce([ratio[1], epochs[1] + log_t - d, final[1] - at_q])
+        if not np.all(bottom < ceiling) or log_sum(bottom) + at_q >= 0:
+            continue
+        at_p = bottom + _part(bottom, ceiling, at_q) * (ceiling - bottom)
+        x = np.concatenate([[0.5 * (max(n[0], top - 0.5) + top), d, at_q], at_p])
+        if np.all(space.slacks(x) > 0):
+            starts.append(x)
+    chosen = np.unique(np.linspace(0, len(starts) - 1, many + 2).astype(int)[1:-1])
+    return space, [starts[i] for i in chosen] if starts else []
+
+
+def _part(bottom: np.ndarray, ceiling: np.ndarray, q: float) -> float:
+    """How far from bottom to ceiling ratios may go and leave room in their sum."""
+    goal = np.log((np.exp(log_sum(bottom) + q) + 1.0) / 2)
+    low, high = 0.0, 0.5
+    for _ in range(40):
+        middle = (low + high) / 2
+        inside = log_sum(bottom + middle * (ceiling - bottom)) + q <= goal
+        low, high = (middle, high) if inside else (low, middle)
+    return high if high < 1e-9 else low
+
+
+def _why(asked: Asked, log_t: np.ndarray) -> str:
+    """Why there is no recipe."""
+    regimes = [r for r in (SINGLE_STAGE, TWO_STAGE) if all(r in g.regimes for g in asked.grounds)]
+    if not regimes:
+        return "some language's runs or limits allow no source text beside it"
+    n, _, ratio, _, epochs = _bounds(asked, 0.0, regimes[0])
+    if n[0] > n[1]:
+        return "no n_params lies within the bounds of all languages"
+    total = float(np.exp(ratio[0]).sum())
+    if total >= 1:
+        return (
+            f"the lowest target ratios of the {len(log_t)} languages sum to {total:.3g}, more than"
+            " one: allow lower ones by target_ratio=(LOW, HIGH)"
+        )
+    tokens = float(np.exp(epochs[0] + log_t).sum())
+    room = float(asked.question.compute[0] / 6.0 / np.exp(n[0]))
+    if tokens >= room:
+        return (
+            f"the fewest epochs over all corpora take {tokens:.4g} tokens, the budget allows"
+            f" {room:.4g} with the smallest model: allow fewer by epochs=(LOW, HIGH)"
+        )
+    return "the bounds of ratios and epochs, the budget and the sum of ratios cannot all be kept"

@@ -1,0 +1,51 @@
+"""D*(C): the corpus that a compute budget would read once, if there were that much of it."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...laws import Law
+from ...recipe import Array, Recipe
+
+_POINTS = 256  # of the scan that brackets the minimum
+_STEPS = 50
+
+
+def optimal_corpus(law: Law, theta: np.ndarray, compute: np.ndarray) -> np.ndarray:
+    """Monolingual compute-optimal corpus size for `theta` (M, p) and FLOP (M,): tokens, (M,).
+
+    Minimises the loss at r = 1 and one epoch over D, with N = C / (6·D). Infinite where the law has
+    no minimum between one token and one parameter.
+    """
+    with jax.enable_x64(True):
+        return np.asarray(_optimal(law, jnp.asarray(theta), jnp.asarray(compute)))
+
+
+@partial(jax.jit, static_argnames="law")
+def _optimal(law: Law, theta: Array, compute: Array) -> Array:
+    def one(theta: Array, compute: Array) -> Array:
+        most = jnp.log(compute / 6.0)
+
+        def log_loss(log_tokens: Array) -> Array:
+            n, d, unit = jnp.exp(most - log_tokens), jnp.exp(log_tokens), jnp.ones(())
+            return law.log_loss_theta(theta, Recipe(n, d, unit, unit, unit, unit))
+
+        points = jnp.linspace(0.0, most, _POINTS)
+        best = jnp.argmin(jax.vmap(log_loss)(points))
+        inside = (best > 0) & (best < _POINTS - 1)
+        ends = points[jnp.maximum(best - 1, 0)], points[jnp.minimum(best + 1, _POINTS - 1)]
+
+        def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+            low, high = ends
+            middle = (low + high) / 2
+            falls = jax.grad(log_loss)(middle) < 0
+            return jnp.where(falls, middle, low), jnp.where(falls, high, middle)
+
+        low, high = jax.lax.fori_loop(0, _STEPS, halve, ends)
+        return jnp.where(inside, jnp.exp((low + high) / 2), jnp.inf)
+
+    return jax.vmap(one)(theta, compute)

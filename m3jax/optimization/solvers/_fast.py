@@ -1,0 +1,229 @@
+"""Solve problems of laws made of terms by the hundred thousand: screen, follow the path, compact.
+
+Of a spread of allowed points the best (and the best near the most epochs allowed) begin an
+interior-point descent; after a few iterations the problems that have not converged are packed
+together and go on.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..._batching import dispatch
+from ...laws import Law
+from ...recipe import Array
+from ._interior import TOLERANCE, State, begin, follow, lower_bound
+from ._problem import AT, DIMENSIONS, LIMITS, RecipeProblem
+from ._terms import Terms, is_posynomial, terms, value
+
+_POINTS = 24  # screened
+_ROUNDS = (9, 5, 60)  # iterations before the unfinished are packed together
+_LANES = 1024  # problems in one call on a CPU: their arrays stay in the cache
+_CLOSE = 0.06  # a second start worse by more, in log loss, is not worth a descent
+_AGREE = 1e-6  # difference in log loss below which two ends are one
+
+
+class Optimum(NamedTuple):
+    """The best points found for one regime of P problems, NumPy arrays with P last.
+
+    Attributes:
+        z: (4, P): logarithms of n_params, epochs, target_ratio, final_ratio.
+        log_loss: (P,); infinite where nothing allowed was found.
+        multipliers: d(log loss)/d(log limit) with the sign turned, by `LIMITS`, (17, P).
+        kkt: largest violation of the KKT conditions, in log units, (P,).
+        agreement: share of starts that ended within 1e-6 of the best log loss, (P,).
+        gap: log loss less a proven lower bound, (P,); infinite where nothing was proven.
+    """
+
+    z: np.ndarray
+    log_loss: np.ndarray
+    multipliers: np.ndarray
+    kkt: np.ndarray
+    agreement: np.ndarray
+    gap: np.ndarray
+
+
+def halton(count: int, dimensions: int = 4) -> np.ndarray:
+    """Low-discrepancy points in the unit cube, (count, dimensions); the first is its middle."""
+    points = np.empty((count, dimensions))
+    for j, base in enumerate((2, 3, 5, 7)[:dimensions]):
+        for i in range(count):
+            value, scale, n = 0.0, 1.0, i + 1
+            while n:
+                scale /= base
+                value += scale * (n % base)
+                n //= base
+            points[i, j] = value
+    points[0] = 0.5
+    return points
+
+
+@cache
+def jitted(function: Any, *static: str) -> Any:
+    """`jit`; on a CPU one thread a call, for calls run side by side better than that."""
+    options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else {}
+    return jax.jit(function, static_argnames=static, compiler_options=options)
+
+
+def screened(law: Law, theta: Array, problem: RecipeProblem) -> tuple[Terms, list[State], Array]:
+    """The terms, and states at the two best points: one anywhere, one near the most epochs allowed.
+
+    Repetition saturates, so a second valley may end there. Last, by how much the second is worse.
+    """
+    these = terms(law, theta, problem)
+    d = DIMENSIONS[problem.regime]
+    cube = 0.06 + 0.88 * halton(_POINTS, d)
+    edge = cube[: _POINTS // 2].copy()
+    cube[:, 1] *= 0.7
+    edge[:, 1] = 0.98
+
+    def best(points: np.ndarray) -> tuple[Array, list[Array]]:
+        def one(carry: tuple[Array, list[Array]], q: Array) -> tuple[tuple[Array, Any], None]:
+            lowest, at = carry
+            u = problem.place(q)
+            found = value(these, u)
+            less = found < lowest
+            at = [jnp.where(less, new, old) for new, old in zip(u, at, strict=True)]
+            return (jnp.where(less, found, lowest), at), None
+
+        zero = jnp.zeros_like(problem.log_tokens)
+        middle = problem.place([0.5] * d)
+        return jax.lax.scan(one, (zero + jnp.inf, middle), jnp.asarray(points, zero.dtype))[0]
+
+    (few, a), (many, b) = best(cube), best(edge)
+    first = few <= many
+    chosen = [
+        [jnp.where(first, x, y) for x, y in zip(*pair, strict=True)] for pair in ((a, b), (b, a))
+    ]
+    return these, [begin(problem, u) for u in chosen], jnp.abs(few - many)
+
+
+def _finish(these: Terms, problem: RecipeProblem, state: State) -> tuple[Array, Array, Array]:
+    """z (4, P), log loss and lower bound of a convex problem."""
+    return (
+        jnp.stack(problem.z(state.u)),
+        value(these, state.u),
+        lower_bound(these, problem, state),
+    )
+
+
+def pieces(total: int) -> list[np.ndarray]:
+    """Indices of the problems of each call, the last repeated to fill it."""
+    size = _LANES if jax.default_backend() == "cpu" else 1 << 16
+    return [np.minimum(np.arange(i, i + size), total - 1) for i in range(0, total, size)]
+
+
+def path(
+    these: Terms, problem: RecipeProblem, state: State, rounds: tuple[int, ...] = _ROUNDS
+) -> State:
+    """Follow the path of any number of problems (NumPy leaves), packing the unfinished together."""
+    run = jitted(follow)
+    total = len(state.kkt)
+    out = State(
+        [np.array(x) for x in state.u],
+        [np.array(m) for m in state.multipliers],
+        np.array(state.kkt),
+    )
+    todo = np.arange(total)
+    for most in rounds:
+        calls = [todo[piece] for piece in pieces(len(todo))]
+
+        def work(mine: np.ndarray, most: int = most) -> State:
+            part = jax.tree.map(lambda leaf: leaf[..., mine], (these, problem, out))
+            return jax.tree.map(np.asarray, run(*part, most))
+
+        kind: tuple[Any, ...] = (
+            follow,
+            these.bends,
+            these.constant.shape[0],
+            problem.regime,
+            problem.rows,
+        )
+        kind = (*kind, problem.serves, problem.chord is None, len(calls[0]))
+        for mine, found in zip(calls, dispatch(calls, work, kind), strict=True):
+            for new, old in zip(jax.tree.leaves(found), jax.tree.leaves(out), strict=True):
+                old[mine] = new
+        todo = todo[~(out.kkt[todo] <= TOLERANCE)]
+        if not len(todo):
+            break
+    return out
+
+
+def mapped(function: Any, total: int, kind: Any, *trees: Any, static: Any = None) -> Any:
+    """A jitted function of lanes over any number of them (NumPy leaves, lanes last)."""
+    calls = pieces(total)
+    run = jitted(function, "law") if static is not None else jitted(function)
+    first = () if static is None else (static,)
+
+    def work(mine: np.ndarray) -> Any:
+        part = jax.tree.map(lambda leaf: leaf[..., mine], trees)
+        return jax.tree.map(np.asarray, run(*first, *part))
+
+    parts = list(dispatch(calls, work, (function, kind, len(calls[0]))))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1)[..., :total], *parts)
+
+
+def is_convex(law: Law, problem: RecipeProblem) -> bool:
+    """Whether a local optimum is the optimum, and a duality gap proves it."""
+    return is_posynomial(law) and "source_tokens" not in problem.rows
+
+
+def solve_fast(law: Law, theta: np.ndarray, problem: RecipeProblem) -> Optimum:
+    """Solve P problems of one regime, `theta` (p, P).
+
+    From one start where the loss is convex, or where the second is far worse.
+    """
+    total = theta.shape[-1]
+    convex = is_convex(law, problem)
+    kind = law, problem.regime, problem.rows, problem.serves
+    these, (first, second), worse = mapped(screened, total, kind, theta, problem, static=law)
+
+    def descended(these: Terms, problem: RecipeProblem, state: State) -> Optimum:
+        state = path(these, problem, state)
+        count = len(state.kkt)
+        z, loss, bound = mapped(_finish, count, kind, these, problem, state)
+        found = optimum_of(problem, state, z, loss)
+        if convex:
+            found = found._replace(gap=np.where(np.isfinite(loss), loss - bound, np.inf))
+        return found
+
+    best = descended(these, problem, first)
+    if convex:
+        return best
+    again = np.flatnonzero((worse < _CLOSE) | ~(best.kkt <= TOLERANCE))
+    if len(again):
+        some = jax.tree.map(lambda leaf: leaf[..., again], (these, problem, second))
+        other = descended(*some)
+        mine = Optimum(*(leaf[..., again] for leaf in best))
+        for old, new in zip(best, _better(mine, other), strict=True):
+            old[..., again] = new
+    return best
+
+
+def optimum_of(problem: RecipeProblem, state: State, z: np.ndarray, loss: np.ndarray) -> Optimum:
+    """What a path ended in, with one start and nothing proven."""
+    multipliers = np.zeros((len(LIMITS), len(loss)))
+    for name, m in zip(problem.rows, state.multipliers, strict=True):
+        multipliers[AT[name]] = m
+    sound = np.isfinite(loss)
+    return Optimum(
+        z,
+        np.where(sound, loss, np.inf),
+        multipliers,
+        np.where(sound, state.kkt, np.inf),
+        np.ones(len(loss)),
+        np.full(len(loss), np.inf),
+    )
+
+
+def _better(one: Optimum, other: Optimum) -> Optimum:
+    """The lower of two ends, and whether they agree."""
+    less = other.log_loss < one.log_loss
+    best = Optimum(*(np.where(less, b, a) for a, b in zip(one, other, strict=True)))
+    same = np.abs(other.log_loss - one.log_loss) <= _AGREE
+    return best._replace(agreement=np.where(same, 1.0, 0.5))

@@ -1,0 +1,278 @@
+"""Primal–dual interior point for many small problems side by side, every operation elementwise.
+
+Follows the central path from a point inside, as in Wright, "Primal-Dual Interior-Point Methods"
+(1997), chapter 10, with Mehrotra's predictor; slacks are what the limits leave, so iterates keep
+every limit. The Hessian of `m3` need not be definite: its factor takes pivots by their size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ...recipe import Array
+from ._problem import AT, RecipeProblem
+from ._terms import Terms, derivatives, kept
+
+TOLERANCE = 1e-9  # KKT residual, in log units
+_FLOOR = 1e-11  # complementarity aimed for
+_START = 1e-3  # complementarity begun with
+
+
+class State(NamedTuple):
+    """Where the iteration stands: d variables, m multipliers and the KKT residual, each (P,)."""
+
+    u: list[Array]
+    multipliers: list[Array]
+    kkt: Array
+
+
+def begin(problem: RecipeProblem, u: Array) -> State:
+    """The state at points u (d, P) that keep every limit."""
+    multipliers = [jnp.minimum(_START / problem.slack(name, u), 1.0) for name in problem.rows]
+    return State(list(u), multipliers, jnp.full_like(u[0], jnp.inf))
+
+
+def slack_slopes(problem: RecipeProblem, name: str, u: Sequence[Array]) -> list[Array | int]:
+    """Minus the gradient of a slack in u, (d,): entries are 0 where they vanish for all."""
+    if name == "source_tokens" and problem.chord is not None:
+        return [0, -problem.chord[1], -1, *[0] * (len(u) - 3)]
+    if name == "source_tokens":
+        # r + log(1 + e^(s − k)): in k minus the share of the exponential.
+        limit = problem.sides[AT[name]]
+        share = jax.nn.sigmoid(jnp.where(jnp.isfinite(limit), limit, 1e9) - u[1])
+        return [0, share, -1, *[0] * (len(u) - 3)]
+    slopes = problem.slopes(name)
+    if name == "compute" and problem.serves:
+        _, k, r, _ = problem.z(u)
+        share = jax.nn.sigmoid(k - r - problem.serving)
+        slopes = [1, share, *([-share] if len(u) > 2 else []), *[0] * (len(u) - 3)]
+    return slopes
+
+
+def _curvature(
+    problem: RecipeProblem, name: str, u: Sequence[Array]
+) -> dict[tuple[int, int], Array]:
+    """Minus the Hessian of a slack in u."""
+    if name == "source_tokens" and problem.chord is None:
+        share = slack_slopes(problem, name, u)[1]
+        return {(1, 1): -share * (1.0 - share)}
+    if name == "compute" and problem.serves:
+        share = slack_slopes(problem, name, u)[1]
+        bend = share * (1.0 - share)
+        return {(1, 1): bend, **({(2, 1): -bend, (2, 2): bend} if len(u) > 2 else {})}
+    return {}
+
+
+def _factor(matrix: dict[tuple[int, int], Array], d: int) -> tuple[list[list[Array]], list[Array]]:
+    """Unit lower factor and inverse pivots of L·D·Lᵀ, with pivots made positive."""
+    lower: list[list[Array]] = [[] for _ in range(d)]
+    pivots: list[Array] = []
+    inverses: list[Array] = []
+    for j in range(d):
+        pivot = matrix[j, j]
+        for k in range(j):
+            pivot = pivot - lower[j][k] * lower[j][k] * pivots[k]
+        pivot = jnp.maximum(jnp.abs(pivot), 1e-12)
+        pivot, inverse = kept((pivot, 1.0 / pivot))
+        pivots.append(pivot)
+        inverses.append(inverse)
+        for i in range(j + 1, d):
+            entry = matrix[i, j]
+            for k in range(j):
+                entry = entry - lower[i][k] * lower[j][k] * pivots[k]
+            lower[i].append(kept(entry * inverse))
+    return lower, inverses
+
+
+def _solve(lower: list[list[Array]], inverses: list[Array], right: Sequence[Array]) -> list[Array]:
+    d = len(inverses)
+    y: list[Array] = []
+    for i in range(d):
+        value = right[i]
+        for k in range(i):
+            value = value - lower[i][k] * y[k]
+        y.append(kept(value))
+    x = [y[i] * inverses[i] for i in range(d)]
+    for i in reversed(range(d)):
+        for k in range(i + 1, d):
+            x[i] = x[i] - lower[k][i] * x[k]
+        x[i] = kept(x[i])
+    return x
+
+
+def _dot(coefficients: Sequence[Array | int], x: Sequence[Array]) -> Array:
+    """Σ c·x, with coefficients 0 and ±1 not multiplied by."""
+    total = None
+    for c, value in zip(coefficients, x, strict=True):
+        if isinstance(c, int):
+            if c == 0:
+                continue
+            part = value if c == 1 else -value
+        else:
+            part = c * value
+        total = part if total is None else total + part
+    return jnp.zeros_like(x[0]) if total is None else total
+
+
+def _times(c: Array | int, value: Array) -> Array | None:
+    if isinstance(c, int):
+        return None if c == 0 else value if c == 1 else -value
+    return c * value
+
+
+def _shortened(
+    problem: RecipeProblem, u: Sequence[Array], du: Sequence[Array], primal: Array
+) -> Array:
+    """A step no longer than that which leaves some of the bent budget; planes are never crossed."""
+    before = problem.slack("compute", u)
+    best = jnp.zeros_like(primal)
+    for share in (1 / 256, 1 / 64, 1 / 16, 1 / 4, 1 / 2, 1.0):
+        trial = share * primal
+        after = problem.slack("compute", [x + trial * dx for x, dx in zip(u, du, strict=True)])
+        best = jnp.where(after >= 0.005 * before, trial, best)
+    return kept(best)
+
+
+def step(terms: Terms, problem: RecipeProblem, state: State) -> State:
+    """One iteration."""
+    d, rows = len(state.u), problem.rows
+    u, multipliers = state.u, state.multipliers
+    free = problem.free()
+    held = [free[i] for i in range(d)]
+
+    _, gradient, hessian = derivatives(terms, u)
+    slopes = [slack_slopes(problem, name, u) for name in rows]
+    slacks = [jnp.maximum(problem.slack(name, state.u), 1e-14) for name in rows]
+    inverse = [1.0 / s for s in slacks]
+    weights = [m * s for m, s in zip(multipliers, inverse, strict=True)]
+    gradient, hessian = kept((gradient, hessian))
+    slopes, slacks = kept((slopes, slacks))
+    inverse, weights = kept((inverse, weights))
+    matrix = dict(hessian)
+    for name, slope, weight, multiplier in zip(rows, slopes, weights, multipliers, strict=True):
+        for i in range(d):
+            first = _times(slope[i], weight)
+            for j in range(i + 1):
+                if first is not None and (entry := _times(slope[j], first)) is not None:
+                    matrix[i, j] = matrix[i, j] + entry
+        for at, bend in _curvature(problem, name, u).items():
+            matrix[at] = matrix[at] + multiplier * bend
+    for i in range(d):
+        for j in range(i):
+            matrix[i, j] = jnp.where(held[i] & held[j], matrix[i, j], 0.0)
+        matrix[i, i] = jnp.where(held[i], matrix[i, i], 1.0)
+    lower, pivots = _factor(kept(matrix), d)
+
+    def direction(push: Sequence[Array]) -> tuple[list[Array], list[Array]]:
+        """Newton's du and what it does to each slack's row, for `push` in place of multipliers."""
+        right = []
+        for i in range(d):
+            total = gradient[i]
+            for slope, p in zip(slopes, push, strict=True):
+                if (part := _times(slope[i], p)) is not None:
+                    total = total + part
+            right.append(jnp.where(held[i], -total, 0.0))
+        du = _solve(lower, pivots, kept(right))
+        return du, kept([_dot(slope, du) for slope in slopes])
+
+    def reach(values: Sequence[Array], changes: Sequence[Array]) -> Array:
+        """Longest step in [0, 1] that keeps values + step·changes >= 0."""
+        most = jnp.ones_like(u[0])
+        for v, c in zip(values, changes, strict=True):
+            most = jnp.maximum(most, -c / v)
+        return kept(1.0 / most)  # = min(1, min over shrinking of v/(−c))
+
+    count = len(rows)
+    zero = jnp.zeros_like(u[0])
+    products = (m * s for m, s in zip(multipliers, slacks, strict=True))
+    average = kept(sum(products, start=zero) / count)
+
+    kkt = zero  # stationarity first, complementarity later
+    for i in range(d):
+        total = gradient[i]
+        for slope, m in zip(slopes, multipliers, strict=True):
+            if (part := _times(slope[i], m)) is not None:
+                total = total + part
+        kkt = jnp.maximum(kkt, jnp.where(held[i], jnp.abs(total), 0.0))
+    kkt = kept(kkt)
+
+    # Predictor: how far towards complementarity zero one could go.
+    du, moved = direction([zero] * count)
+    dm = kept([w * a - m for w, a, m in zip(weights, moved, multipliers, strict=True)])
+    primal, dual = reach(slacks, [-a for a in moved]), reach(multipliers, dm)
+    after = zero
+    for m, s, a, b in zip(multipliers, slacks, moved, dm, strict=True):
+        after = after + (m + dual * b) * (s - primal * a)
+    ratio = after / (count * average)
+    target = jnp.maximum(average * jnp.clip(ratio * ratio * ratio, 0.0, 0.9), _FLOOR)
+    if problem.serves:
+        # Along a bent budget, keep off it until nearly stationary: steps there would be tiny.
+        target = jnp.maximum(target, 1e-3 * jnp.minimum(kkt, 1.0))
+    target = kept(target)
+    # Corrector; ds·dm = −moved·dm.
+    push = kept(
+        [(target + a * b * primal * dual) * i for a, b, i in zip(moved, dm, inverse, strict=True)]
+    )
+    du, moved = direction(push)
+    both = zip(push, weights, moved, multipliers, strict=True)
+    dm = kept([p + w * a - m for p, w, a, m in both])
+    longest = zero + 2.0  # a factor of e² at most
+    for x in du:
+        longest = jnp.maximum(longest, jnp.abs(x))
+    primal = jnp.minimum(0.995 * reach(slacks, [-a for a in moved]), 2.0 / longest)
+    if problem.serves:
+        primal = _shortened(problem, u, du, primal)
+    dual = 0.995 * reach(multipliers, dm)
+
+    for m, s in zip(multipliers, slacks, strict=True):
+        kkt = jnp.maximum(kkt, m * s)
+    kkt, primal, dual = kept((kkt, primal, dual))
+    # Converged problems wait for the others where they are.
+    go = kkt > TOLERANCE
+    primal, dual = jnp.where(go, primal, 0.0), jnp.where(go, dual, 0.0)
+    return State(
+        [x + primal * dx for x, dx in zip(u, du, strict=True)],
+        [m + dual * b for m, b in zip(multipliers, dm, strict=True)],
+        kkt,
+    )
+
+
+def follow(terms: Terms, problem: RecipeProblem, state: State, most: Array) -> State:
+    """Iterate until all problems have converged, `most` times at most."""
+
+    def going(carry: tuple[State, Array]) -> Array:
+        state, iteration = carry
+        return jnp.any(state.kkt > TOLERANCE) & (iteration < most)
+
+    def one(carry: tuple[State, Array]) -> tuple[State, Array]:
+        state, iteration = carry
+        return step(terms, problem, state), iteration + 1
+
+    state, _ = jax.lax.while_loop(going, one, (state, jnp.asarray(0)))
+    return state
+
+
+def lower_bound(terms: Terms, problem: RecipeProblem, state: State) -> Array:
+    """A log loss that no allowed recipe is below, where log loss and limits are convex in u, (P,).
+
+    Weak duality made safe: for any multipliers >= 0 the Lagrangian, convex, lies above its tangent
+    at u, whose lowest value in the box of u is plain to see. Tight where the KKT conditions hold.
+    """
+    u = state.u
+    loss, gradient, _ = derivatives(terms, u)
+    slopes = [slack_slopes(problem, name, u) for name in problem.rows]
+    bound = loss
+    for name, m in zip(problem.rows, state.multipliers, strict=True):
+        bound = bound - m * problem.slack(name, u)
+    for i, total in enumerate(gradient):
+        for slope, m in zip(slopes, state.multipliers, strict=True):
+            if (part := _times(slope[i], m)) is not None:
+                total = total + part
+        bound = bound + jnp.minimum(
+            total * (problem.low[i] - u[i]), total * (problem.high[i] - u[i])
+        )
+    return bound

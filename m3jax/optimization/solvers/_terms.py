@@ -1,0 +1,216 @@
+"""Log loss as log-sum-exp of terms that are affine in u, some bent: value, gradient and Hessian.
+
+Written out for the batch in the last axis. `m3` has two bending features, repetition and text; laws
+without any are posynomials, whose log loss is convex in u.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ...laws import Law, LogSpaceLaw
+from ...recipe import MONOLINGUAL, SINGLE_STAGE, Array
+from ._problem import RecipeProblem
+
+_PLAIN = {  # log-feature -> coefficients of (n, k, r, f, log D_T)
+    "n_params": (1, 0, 0, 0, 0),
+    "epochs": (0, 1, 0, 0, 0),
+    "target_ratio": (0, 0, 1, 0, 0),
+    "final_ratio": (0, 0, 0, 1, 0),
+    "target_tokens": (0, 0, 0, 0, 1),
+    "total_tokens": (0, 1, -1, 0, 1),
+    # The affine part of what bends: text is D_T times something.
+    "repetition": (0, 0, 0, 0, 0),
+    "text": (0, 0, 0, 0, 1),
+}
+_BENDS = {"repetition": "R", "text": "tau"}  # bending feature -> its shape coefficient
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """J terms in d variables for P problems.
+
+    Attributes:
+        constant: (J, P).
+        slope: (J, d, P).
+        strength: of each bend, (number of bends, P).
+        shape: log shape coefficient of each bend, (number of bends, P).
+        bends: (term, feature) of each bend.
+        regime: which face u lives on.
+    """
+
+    constant: Array
+    slope: Array
+    strength: Array
+    shape: Array
+    bends: tuple[tuple[int, str], ...] = dataclasses.field(metadata={"static": True})
+    regime: int = dataclasses.field(metadata={"static": True})
+
+
+def has_terms(law: Law) -> bool:
+    """Whether `terms` can write this law down."""
+    if not isinstance(law, LogSpaceLaw) or law.shapes is None:
+        return False
+    return all(_BENDS.get(feature) == shape for feature, shape in law.shapes.items()) and all(
+        feature in _PLAIN and (feature in law.shapes or feature not in _BENDS)
+        for powers in law.terms.values()
+        for _, feature in powers.values()
+    )
+
+
+def is_posynomial(law: Law) -> bool:
+    """Whether the log loss is convex in log-variables whatever the coefficients."""
+    return has_terms(law) and isinstance(law, LogSpaceLaw) and not law.shapes
+
+
+def terms(law: Law, theta: Array, problem: RecipeProblem) -> Terms:
+    """The terms of a law with `theta` (p, P) on the face of the problems."""
+    assert isinstance(law, LogSpaceLaw)
+    assert law.shapes is not None
+    named = dict(zip(law.names, theta, strict=True))
+    constants, slopes, strengths, shapes, bends = [], [], [], [], []
+    for j, (amplitude, powers) in enumerate(law.terms.items()):
+        z = [jnp.zeros_like(theta[0]) for _ in range(5)]
+        for exponent, (sign, feature) in powers.items():
+            strength = sign * named[exponent]
+            if feature in law.shapes:
+                bends.append((j, feature))
+                strengths.append(strength)
+                shapes.append(named[law.shapes[feature]])
+            z = [x + strength * c if c else x for x, c in zip(z, _PLAIN[feature], strict=True)]
+        n, k, r, f, t = z
+        constants.append(named[amplitude] + t * problem.log_tokens)
+        if problem.regime == MONOLINGUAL:
+            slopes.append([n, k])
+        elif problem.regime == SINGLE_STAGE:
+            slopes.append([n, k, r + f])
+        else:
+            slopes.append([n, k, r + f * problem.tilt, f])
+    empty = jnp.zeros((0, *theta.shape[1:]), theta.dtype)
+    return Terms(
+        jnp.stack(constants),
+        jnp.stack([jnp.stack(slope) for slope in slopes]),
+        jnp.stack(strengths) if bends else empty,
+        jnp.stack(shapes) if bends else empty,
+        tuple(bends),
+        problem.regime,
+    )
+
+
+def kept(arrays: Any) -> Any:
+    """The same arrays, each computed once: XLA would recompute them in every fusion they feed."""
+    return jax.lax.optimization_barrier(arrays)
+
+
+Derivatives = tuple[Array, Array, Array, Array, Array, Array]
+
+
+def repetition(k: Array, log_scale: Array) -> Derivatives:
+    """log ρ(k; R) and its derivatives in (k, r): value, k, r, kk, kr, rr. See `laws.m3`."""
+    zero = jnp.zeros_like(k)
+    epochs, scale = kept((jnp.exp(k), jnp.exp(log_scale)))
+    beyond = jnp.maximum(jnp.expm1(k), 0.0)
+    lost = kept(-jnp.expm1(-beyond / scale))
+    worn = 1.0 + scale * lost
+    slope = kept(epochs * (1.0 - lost) / worn)
+    above = k > 0
+    return (
+        jnp.where(above, jnp.log(worn), k),
+        jnp.where(above, slope, 1.0),
+        zero,
+        jnp.where(above, slope * (1.0 - epochs / scale - slope), 0.0),
+        zero,
+        zero,
+    )
+
+
+def text(k: Array, r: Array, log_discount: Array) -> Derivatives:
+    """log(1 + τ·k·(1/r − 1)), text in units of D_T, and its derivatives as in `repetition`."""
+    a = jnp.exp(log_discount + k)
+    a, w = kept((a, a * jnp.expm1(-r)))
+    whole = 1.0 + w
+    h, j = kept((w / whole, (a + w) / whole))
+    return jnp.log1p(w), h, -j, h * (1.0 - h), -j / whole, j * (1.0 - a) / whole
+
+
+def value(terms: Terms, u: Sequence[Array]) -> Array:
+    """Log loss at u, d arrays (P,)."""
+    logs = _logs(terms, u, [_bent(terms, i, u)[0] for i in range(len(terms.bends))])
+    return _sum(logs)[0]
+
+
+def _bent(terms: Terms, i: int, u: Sequence[Array]) -> Derivatives:
+    k, shape = u[1], terms.shape[i]
+    if terms.bends[i][1] == "repetition":
+        return repetition(k, shape)
+    if terms.regime == MONOLINGUAL:
+        return (jnp.zeros_like(k),) * 6  # no source text
+    return text(k, u[2], shape)
+
+
+def _logs(terms: Terms, u: Sequence[Array], bent: Sequence[Array]) -> list[Array]:
+    logs = []
+    for j in range(terms.constant.shape[0]):
+        log_term = terms.constant[j]
+        for i, x in enumerate(u):
+            log_term = log_term + terms.slope[j, i] * x
+        logs.append(log_term)
+    for i, (j, _) in enumerate(terms.bends):
+        logs[j] = logs[j] + terms.strength[i] * bent[i]
+    return kept(logs)
+
+
+def _sum(logs: Sequence[Array]) -> tuple[Array, list[Array]]:
+    """Log of the sum of exponentials, and the share of each."""
+    top = logs[0]
+    for log_term in logs[1:]:
+        top = jnp.maximum(top, log_term)
+    sizes = kept([jnp.exp(log_term - top) for log_term in logs])
+    total = sum(sizes[1:], start=sizes[0])
+    inverse = kept(1.0 / total)
+    return top + jnp.log(total), [size * inverse for size in sizes]
+
+
+def derivatives(
+    terms: Terms, u: Sequence[Array]
+) -> tuple[Array, list[Array], dict[tuple[int, int], Array]]:
+    """Log loss, its gradient (d arrays) and Hessian (by (i, j) with i >= j) at u."""
+    d, count = len(u), terms.constant.shape[0]
+    bent = kept([_bent(terms, i, u) for i in range(len(terms.bends))])
+    loss, shares = kept(_sum(_logs(terms, u, [b[0] for b in bent])))
+    slopes = [[terms.slope[j, i] for i in range(d)] for j in range(count)]
+    for i, (j, feature) in enumerate(terms.bends):
+        strength = terms.strength[i]
+        slopes[j][1] = slopes[j][1] + strength * bent[i][1]
+        if feature == "text" and d > 2:
+            slopes[j][2] = slopes[j][2] + strength * bent[i][2]
+    slopes = kept(slopes)
+    gradient = [
+        sum((shares[j] * slopes[j][i] for j in range(1, count)), start=shares[0] * slopes[0][i])
+        for i in range(d)
+    ]
+    gradient = kept(gradient)
+    centred = [[slopes[j][i] - gradient[i] for i in range(d)] for j in range(count)]
+    centred = kept(centred)
+    weighted = [[shares[j] * c for c in centred[j]] for j in range(count)]
+    hessian = {
+        (a, b): sum(
+            (weighted[j][a] * centred[j][b] for j in range(1, count)),
+            start=weighted[0][a] * centred[0][b],
+        )
+        for a in range(d)
+        for b in range(a + 1)
+    }
+    for i, (j, feature) in enumerate(terms.bends):
+        weight = shares[j] * terms.strength[i]
+        hessian[1, 1] = hessian[1, 1] + weight * bent[i][3]
+        if feature == "text" and d > 2:
+            hessian[2, 1] = hessian[2, 1] + weight * bent[i][4]
+            hessian[2, 2] = hessian[2, 2] + weight * bent[i][5]
+    return loss, gradient, hessian

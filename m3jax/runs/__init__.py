@@ -1,0 +1,13 @@
+"""The run table: read it, check it, group it by language, pad it to one batch."""
+
+from ._columns import Columns, listed, read_csv, read_recipes
+from ._table import RunBatch, RunTable
+
+__all__ = [
+    "Columns",
+    "RunBatch",
+    "RunTable",
+    "listed",
+    "read_csv",
+    "read_recipes",
+]

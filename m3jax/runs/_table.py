@@ -1,0 +1,331 @@
+"""The run table: read it, check it, group it by language, pad it to one batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+import numpy.typing as npt
+
+from .._errors import M3Error
+from ..recipe import Recipe
+from ._columns import (
+    Columns,
+    count_of,
+    listed,
+    read_csv,
+    read_json_lines,
+    read_parquet,
+    read_recipes,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = npt.NDArray[Any]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunBatch:
+    """The runs of L languages, padded to one shape (L, n_max): what a batched fit takes.
+
+    Padding repeats the language's first run, so that laws stay finite, with weight 0 and mask
+    False. `n_max` comes from a short list of sizes, so that similar tables share compiled code.
+
+    Attributes:
+        recipe: leaves (L, n_max), float64.
+        loss: (L, n_max), nats per token.
+        weight: (L, n_max), 0 on padding.
+        cluster: (L, n_max) int32; runs that share a run_id share it, from 0 in each language.
+        mask: (L, n_max) bool, True on real runs.
+        languages: L names.
+    """
+
+    recipe: Recipe
+    loss: Array
+    weight: Array
+    cluster: Array
+    mask: Array
+    languages: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RunTable:
+    """Checked training runs on the host, one entry per run. Build it with `read` or `from_frame`.
+
+    Attributes:
+        language: (n,) str, "all" where the table has no such column.
+        run_id: (n,) str; rows that share it within a language are checkpoints of one run.
+        recipe: NumPy float64 leaves (n,).
+        loss: (n,) nats per token on held-out target text.
+        weight: (n,) finite, >= 0.
+        seed: (n,) with NaN for no seed, or None where the table has no such column.
+        row: (n,) row in the source, the first row after the header being 1.
+        source: file name, or "<table>".
+        notes: what the reader decided on the way, in sentences.
+    """
+
+    language: Array
+    run_id: Array
+    recipe: Recipe
+    loss: Array
+    weight: Array
+    seed: Array | None
+    row: Array
+    source: str
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        columns: Mapping[str, str] | None = None,
+        units: Mapping[str, str | float] | None = None,
+    ) -> RunTable:
+        """Read and check a .csv, .jsonl, .ndjson or .parquet file.
+
+        `columns` maps names of the run table to the file's own, as {"n_params": "params"}.
+        `units` gives a column's unit: "K", "M", "B" or "T" for counts, "nats" or "bits" for loss,
+        or a positive number to multiply any numeric column by.
+        Raises `M3Error`, naming file, row and column, on anything that breaks the run table's
+        rules: nothing is guessed beyond what `notes` says, and no run is dropped.
+        """
+        path = Path(path)
+        readers = {
+            ".csv": read_csv,
+            ".jsonl": read_json_lines,
+            ".ndjson": read_json_lines,
+            ".parquet": read_parquet,
+        }
+        reader = readers.get(path.suffix.lower())
+        if reader is None:
+            expected = ", ".join(readers)
+            raise M3Error(f"{path}: unknown format {path.suffix!r}, expected one of {expected}")
+        try:
+            frame = reader(path)
+        except UnicodeDecodeError as error:
+            raise M3Error(f"{path}: expected UTF-8 text, found other bytes: {error}") from error
+        except OSError as error:
+            raise M3Error(f"{path}: cannot be read: {error.strerror or error}") from error
+        return _build(frame, path.name, columns or {}, units or {})
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: pd.DataFrame,
+        *,
+        columns: Mapping[str, str] | None = None,
+        units: Mapping[str, str | float] | None = None,
+        source: str = "<table>",
+    ) -> RunTable:
+        """The same from a DataFrame; `source` is the name errors give it. Raises as `read`."""
+        frame = frame.set_axis(np.arange(1, len(frame) + 1), axis=0)
+        return _build(frame, source, columns or {}, units or {})
+
+    def __len__(self) -> int:
+        return len(self.loss)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Language names in order of first appearance."""
+        return tuple(dict.fromkeys(self.language.tolist()))
+
+    def select(self, mask: npt.ArrayLike) -> RunTable:
+        """The runs where the boolean `mask` (n,) is True. Raises `M3Error` on another shape."""
+        mask = np.asarray(mask)
+        if mask.shape != self.loss.shape or mask.dtype != np.bool_:
+            raise M3Error(
+                f"select: expected a boolean mask of shape {self.loss.shape}, "
+                f"got {mask.dtype} of shape {mask.shape}"
+            )
+        return dataclasses.replace(
+            self,
+            language=self.language[mask],
+            run_id=self.run_id[mask],
+            recipe=jax.tree.map(lambda leaf: leaf[mask], self.recipe),
+            loss=self.loss[mask],
+            weight=self.weight[mask],
+            seed=None if self.seed is None else self.seed[mask],
+            row=self.row[mask],
+        )
+
+    def for_language(self, name: str) -> RunTable:
+        """The runs of one language. Raises `M3Error` for a language the table does not have."""
+        self._check_languages([name])
+        return self.select(self.language == name)
+
+    def drop_highest(self, count: int) -> RunTable:
+        """Without the `count` highest losses of the whole table, and with a note of it.
+
+        Raises `M3Error` if `count` is negative or leaves no runs.
+        """
+        if not 0 <= count < len(self):
+            raise M3Error(
+                f"{self.source}: drop_highest: expected 0 to {len(self) - 1} runs to drop "
+                f"out of {len(self)}, got {count}"
+            )
+        if count == 0:
+            return self
+        dropped = np.argsort(-self.loss, kind="stable")[:count]
+        keep = np.ones(len(self), dtype=bool)
+        keep[dropped] = False
+        note = (
+            f"{count_of(count, 'run')} with the highest loss dropped "
+            f"(loss {self.loss[dropped].min():.6g} and above)"
+        )
+        return dataclasses.replace(self.select(keep), notes=(*self.notes, note))
+
+    def to_frame(self) -> pd.DataFrame:
+        """A DataFrame of the run table's columns, in its units, which `from_frame` reads back."""
+        import pandas as pd
+
+        frame = pd.DataFrame(
+            {
+                "language": self.language,
+                "run_id": self.run_id,
+                **vars(self.recipe),
+                "loss": self.loss,
+                "weight": self.weight,
+            }
+        )
+        if self.seed is not None:
+            frame["seed"] = self.seed
+        return frame
+
+    def batch(self, *, languages: Iterable[str] | None = None) -> RunBatch:
+        """The runs of `languages` (default all, in order of appearance), padded to one shape.
+
+        Raises `M3Error` for languages that are unknown or named twice, or if there are none.
+        """
+        known = self.languages
+        names = known if languages is None else tuple(languages)
+        self._check_languages(names)
+        if not names or len(set(names)) < len(names):
+            raise M3Error(f"{self.source}: batch: expected each language once, got {list(names)}")
+
+        # Rows sorted by language; `slot` is a row's place among its language's runs.
+        position = {name: i for i, name in enumerate(names)}
+        of_row = np.array([position.get(name, -1) for name in self.language.tolist()])
+        order = np.argsort(of_row, kind="stable")
+        order = order[of_row[order] >= 0]
+        group = of_row[order]
+        counts = np.bincount(group, minlength=len(names))
+        starts = np.cumsum(counts) - counts
+        slot = np.arange(len(order)) - starts[group]
+
+        pick = np.tile(order[starts][:, None], (1, _padded(int(counts.max()))))
+        pick[group, slot] = order
+        mask = np.arange(pick.shape[1]) < counts[:, None]
+        cluster = np.zeros(len(self), dtype=np.int32)
+        cluster[order] = _clusters(group, _codes(self.run_id[order]))
+        return RunBatch(
+            recipe=jax.tree.map(lambda leaf: leaf[pick], self.recipe),
+            loss=self.loss[pick],
+            weight=np.where(mask, self.weight[pick], 0.0),
+            cluster=cluster[pick],
+            mask=mask,
+            languages=names,
+        )
+
+    def _check_languages(self, names: Iterable[str]) -> None:
+        known = self.languages
+        for name in names:
+            if name not in known:
+                raise M3Error(f"{self.source}: no language {name!r}, it has {listed(known)}")
+
+
+def _padded(count: int) -> int:
+    """The smallest of 8, 12, 16, 20, 24, 28, 32, 40, 48, ... that holds `count` runs.
+
+    From 16 on there are four sizes to each doubling: few shapes to compile, little padding.
+    """
+    if count <= 16:
+        return 8 if count <= 8 else 12 if count <= 12 else 16
+    step = 1 << ((count - 1).bit_length() - 3)
+    return -(-count // step) * step
+
+
+def _codes(values: Array) -> Array:
+    """Each value's index among the distinct ones, in order of first appearance."""
+    index = {value: i for i, value in enumerate(dict.fromkeys(values.tolist()))}
+    return np.array([index[value] for value in values.tolist()])
+
+
+def _clusters(group: Array, run: Array) -> Array:
+    """Runs numbered from 0 inside each group; rows with the same group and run share a number."""
+    width = run.max() + 1
+    pairs, number = np.unique(group * width + run, return_inverse=True)
+    return number - np.searchsorted(pairs, group * width)
+
+
+def _build(
+    frame: pd.DataFrame,
+    source: str,
+    columns: Mapping[str, str],
+    units: Mapping[str, str | float],
+) -> RunTable:
+    """Check a raw frame, its index being row numbers, against the contract."""
+    table = Columns(frame, source, columns, units)
+    recipe, notes = read_recipes(table)
+    loss = table.number("loss")
+    if loss is None:
+        raise table.missing("loss")
+    weight, seed = table.number_or("weight", 1.0), table.number("seed")
+    row = frame.index.to_numpy()
+    language, run_id = table.text("language"), table.text("run_id")
+    runs = RunTable(
+        language=np.full(len(row), "all", dtype=object) if language is None else language,
+        run_id=np.array(row.astype(str), dtype=object) if run_id is None else run_id,
+        recipe=recipe,
+        loss=loss,
+        weight=weight,
+        seed=seed,
+        row=row,
+        source=source,
+        notes=notes,
+    )
+    for name in sorted(set(runs.languages) - set(runs.language[weight > 0])):
+        raise M3Error(
+            f"{source}, language {name!r}, column {table.column['weight']!r}: "
+            "found only weights of 0, expected at least one positive"
+        )
+    copies = _check_repeats(runs, table)
+    if copies:
+        note = f"{count_of(copies, 'exact duplicate row')} kept (same run, same loss)"
+        runs = dataclasses.replace(runs, notes=(*runs.notes, note))
+    return runs
+
+
+def _check_repeats(runs: RunTable, table: Columns) -> int:
+    """The number of exact copies; raises for rows alike in all but the loss."""
+    import pandas as pd
+
+    known = {"language": _codes(runs.language), **vars(runs.recipe)}
+    if "run_id" in table:
+        known["run_id"] = _codes(runs.run_id)
+    if runs.seed is not None:
+        known["seed"] = runs.seed
+    keys = pd.DataFrame(known)
+    repeat = keys.duplicated().to_numpy()
+    copy = keys.assign(loss=runs.loss).duplicated().to_numpy()
+    conflicts = np.flatnonzero(repeat & ~copy)
+    if len(conflicts):
+        later = conflicts[0]
+        alike = keys.groupby(list(keys), dropna=False, sort=False).ngroup().to_numpy()
+        earlier = np.flatnonzero(alike == alike[later])[0]
+        more = f", and {count_of(len(conflicts) - 1, 'more row')} like it"
+        raise M3Error(
+            f"{runs.source}, rows {runs.row[earlier]} and {runs.row[later]}, "
+            f"column {table.column['loss']!r}: found {runs.loss[earlier]:.6g} and "
+            f"{runs.loss[later]:.6g} for what reads as one run, expected one loss"
+            f"{more if len(conflicts) > 1 else ''}. Repeats of a recipe need a 'seed' or "
+            "'run_id' column that tells them apart. (Rows count from 1, without the header.)"
+        )
+    return int(copy.sum())

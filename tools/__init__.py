@@ -1,0 +1,1 @@
+"""Builders of what the project ships as data: corpora and priors."""
