@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,10 +12,11 @@ import numpy as np
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..laws import Law, get_law
+from ..options import FitOptions, takes
 from ..runs import RunTable
 from ._fits import Fits
 from ._messages import at_bounds, borrowing
-from .engine import CANDIDATES, TOLERANCE, Data, Found, multi_start, multi_start_on_host
+from .engine import CANDIDATES, Data, Found, multi_start, multi_start_on_host
 from .pooling import (
     Population,
     Priors,
@@ -27,90 +27,37 @@ from .pooling import (
     precision_of,
     prior_factor,
 )
-from .problem import POOLS, FitProblem, ParameterSpace, Prior, prepare, resolve, undetermined
-from .uncertainty import KINDS, draws_of
+from .problem import FitProblem, ParameterSpace, prepare, resolve, undetermined
+from .uncertainty import draws_of
 
 _ALONE = "nothing to pool: fewer than two languages have 3 runs; each is fitted by itself"
 _BLOCK = 1024  # languages fitted together: their arrays stay near the cache
 
 
+@takes(FitOptions)
 def fit(
     runs: RunTable,
     law: str | Law = "m3",
     *,
-    fixed: Mapping[str, float] | None = None,
-    huber_delta: float = 1e-3,
-    starts: int = 8,
-    draws: int = 200,
-    bootstrap: str = "cluster",
-    level: float = 0.9,
-    prior: str | os.PathLike[str] | Prior = "weak",
-    pool: str = "none",
-    precision: str = "float64",
-    tolerance: float = TOLERANCE,
-    engine: str = "batch",
-    seed: int = 0,
+    options: FitOptions,
     progress: Progress | None = None,
 ) -> Fits:
     """Fit a law to the runs of every language in the table.
 
     Minimises Σ weight·Huber_δ(log predicted loss − log measured loss) from several starts.
-    Intervals come from `draws` refits to resampled runs. Coefficients that the runs cannot
-    determine are frozen, with a message. A language that cannot be fitted is reported in
-    `Fits.failed`.
+    Intervals come from refits to resampled runs. Coefficients that the runs cannot determine are
+    frozen, with a message. A language that cannot be fitted is reported in `Fits.failed`.
 
     Args:
         runs: the run table.
         law: a law or its registered name.
-        fixed: coefficient name -> value to hold it at, in all languages.
-        huber_delta: δ, in log loss; set it near the noise level of the runs.
-        starts: descents for each language, from the best of eight times as many candidates.
-        draws: bootstrap draws, 0 for none.
-        bootstrap: "cluster" weighs runs at random (the Bayesian bootstrap, Rubin 1981: Dirichlet
-            weights on clusters, runs that share a `run_id` being one); "residual" deals the
-            clusters' residuals out anew, which takes the noise to be the same everywhere.
-        level: of the intervals.
-        prior: "weak" adds a normal prior on every coefficient, with the range its starts come from
-            as the one-sigma range, weighed against the noise of the runs. It decides nothing that
-            the runs decide, and keeps the rest sane. "none" is the bare objective. "public" is what
-            public run tables say of the coefficients; a `Prior`, or the path of its .json file, is
-            what you say. With these, languages need no runs for the coefficients that are named (3
-            at least), and a coefficient that is named is not frozen.
-        pool: "none" fits each language by itself. "partial" learns from all languages how alike
-            they are, coefficient by coefficient, and gives each a prior made from the others: few
-            runs borrow what they leave open, many runs stay as they are. "full" gives all languages
-            the same exponents and shapes, and each its own amplitudes. Either needs two languages,
-            and 3 runs of each. See `Fits.population`.
-        precision: "float64", or "float32" for devices that are slow in double: then only the last
-            few Newton steps of each best fit are in double. The search for the best fits and the
-            draws are in single precision either way, whose error is far below their spread.
-        tolerance: a fit has converged when a full step promises less than this share of its
-            objective.
-        engine: "batch" compiles whole descents, for many languages; "host" compiles the law alone
-            and makes the steps with NumPy, which gives a few best fits of a law tens of times
-            sooner the first time. Draws and pooling compile in either.
-        seed: of starts and draws; without pooling, a language's result does not depend on the
-            others in the table.
+        options: the fields of `FitOptions`, each a keyword.
         progress: called as `progress(stage, done, total)`.
 
     Raises `M3Error` on options outside their range or an unknown law or coefficient.
     """
-    settings: dict[str, Any] = {
-        "fixed": fixed,
-        "huber_delta": huber_delta,
-        "starts": starts,
-        "draws": draws,
-        "bootstrap": bootstrap,
-        "level": level,
-        "prior": prior,
-        "pool": pool,
-        "precision": precision,
-        "tolerance": tolerance,
-        "engine": engine,
-        "seed": seed,
-    }
     report = progress or silent
-    return plan_fit(runs, law, settings, report).fit(report)
+    return plan_fit(runs, law, options, report).fit(report)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,17 +104,15 @@ class FitPlan:
         return dataclasses.replace(self, problem=self.problem.take(rows), failed={}, priors=priors)
 
 
-def plan_fit(
-    runs: RunTable, law: str | Law, options: Mapping[str, Any], report: Progress
-) -> FitPlan:
-    """Everything that a fit needs all languages for; `options` are all those of `fit`.
+def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progress) -> FitPlan:
+    """Everything that a fit needs all languages for.
 
     Raises as `fit` does.
     """
     law = get_law(law)
-    settings = {**options, "fixed": dict(options["fixed"] or {})}
-    prior, pool = settings.pop("prior"), settings["pool"]
-    _check(law, **settings)
+    settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    prior, pool = settings.pop("prior"), options.pool
+    _check_fixed(law, options.fixed)
     known, told = resolve(law, prior)
     if known is None and pool != "none":
         raise M3Error("prior: pooling needs one, expected other than 'none'")
@@ -219,29 +164,8 @@ def _fit_given(
     return _assemble(law, problem, found, data, drawn, failed, settings, priors.population)
 
 
-def _check(
-    law: Law,
-    *,
-    fixed: Mapping[str, float],
-    huber_delta: float,
-    starts: int,
-    draws: int,
-    bootstrap: str,
-    level: float,
-    pool: str,
-    precision: str,
-    tolerance: float,
-    engine: str,
-    seed: int,
-) -> None:
-    for option, chosen, known in (
-        ("pool", pool, POOLS),
-        ("engine", engine, ("batch", "host")),
-        ("bootstrap", bootstrap, KINDS),
-        ("precision", precision, ("float64", "float32")),
-    ):
-        if chosen not in known:
-            raise M3Error(f"{option}: expected {' or '.join(map(repr, known))}, got {chosen!r}")
+def _check_fixed(law: Law, fixed: Mapping[str, float]) -> None:
+    """Raise `M3Error` on coefficients that the law lacks, or values outside their bounds."""
     for name, value in fixed.items():
         if name not in law.names:
             raise M3Error(
@@ -250,16 +174,6 @@ def _check(
         c = law.coefficients[law.names.index(name)]
         if not c.bounds[0] <= value <= c.bounds[1]:
             raise M3Error(f"fixed {name} = {value}: expected a value within {c.bounds}")
-    if not (np.isfinite(huber_delta) and huber_delta > 0):
-        raise M3Error(f"huber_delta: expected a positive number, got {huber_delta}")
-    if not 0 < tolerance < 1:
-        raise M3Error(f"tolerance: expected a number between 0 and 1, got {tolerance}")
-    if starts < 1 or draws < 0 or draws == 1:
-        raise M3Error(f"expected starts >= 1 and draws 0 or >= 2, got {starts} and {draws}")
-    if not (isinstance(seed, int) and seed >= 0):
-        raise M3Error(f"seed: expected a whole number >= 0, got {seed!r}")
-    if not 0 < level < 1:
-        raise M3Error(f"level: expected a number between 0 and 1, got {level}")
 
 
 def solver_data(problem: FitProblem, space: ParameterSpace, prior: str, noise: np.ndarray) -> Data:

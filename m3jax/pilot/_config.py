@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from .._errors import M3Error
-from ..pipeline import read_toml
+from ..options import read_toml
 from ..recipe import Recipe
 from ..runs import Columns, listed, read_csv, read_recipes
 from ._design import PilotDesign

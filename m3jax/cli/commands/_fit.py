@@ -1,14 +1,14 @@
-"""Commands around a fit: `m3jax fit | predict | diagnose`."""
+"""The command `m3jax fit`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from ..._errors import M3Error
-from .. import _arguments as arguments
+from ...options import FitOptions
 from .._common import (
     DropHighest,
     Json,
@@ -20,40 +20,18 @@ from .._common import (
     read_table,
     use_cache,
 )
-
-if TYPE_CHECKING:
-    pass
+from .._derived import with_options
 
 
+@with_options(FitOptions)
 def fit_command(
     table: Table,
     law: Annotated[str, typer.Option(help="Scaling law; `m3jax laws` lists them.")] = "m3",
     columns: Map = None,
     units: Units = None,
     drop_highest: DropHighest = 0,
-    fix: Annotated[
-        str | None, typer.Option(help="Hold coefficients: alpha=0.35,E=1.8", metavar="NAME=V,…")
-    ] = None,
-    huber_delta: Annotated[
-        float, typer.Option(help="Residuals in log loss beyond this count linearly.")
-    ] = 1e-3,
-    starts: Annotated[int, typer.Option(help="Descents for each language.")] = 8,
-    draws: Annotated[int, typer.Option(help="Bootstrap draws for intervals; 0 for none.")] = 200,
-    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.9,
-    bootstrap: Annotated[
-        str, typer.Option(help="cluster: weigh runs at random; residual: deal out residuals anew.")
-    ] = "cluster",
-    prior: Annotated[
-        str,
-        typer.Option(help="weak: keeps the undecided sane; public; none; or your own .json file."),
-    ] = "weak",
-    pool: Annotated[
-        str, typer.Option(help="What languages share: none, partial (few-run ones borrow), full.")
-    ] = "none",
-    precision: Annotated[
-        str, typer.Option(help="float64, or float32 for devices slow in double.")
-    ] = "float64",
-    seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
+    *,
+    options: dict[str, Any],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the fits to this .json file.")
     ] = None,
@@ -96,18 +74,6 @@ def fit_command(
         process=process,
         patience=patience,
     )
-    options: dict[str, Any] = {
-        "fixed": arguments.numbers("--fix", fix),
-        "huber_delta": huber_delta,
-        "starts": starts,
-        "draws": draws,
-        "bootstrap": bootstrap,
-        "level": level,
-        "prior": prior,
-        "pool": pool,
-        "precision": precision,
-        "seed": seed,
-    }
     with progress_bar(as_json) as progress:
         if checkpoint is None:
             fits = fit(runs, law, progress=progress, **options)

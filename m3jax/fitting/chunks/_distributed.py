@@ -8,7 +8,6 @@ process ends and however many start again.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import os
 import threading
 import time
@@ -23,8 +22,9 @@ import numpy as np
 from ..._errors import M3Error
 from ..._progress import Progress, silent
 from ...laws import Law
+from ...options import FitOptions, takes
 from ...runs import RunTable
-from .._fit import FitPlan, fit, plan_fit
+from .._fit import FitPlan, plan_fit
 from .._fits import Fits
 from ._checkpoint import Checkpoint
 
@@ -34,6 +34,7 @@ _CANDIDATES = 8  # for each start
 _CHUNKS_EACH, _LEAST_LANGUAGES = 4, 64  # by default: few to lose, none too small for the devices
 
 
+@takes(FitOptions)
 def fit_in_chunks(
     runs: RunTable,
     law: str | Law = "m3",
@@ -42,8 +43,8 @@ def fit_in_chunks(
     chunk: int | None = None,
     share: tuple[int, int] | None = None,
     patience: float = 300.0,
+    options: FitOptions,
     progress: Progress | None = None,
-    **options: Any,
 ) -> Fits:
     """`fit`, with every finished chunk of languages kept in a folder.
 
@@ -63,9 +64,9 @@ def fit_in_chunks(
         share: (process, processes) where the launcher tells and JAX does not know, as for an array
             of jobs. By default what JAX says: one process, or those that `connect` found.
         patience: seconds to wait for a process that owes chunks and shows no sign of life.
+        options: the fields of `FitOptions`, each a keyword.
         progress: called as `progress(stage, done, total)`; the stage "chunks" counts those of all
             processes.
-        options: of `fit`.
 
     Raises `M3Error` as `fit` does; if the folder is for another fit, saying what differs; and if
     another process has ended before its share. Finished chunks are never lost.
@@ -81,7 +82,7 @@ def fit_in_chunks(
             " counted from 0"
         )
     report = progress or silent
-    plan = plan_fit(runs, law, _all_options(options), report)
+    plan = plan_fit(runs, law, options, report)
     folder = Checkpoint.open(Path(checkpoint), plan, runs, chunk, default_chunk(plan, processes))
     with folder.alive(process, patience):
         _fit_share(folder, range(process, len(folder.chunks), processes), report)
@@ -165,19 +166,6 @@ def share_of(
     if processes is None or process is None:
         return 0, 1
     return process, processes
-
-
-def _all_options(given: dict[str, Any]) -> dict[str, Any]:
-    """The options of `fit`, with its defaults. Raises `TypeError` for one it does not have."""
-    known = {
-        name: parameter.default
-        for name, parameter in inspect.signature(fit).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name != "progress"
-    }
-    for name in given:
-        if name not in known:
-            raise TypeError(f"fit_in_chunks() got an unexpected keyword argument {name!r}")
-    return known | given
 
 
 def default_chunk(plan: FitPlan, processes: int) -> int:

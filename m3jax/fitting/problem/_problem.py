@@ -16,7 +16,6 @@ from ._prior import Prior
 from ._scope import Scope, unmet_needs
 from ._space import ParameterSpace
 
-POOLS = ("none", "partial", "full")
 FEWEST_RUNS = 3  # of a language that takes from others, or from a prior, what its runs leave open
 _SPARE_RUNS = 2  # runs beyond the number of coefficients that a fit on its own must have
 

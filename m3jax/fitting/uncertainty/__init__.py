@@ -1,6 +1,6 @@
 """How sure a fit is: bootstrap draws, covariances, profile likelihood."""
 
-from ._bootstrap import KINDS, cluster_table, weight_power
+from ._bootstrap import cluster_table, weight_power
 from ._covariance import (
     Linearised,
     check_languages,
@@ -13,7 +13,6 @@ from ._draws import draws_of
 from ._profile import Profile, profile
 
 __all__ = [
-    "KINDS",
     "Linearised",
     "Profile",
     "check_languages",

@@ -16,7 +16,6 @@ from ...laws import Law
 from ...recipe import Array
 from ..engine import LANES, Data, Resample, compiled, fit_lanes
 
-KINDS = ("cluster", "residual")
 _ROUNDS, _TOLERANCE = (8, 4, 8, 40), 1e-4
 _LEAST_ROOT = 0.5  # of chi-squared over its freedom, cubed: draws are at most 2.8 times as wide
 _TASKS = 50_000  # held on the host at a time

@@ -1,0 +1,130 @@
+"""Flags of a command, derived from the option class of the function it calls."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from ..options import Option, Options, default_of, option_of
+from . import _arguments as arguments
+
+_HINTS = {
+    "pair": "LOW,HIGH",
+    "numbers": "A,B,…",
+    "texts": "NAME,…",
+    "numbers by name": "NAME=V,…",
+    "file": "FILE",
+    "prior": "NAME|FILE",
+    "number": "NUMBER",
+}
+
+
+def with_options(
+    options: type[Options],
+    *,
+    only: Sequence[str] | None = None,
+    but: Sequence[str] = (),
+    **flags: tuple[str, ...],
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command a flag for every option, in place of its parameter `options`.
+
+    The command gets `options`, a dict of what was typed: what is not typed keeps the default of the
+    option class. `only` and `but` choose options by name; `flags` gives an option other flags than
+    `--` and its name.
+    """
+    fields = [
+        field
+        for field in dataclasses.fields(options)
+        if field.name not in but
+        and (only is None or field.name in only)
+        and option_of(field).flags != ()
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = inspect.signature(command).parameters
+        hints = get_type_hints(command, include_extras=True)
+
+        @functools.wraps(command)
+        def call(**typed: Any) -> None:
+            values: dict[str, Any] = {}
+            for field in fields:
+                text = typed.pop(field.name)
+                if text is not None and text is not False:
+                    flag = _flags(field, flags)[0]
+                    values[field.name] = _parsed(option_of(field), flag, text)
+            command(**typed, options=values)
+
+        parameters = []
+        for name, parameter in own.items():
+            if name == "options":
+                parameters += [_parameter(field, flags) for field in fields]
+            else:
+                parameters.append(
+                    parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name])
+                )
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in parameters}
+        return call
+
+    return decorate
+
+
+def _flags(field: dataclasses.Field[Any], flags: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+    plain = (f"--{field.name.replace('_', '-')}",)
+    return flags.get(field.name) or option_of(field).flags or plain
+
+
+def _parameter(
+    field: dataclasses.Field[Any], flags: dict[str, tuple[str, ...]]
+) -> inspect.Parameter:
+    known, default = option_of(field), default_of(field)
+    kind = _TYPES.get(known.kind, str)
+    required = default is dataclasses.MISSING
+    shown = "" if required or default in (None, (), {}, False) else _shown(default)
+    # The flag's own default is None, "not typed": what the option class then takes is told here.
+    text = known.summary + (rf" \[default: {shown}]" if shown else "")
+    annotation = Annotated[  # type: ignore[valid-type]
+        kind if required or kind is bool else kind | None,
+        typer.Option(
+            *_flags(field, flags),
+            help=text if not known.unit else f"{text} ({known.unit})",
+            metavar=_HINTS.get(known.kind),
+            show_default=False,
+        ),
+    ]
+    missing = inspect.Parameter.empty if required else (False if kind is bool else None)
+    return inspect.Parameter(
+        field.name, inspect.Parameter.KEYWORD_ONLY, default=missing, annotation=annotation
+    )
+
+
+_TYPES: dict[str, Any] = {"whole number": int, "true or false": bool, "file": Path}
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return f"{default:g}" if isinstance(default, float) else str(default)
+
+
+def _parsed(known: Option, flag: str, text: Any) -> Any:
+    """What was typed, as a value of the option's kind."""
+    parse = _PARSERS.get(known.kind)
+    return text if parse is None else parse(flag, text)
+
+
+_PARSERS: dict[str, Callable[[str, Any], Any]] = {
+    "number": arguments.one,
+    "numbers": arguments.amounts,
+    "numbers by language": arguments.amounts,
+    "pair": arguments.bounds,
+    "texts": arguments.names,
+    "numbers by name": arguments.numbers,
+    "texts by name": arguments.pairs,
+}

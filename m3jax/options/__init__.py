@@ -1,0 +1,46 @@
+"""Options, each declared once: one class a function, and what signatures, flags and TOML derive.
+
+Nothing here imports JAX or pandas, so that the command line can show its help at once.
+"""
+
+from ._core import (
+    KINDS,
+    POSITIVE,
+    PROPER_SHARE,
+    Allowed,
+    Option,
+    Options,
+    at_least,
+    converted_to,
+    default_of,
+    option,
+    option_of,
+    same_as,
+    suggestion,
+    takes,
+    toml_kinds,
+)
+from ._fit import BOOTSTRAPS, POOLS, FitOptions
+from ._toml import read_toml
+
+__all__ = [
+    "BOOTSTRAPS",
+    "KINDS",
+    "POOLS",
+    "POSITIVE",
+    "PROPER_SHARE",
+    "Allowed",
+    "FitOptions",
+    "Option",
+    "Options",
+    "at_least",
+    "converted_to",
+    "default_of",
+    "option",
+    "option_of",
+    "read_toml",
+    "same_as",
+    "suggestion",
+    "takes",
+    "toml_kinds",
+]

@@ -1,0 +1,105 @@
+"""The options of `fit`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from ._core import POSITIVE, PROPER_SHARE, Allowed, Options, at_least, option
+
+BOOTSTRAPS = ("cluster", "residual")
+POOLS = ("none", "partial", "full")
+ENGINES = ("batch", "host")
+PRECISIONS = ("float64", "float32")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FitOptions(Options):
+    """How a law is fitted; every field is a keyword of `fit` and `fit_in_chunks`."""
+
+    fixed: Mapping[str, float] = option(
+        {},
+        kind="numbers by name",
+        flags=("--fix",),
+        help="Coefficients to hold: name and value. They are held in all languages.",
+    )
+    huber_delta: float = option(
+        1e-3,
+        kind="number",
+        unit="log loss",
+        allowed=POSITIVE,
+        help="Residuals in log loss beyond this count linearly. Set it near the noise of the runs.",
+    )
+    starts: int = option(
+        8,
+        kind="whole number",
+        allowed=at_least(1, "a whole number"),
+        help="Descents for each language. They begin at the best of eight times as many"
+        " candidates.",
+    )
+    draws: int = option(
+        200,
+        kind="whole number",
+        allowed=Allowed("0 or a whole number >= 2", lambda n: n == 0 or n >= 2),
+        help="Bootstrap draws for intervals; 0 for none. Each is a refit to resampled runs.",
+    )
+    bootstrap: str = option(
+        "cluster",
+        kind="text",
+        choices=BOOTSTRAPS,
+        help="cluster: weigh runs at random; residual: deal out residuals anew. The first is the"
+        " Bayesian bootstrap (Rubin 1981), Dirichlet weights on clusters, runs that share a"
+        " `run_id` being one; the second takes the noise to be the same everywhere.",
+    )
+    level: float = option(0.9, kind="number", allowed=PROPER_SHARE, help="Level of the intervals.")
+    prior: Any = option(
+        "weak",
+        kind="prior",
+        help='weak: keeps the undecided sane; public; none; or your own .json file. "weak" is a'
+        " normal prior on every coefficient whose one-sigma range is the one its starts come from,"
+        ' weighed against the noise of the runs: it decides nothing that the runs decide. "none"'
+        ' is the bare objective. "public" is what public run tables say of the coefficients; a'
+        " `Prior`, or the path of its file, is what you say. With these two a language needs no"
+        " runs for the coefficients that are named (3 at least), and none of these is frozen.",
+    )
+    pool: str = option(
+        "none",
+        kind="text",
+        choices=POOLS,
+        help='What languages share: none, partial (few-run ones borrow), full. "partial" learns'
+        " from all languages how alike they are, coefficient by coefficient, and gives each a"
+        ' prior made from the others. "full" gives all languages the same exponents and shapes,'
+        " and each its own amplitudes. Either needs two languages with 3 runs each; see"
+        " `Fits.population`.",
+    )
+    precision: str = option(
+        "float64",
+        kind="text",
+        choices=PRECISIONS,
+        help="float64, or float32 for devices slow in double. With float32 only the last few"
+        " Newton steps of each best fit are in double. The search and the draws are in single"
+        " precision either way; its error is far below their spread.",
+    )
+    tolerance: float = option(
+        1e-9,
+        kind="number",
+        allowed=PROPER_SHARE,
+        help="Relative gain at which a fit has converged. A full step then promises less than this"
+        " share of the objective.",
+    )
+    engine: str = option(
+        "batch",
+        kind="text",
+        choices=ENGINES,
+        help="batch: whole descents compiled, for many fits; host: the law alone, for a few. The"
+        " host makes the steps in NumPy, which gives a few best fits tens of times sooner the"
+        " first time; draws and pooling compile in either.",
+    )
+    seed: int = option(
+        0,
+        kind="whole number",
+        allowed=at_least(0, "a whole number"),
+        help="Same seed, same result. Without pooling a language's result does not depend on the"
+        " others in the table.",
+    )
