@@ -20,6 +20,7 @@ _HINTS = {
     "texts": "NAME,…",
     "numbers by name": "NAME=V,…",
     "file": "FILE",
+    "fit file": "FITS",
     "prior": "NAME|FILE",
     "number": "NUMBER",
 }
@@ -104,7 +105,12 @@ def _parameter(
     )
 
 
-_TYPES: dict[str, Any] = {"whole number": int, "true or false": bool, "file": Path}
+_TYPES: dict[str, Any] = {
+    "whole number": int,
+    "true or false": bool,
+    "file": Path,
+    "fit file": Path,
+}
 
 
 def _shown(default: Any) -> str:

@@ -3,6 +3,7 @@
 Nothing here imports JAX or pandas, so that the command line can show its help at once.
 """
 
+from ._compare import HOLDOUTS, CompareOptions
 from ._core import (
     KINDS,
     POSITIVE,
@@ -21,18 +22,42 @@ from ._core import (
     toml_kinds,
 )
 from ._fit import BOOTSTRAPS, POOLS, FitOptions
+from ._limits import (
+    METHODS,
+    OBJECTIVES,
+    Bounds,
+    Limits,
+    MapOptions,
+    OptimizeOptions,
+    SplitOptions,
+)
+from ._next import CRITERIA, FEWEST_DRAWS, NextOptions
+from ._pilot import PilotOptions
 from ._toml import read_toml
 
 __all__ = [
     "BOOTSTRAPS",
+    "CRITERIA",
+    "FEWEST_DRAWS",
+    "HOLDOUTS",
     "KINDS",
+    "METHODS",
+    "OBJECTIVES",
     "POOLS",
     "POSITIVE",
     "PROPER_SHARE",
     "Allowed",
+    "Bounds",
+    "CompareOptions",
     "FitOptions",
+    "Limits",
+    "MapOptions",
+    "NextOptions",
+    "OptimizeOptions",
     "Option",
     "Options",
+    "PilotOptions",
+    "SplitOptions",
     "at_least",
     "converted_to",
     "default_of",

@@ -217,6 +217,7 @@ KINDS = {
     "numbers by language": "one or more numbers, for all languages or by language",
     "prior": "'weak', 'none', 'public', a Prior or the path of a .json file",
     "file": "the path of a file",
+    "fit file": "the path of a fit file, or a Fits",
     "object": "an object",
 }
 
@@ -275,7 +276,10 @@ def _switch(value: Any) -> bool:
 
 
 def _numbers(value: Any) -> tuple[float, ...]:
-    values = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    try:
+        values = [value] if isinstance(value, str) else list(value)
+    except TypeError:  # a single number, or an array of no dimensions
+        values = [value]
     return _some(tuple(map(_number, values)))
 
 
@@ -327,6 +331,7 @@ _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "numbers by language": _as_it_is,
     "prior": _as_it_is,
     "file": _path,
+    "fit file": _as_it_is,
     "object": _as_it_is,
 }
 

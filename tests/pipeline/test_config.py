@@ -7,7 +7,7 @@ import pytest
 from m3jax import HOLDOUTS, M3Error, RunTable, list_laws
 from m3jax.pipeline import read_config
 
-QUICKSTART = Path(__file__).resolve().parent.parent / "configs" / "quickstart.toml"
+QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.toml"
 
 SMALL = """
 [runs]
