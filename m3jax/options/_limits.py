@@ -105,8 +105,8 @@ class Limits(Options):
     source_fits: Any = option(
         None,
         kind="fit file",
-        help="Fit file of the same runs' losses on source text. In Python also the `Fits`; the names"
-        " of the languages are the same.",
+        help="Fit file of the same runs' losses on source text. In Python also the `Fits`; its"
+        " languages have the same names.",
     )
     constraints: Sequence[Callable[..., Any]] = option(
         (),
@@ -196,14 +196,14 @@ class MapOptions(Limits):
     compute: Bounds = option(
         kind="pair",
         unit="FLOP",
-        allowed=POSITIVE,
+        allowed=_SPAN,
         flags=("--compute", "-c"),
         help="Lowest and highest budget in FLOP: 1e19,1e21.",
     )
     target_tokens: Bounds = option(
         kind="pair",
         unit="tokens",
-        allowed=POSITIVE,
+        allowed=_SPAN,
         flags=("--target-tokens", "-t"),
         help="Lowest and highest unique target tokens: 10M,10B.",
     )
