@@ -36,8 +36,7 @@ def run(config: Config, *, progress: Progress | None = None) -> PipelineResult:
     Raises `M3Error` on bad input.
     """
     from ..output import write_report
-    from ..output.figures import _fit as plotting
-    from ..output.figures import new_figure
+    from ..output.figures import comparison_figures, new_figure, to_png
 
     new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     report = progress or silent
@@ -63,8 +62,8 @@ def run(config: Config, *, progress: Progress | None = None) -> PipelineResult:
     diagnoses = diagnose(fits, runs)
     report("drawing", 0, 1)
     pictures = _pictures(runs, fits, recommendations, diagnoses)
-    drawn = plotting.comparison_figures(runs, found)
-    pictures |= {name: (text, plotting.to_png(figure)) for name, (text, figure) in drawn.items()}
+    drawn = comparison_figures(runs, found)
+    pictures |= {name: (text, to_png(figure)) for name, (text, figure) in drawn.items()}
     report("drawing", 1, 1)
     out = config.output
     files = [
@@ -102,34 +101,40 @@ def _pictures(
     diagnoses: dict[str, Diagnosis],
 ) -> dict[str, tuple[str, bytes]]:
     """File name -> (caption, PNG)."""
-    from ..output.figures import _fit as plotting
+    from ..output.figures import (
+        fit_quality,
+        loss_surface,
+        recipes_by_corpus,
+        residuals_by_variable,
+        to_png,
+    )
 
     pictures = {
         "fit_quality": (
             "How well the law fits the runs: predicted against measured loss, and residuals",
-            plotting.to_png(plotting.fit_quality(fits, runs)),
+            to_png(fit_quality(fits, runs)),
         )
     }
     for i, language in enumerate(recommendations.languages[:_MOST_PICTURED]):
         slug = "".join(c if c.isalnum() else "_" for c in language)
         pictures[f"residuals_{i}_{slug}"] = (
             f"{language}: how far each run lies from the fit, against what varies in the runs",
-            plotting.to_png(plotting.residuals_by_variable(diagnoses[language], runs)),
+            to_png(residuals_by_variable(diagnoses[language], runs)),
         )
         feasible = list(zip(*recommendations.feasible[i].nonzero(), strict=True))
         if not feasible:
             continue
-        figure = plotting.recipes_by_corpus(recommendations, language)
+        figure = recipes_by_corpus(recommendations, language)
         pictures[f"recipes_{i}_{slug}"] = (
             f"{language}: best recipe against corpus size, with"
             f" {recommendations.level:.0%} intervals",
-            plotting.to_png(figure),
+            to_png(figure),
         )
         # The middle of what was asked is where most users look first.
         budget, size = feasible[len(feasible) // 2]
-        figure = plotting.loss_surface(fits, recommendations, (i, budget, size), runs=runs)
+        figure = loss_surface(fits, recommendations, (i, budget, size), runs=runs)
         pictures[f"surface_{i}_{slug}"] = (
             f"{language}: predicted loss around the best recipe, all compute spent",
-            plotting.to_png(figure),
+            to_png(figure),
         )
     return pictures

@@ -9,7 +9,7 @@ import pytest
 from benchmarks.speed import pilot
 from benchmarks.studies import closed_loop
 from m3jax import M3Error
-from m3jax.pilot import Shape, _design, _model
+from m3jax.pilot import Shape
 from tools import debian_corpus
 
 from ..cli.test_cli import ok
@@ -112,8 +112,8 @@ target_tokens = [512, 1e6]
 
 
 def test_the_closed_loop_goes_round(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(_model, "_LADDER", ((1, 16), (1, 32)))
-    monkeypatch.setattr(_design, "_FEWEST_STEPS", 4)
+    monkeypatch.setattr("m3jax.pilot._model._LADDER", ((1, 16), (1, 32)))
+    monkeypatch.setattr("m3jax.pilot._design._FEWEST_STEPS", 4)
     (tmp_path / "target.txt").write_text(words(0, "abcdefghijklm"))
     (tmp_path / "source.txt").write_text(words(1, "nopqrstuvwxyz"))
     config = tmp_path / "pilot.toml"

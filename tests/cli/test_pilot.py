@@ -17,10 +17,6 @@ from m3jax import M3Error, RunTable
 from m3jax.pilot import (
     PilotDesign,
     Training,
-    _design,
-    _model,
-    _plan,
-    _run,
     carry_out,
     prepare,
     read_pilot_config,
@@ -64,8 +60,8 @@ def words(seed, letters):
 @pytest.fixture(autouse=True, scope="module")
 def short_runs_of_one_size():
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_model, "_LADDER", ((1, 16),))
-        patch.setattr(_design, "_FEWEST_STEPS", 4)
+        patch.setattr("m3jax.pilot._model._LADDER", ((1, 16),))
+        patch.setattr("m3jax.pilot._design._FEWEST_STEPS", 4)
         yield
 
 
@@ -190,7 +186,9 @@ def test_a_folder_that_cannot_be_written_to_is_told_first(folder, monkeypatch):
         planned(folder, output=folder / "file" / "runs.csv")
     monkeypatch.setattr(os, "fdopen", lambda *_: (_ for _ in ()).throw(PermissionError()))
     plan = planned(folder)
-    monkeypatch.setattr(_run, "train", lambda *_, **__: pytest.fail("trained for nothing"))
+    monkeypatch.setattr(
+        "m3jax.pilot._run.train", lambda *_, **__: pytest.fail("trained for nothing")
+    )
     with pytest.raises(M3Error, match=r"runs\.pilot\.json: cannot be written"):
         carried_out(plan)
 
@@ -262,12 +260,14 @@ def test_runs_that_diverge_are_not_in_the_table(folder):
 
 
 def test_minutes_are_measured_once(folder, monkeypatch):
-    monkeypatch.setattr(_plan, "flop_per_second", lambda *_: 2.5e7)
+    monkeypatch.setattr("m3jax.pilot._plan.flop_per_second", lambda *_: 2.5e7)
     settings = {"budget": None, "minutes": 1.0, "runs": 4}
     first = planned(folder, **settings)
     assert first.cards["Target"]["plan"]["budget"] == pytest.approx(1.2e9)
     carried_out(first)
-    monkeypatch.setattr(_plan, "flop_per_second", lambda *_: pytest.fail("measured again"))
+    monkeypatch.setattr(
+        "m3jax.pilot._plan.flop_per_second", lambda *_: pytest.fail("measured again")
+    )
     assert planned(folder, **settings).run_ids == first.run_ids
     with pytest.raises(M3Error, match="minutes: expected a positive number"):
         planned(folder, budget=None, minutes=0.0)

@@ -8,11 +8,11 @@ import pytest
 
 from benchmarks.support.synthetic import run_table, true_theta
 from m3jax import M3Error, RunTable, compare, special_case
-from m3jax.cli import _app as cli
+from m3jax.cli import main
 from m3jax.comparison import predict_held_out, score
 from m3jax.laws import get_law
 from m3jax.output import verdict, write_comparison
-from m3jax.output.figures import _fit as plotting
+from m3jax.output.figures import comparison_figures, parity_by_law, to_png
 
 LAWS = ("chinchilla", "kaplan", "multilingual")
 
@@ -38,7 +38,7 @@ def call(capsys, *arguments) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["m3jax", *map(str, arguments)])
         patch.setenv("JAX_COMPILATION_CACHE_DIR", "")
-        cli.main()
+        main()
     return capsys.readouterr().out
 
 
@@ -99,17 +99,17 @@ def test_the_page_says_who_wins(runs, found, tmp_path):
 
 
 def test_figures_show_every_law_that_predicts(runs, found):
-    figures = plotting.comparison_figures(runs, found)
+    figures = comparison_figures(runs, found)
     kinds = ("parity", "residuals", "distance")
     assert list(figures) == [f"{k}_{h}" for h in ("compute", "two-stage") for k in kinds]
     for _, figure in figures.values():
-        assert plotting.to_png(figure, dpi=40).startswith(b"\x89PNG")
+        assert to_png(figure, dpi=40).startswith(b"\x89PNG")
     titles = [axes.get_title() for axes in figures["parity_compute"][1].axes]
     assert {title.split(":")[0] for title in titles} == set(LAWS)
     errors = [float(title.split(": ")[1].rstrip("%")) for title in titles]
     assert errors == sorted(errors)
     with pytest.raises(M3Error, match="no law predicts"):
-        plotting.parity_by_law(runs, found, "folds")
+        parity_by_law(runs, found, "folds")
 
 
 def test_special_cases():
