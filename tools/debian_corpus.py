@@ -1,6 +1,6 @@
 """Plain text in many languages from Debian's documentation packages, to train pilots on.
 
-    python -m benchmarks.debian_corpus corpus --languages English,Indonesian,Japanese
+    python -m tools.debian_corpus corpus --languages English,Indonesian,Japanese
 
 writes `corpus/indonesian.txt` and so on, and `corpus/corpus.json`: package versions, sizes, and the
 overlap with the source. Needs `apt-get` and `dpkg-deb`; the text is the packages' authors', under

@@ -1,7 +1,7 @@
 """The prior that public run tables give: make it, or see what it is worth.
 
-    python -m benchmarks.public_prior --write     # m3jax/data/public_prior.json
-    python -m benchmarks.public_prior --json      # leave one table out
+    python -m tools.public_prior --write     # m3jax/data/public_prior.json
+    python -m tools.public_prior --json      # leave one table out
 
 Every table is a language of one population, its terms sized in the middle of its own runs. The
 range of a coefficient is where the next table is expected: the spread between tables and how unsure
@@ -159,7 +159,7 @@ def write(folder: Path, target: Path) -> None:
     listed = "; ".join(f"{name}: {what}" for name, what in SOURCES.items())
     content["source"] = (
         f"population of public run tables ({listed}), made {datetime.date.today().isoformat()} by"
-        " benchmarks/public_prior.py. One-sigma ranges of the next table: spread between tables and"
+        " tools/public_prior.py. One-sigma ranges of the next table: spread between tables and"
         f" doubt about the mean, no narrower than {NARROWEST:g} of the weak prior's sd. Law"
         f" chinchilla: Muennighoff up to {FEW_EPOCHS} epochs and Chinchilla; data_constrained: all"
         " of these two."

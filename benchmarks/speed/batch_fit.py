@@ -1,6 +1,6 @@
 """How fast are many languages fitted to a given quality, by m3jax and by the strongest others?
 
-    python -m benchmarks.batch_fit --languages 300 --runs 100 --json
+    python -m benchmarks.speed.batch_fit --languages 300 --runs 100 --json
 
 Made-up languages (known coefficients, noisy runs) are fitted by every tool, all minimising the same
 sum of Huber losses. The best objective known of a language is the lowest that any tool found. Each

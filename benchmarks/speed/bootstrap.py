@@ -1,6 +1,6 @@
 """How long does the bootstrap of many languages take, and how does it grow?
 
-    python -m benchmarks.bootstrap --languages 300 --draws 1000 --json
+    python -m benchmarks.speed.bootstrap --languages 300 --draws 1000 --json
 
 m3jax fits made-up languages (known coefficients, noisy runs) with bootstrap draws and without, each
 call made repeated and the second timed. SciPy's fastest solver refits some of the languages under

@@ -1,6 +1,6 @@
 """How many recipe problems can be solved in a second, and how well?
 
-    python -m benchmarks.optimize --problems 100000 --json
+    python -m benchmarks.speed.optimize --problems 100000 --json
 
 Problems are languages with known coefficients × budgets × corpus sizes; each asks for the best of
 three regimes. m3jax answers them all in one call of `optimize`, timed when it is warm.

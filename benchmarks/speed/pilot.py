@@ -1,6 +1,6 @@
 """How fast pilots train: model FLOP utilisation, and what training many models together gains.
 
-    python -m benchmarks.pilot --widths 32,64 --ways 1x1,4x1,1x2
+    python -m benchmarks.speed.pilot --widths 32,64 --ways 1x1,4x1,1x2
 
 Each way is E x W: ensembles of E models, each one program, W programs at a time; the first way is
 what the others are compared with, one model at a time. All train as many steps on made-up text.

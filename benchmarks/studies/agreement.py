@@ -1,6 +1,6 @@
 """Do the solvers of the optimiser agree with each other and with CVXPY?
 
-    python -m benchmarks.agreement --problems 500 --json
+    python -m benchmarks.studies.agreement --problems 500 --json
 
 Random `m3_posynomial` problems: coefficients, budgets and the pattern of active limits are drawn.
 CVXPY solves each regime as a geometric program; m3jax's convex solver comes with a duality gap; its

@@ -1,7 +1,7 @@
 """Do the bootstrap's intervals agree with those of a fully Bayesian fit?
 
     pip install 'm3jax[bayes]'
-    python -m benchmarks.bayes --json
+    python -m benchmarks.studies.bayes --json
 
 One made-up language of the Chinchilla law, small enough to sample: the No-U-Turn sampler of numpyro
 with the same weak prior and Laplace errors of unknown scale, which is what the Huber loss stands

@@ -1,7 +1,7 @@
 """The closed loop: fit cheap runs, predict the best recipe of a dearer budget, train it and others.
 
     m3jax pilot configs/pilot_debian.toml
-    python -m benchmarks.closed_loop configs/pilot_debian.toml -o out/closed_loop
+    python -m benchmarks.studies.closed_loop configs/pilot_debian.toml -o out/closed_loop
 
 The law is fitted to the runs of the configuration's table that took at most a quarter of the budget
 (by default the table's dearest run). Every recipe is trained with several seeds, and the one

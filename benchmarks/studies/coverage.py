@@ -1,6 +1,6 @@
 """How often do the intervals hold the truth?
 
-    python -m benchmarks.coverage --json
+    python -m benchmarks.studies.coverage --json
 
 Made-up languages with known `m3` coefficients get noisy runs, again and again; each time the law is
 fitted and its nominal 90% intervals are held against the truth: of the loss at recipes like the

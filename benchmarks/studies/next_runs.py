@@ -1,6 +1,6 @@
 """Do runs chosen by `next_runs` tell more than random ones that cost as much?
 
-    python -m benchmarks.next_runs --languages 24 --json
+    python -m benchmarks.studies.next_runs --languages 24 --json
 
 Made-up languages with known `m3` coefficients get some noisy runs and a fit. Then each gets more
 runs of one budget: those that `next_runs` proposes, by either criterion, or random ones in the same

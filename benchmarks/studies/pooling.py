@@ -1,6 +1,6 @@
 """What does pooling languages gain, where runs are few, and what does it cost where they are many?
 
-    python -m benchmarks.pooling --json
+    python -m benchmarks.studies.pooling --json
 
 Two studies. Goldfish: languages with four monolingual runs each; the largest corpus of each is left
 out and predicted from the other three. Made-up languages: `m3` with known coefficients, most with

@@ -1,6 +1,6 @@
 """Does `m3`, fitted on the Wikipedia runs, put the best target ratio where it was measured?
 
-    python -m benchmarks.repeat_aware --json
+    python -m benchmarks.studies.repeat_aware --json
 
 The runs are those of repeat-aware data mixing (arXiv:2606.07597): one model size, five budgets and
 three corpus sizes in nine cells, each with several target ratios. With model size, total tokens and
