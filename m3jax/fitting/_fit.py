@@ -16,7 +16,7 @@ from ..options import FitOptions, takes
 from ..runs import RunTable
 from ._fits import Fits
 from ._messages import at_bounds, borrowing
-from .engine import CANDIDATES, Data, Found, multi_start, multi_start_on_host
+from .engine import CANDIDATES_PER_START, BestFits, FitData, multi_start, multi_start_on_host
 from .pooling import (
     Population,
     Priors,
@@ -91,7 +91,7 @@ class FitPlan:
             found = _solve(self.law, self.problem, self.settings, report)
             problem, found = _without_lost(self.problem, found, failed)
             space = problem.space(self.law)
-            data = solver_data(problem, space, self.settings["prior"], found.noise)
+            data = solver_data(problem, space, self.settings["prior"], found.prior_weight)
             has_say = np.einsum("ljj->lj", data.prior_precision) > 0
             eye = np.eye(len(self.law.names))
             factor = np.where(has_say, space.prior_sd, 0.0)[..., None] * eye
@@ -176,22 +176,26 @@ def _check_fixed(law: Law, fixed: Mapping[str, float]) -> None:
             raise M3Error(f"fixed {name} = {value}: expected a value within {c.bounds}")
 
 
-def solver_data(problem: FitProblem, space: ParameterSpace, prior: str, noise: np.ndarray) -> Data:
+def solver_data(
+    problem: FitProblem, space: ParameterSpace, prior: str, prior_weight: np.ndarray
+) -> FitData:
     """The problem as the solver takes it, with the weak prior or none."""
     count, p = problem.free.shape
     precision = np.zeros((count, p, p))
     if prior != "none":
         inverse = problem.free / np.maximum(space.prior_sd, 1e-9) ** 2
         precision[:, np.arange(p), np.arange(p)] = inverse
-    return data_of(problem, space, space.prior_mean, precision, noise)
+    return data_of(problem, space, space.prior_mean, precision, prior_weight)
 
 
-def _solve(law: Law, problem: FitProblem, settings: Mapping[str, Any], report: Progress) -> Found:
+def _solve(
+    law: Law, problem: FitProblem, settings: Mapping[str, Any], report: Progress
+) -> BestFits:
     """Best fits; what the runs turn out not to determine is frozen in `problem` on the way."""
     total = len(problem.languages)
     n, p = problem.log_loss.shape[1], len(law.names)
     shapes = (total, p), (total,), (total,), (total,), (total,), (total, n), (total, n, p)
-    out = Found(*(np.zeros(shape) for shape in shapes))
+    out = BestFits(*(np.zeros(shape) for shape in shapes))
     todo = np.arange(total)
     while len(todo):
         report("fitting", total - len(todo), total)
@@ -200,7 +204,7 @@ def _solve(law: Law, problem: FitProblem, settings: Mapping[str, Any], report: P
         space = part.space(law)
         # The same shares of each range in every language and block.
         rng = np.random.default_rng([settings["seed"], 0])
-        candidates = space.draw(CANDIDATES * settings["starts"], rng)
+        candidates = space.draw(CANDIDATES_PER_START * settings["starts"], rng)
         candidates = np.where(part.free[:, None], candidates, space.to_x(part.held)[:, None])
         data = solver_data(part, space, settings["prior"], np.zeros(len(now)))
         given = law, candidates, data, settings["huber_delta"], settings["starts"]
@@ -217,7 +221,7 @@ def _solve(law: Law, problem: FitProblem, settings: Mapping[str, Any], report: P
 
 
 def _freeze(
-    law: Law, problem: FitProblem, rows: np.ndarray, space: ParameterSpace, found: Found
+    law: Law, problem: FitProblem, rows: np.ndarray, space: ParameterSpace, found: BestFits
 ) -> np.ndarray:
     """Freeze what the runs do not determine at the optimum; which of `rows` need a refit."""
     free = problem.free[rows]
@@ -242,8 +246,8 @@ def _freeze(
 
 
 def _without_lost(
-    problem: FitProblem, found: Found, failed: dict[str, tuple[int, str]]
-) -> tuple[FitProblem, Found]:
+    problem: FitProblem, found: BestFits, failed: dict[str, tuple[int, str]]
+) -> tuple[FitProblem, BestFits]:
     """Drop languages without a finite fit, with the reason in `failed`."""
     good = np.isfinite(found.misfit)
     for i in np.flatnonzero(~good):
@@ -252,14 +256,14 @@ def _without_lost(
             "no start gave a finite loss; check the law's start ranges",
         )
     rows = np.flatnonzero(good)
-    return problem.take(rows), Found(*(leaf[rows] for leaf in found))
+    return problem.take(rows), BestFits(*(leaf[rows] for leaf in found))
 
 
 def _assemble(
     law: Law,
     problem: FitProblem,
-    found: Found,
-    data: Data,
+    found: BestFits,
+    data: FitData,
     draws: np.ndarray,
     failed: Mapping[str, tuple[int, str]],
     settings: Mapping[str, Any],
@@ -294,7 +298,7 @@ def _assemble(
         agreement=found.agreement,
         prior_mean=np.einsum("lij,lj->li", space.centre, expected),
         prior_precision=np.swapaxes(inverse, 1, 2) @ data.prior_precision @ inverse,
-        prior_weight=np.asarray(data.noise, dtype=np.float64),
+        prior_weight=np.asarray(data.prior_weight, dtype=np.float64),
         scopes=tuple(problem.scopes),
         messages=tuple(tuple(m + t) for m, t in zip(problem.messages, told, strict=True)),
         failed=failed,

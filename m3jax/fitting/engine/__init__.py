@@ -3,31 +3,38 @@
 from ._cholesky import solve_spd
 from ._host import multi_start_on_host
 from ._jacobian import columns, log_loss_and_jacobian, with_best_amplitudes
-from ._lanes import LANES, best_candidates, compiled, fit_lanes, look_at, pack_rows
-from ._objective import Data, Resample, huber, misfit
-from ._search import CANDIDATES, TOLERANCE, Found, multi_start, refine
+from ._lanes import (
+    LANES_PER_ROW,
+    best_candidates,
+    fit_lanes,
+    jit_over_devices,
+    pack_rows,
+    residuals_and_jacobian,
+)
+from ._objective import FitData, Resample, huber, misfit
+from ._search import CANDIDATES_PER_START, TOLERANCE, BestFits, multi_start, refine
 from ._solver import evaluate
 
 __all__ = [
-    "CANDIDATES",
-    "LANES",
+    "CANDIDATES_PER_START",
+    "LANES_PER_ROW",
     "TOLERANCE",
-    "Data",
-    "Found",
+    "BestFits",
+    "FitData",
     "Resample",
     "best_candidates",
     "columns",
-    "compiled",
     "evaluate",
     "fit_lanes",
     "huber",
+    "jit_over_devices",
     "log_loss_and_jacobian",
-    "look_at",
     "misfit",
     "multi_start",
     "multi_start_on_host",
     "pack_rows",
     "refine",
+    "residuals_and_jacobian",
     "solve_spd",
     "with_best_amplitudes",
 ]

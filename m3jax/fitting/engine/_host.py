@@ -17,8 +17,8 @@ import numpy as np
 from ..._batching import take_rows
 from ...laws import Law, LogSpaceLaw
 from ...recipe import Array, Recipe
-from ._objective import Data, noise_level
-from ._search import Found
+from ._objective import FitData, dispersion
+from ._search import BestFits
 
 _SCREEN, _FINISH = 30, 300  # iterations
 _SETTLED = 1e-4  # relative gain at which screening stops
@@ -42,9 +42,9 @@ def _compiled(law: Law) -> Any:
 class _Batch:
     """Fits that go on side by side, B of them; `language` (B,) says whose runs each is of."""
 
-    def __init__(self, law: Law, data: Data, language: np.ndarray, delta: float) -> None:
+    def __init__(self, law: Law, data: FitData, language: np.ndarray, delta: float) -> None:
         self.law, self.delta = law, delta
-        self.data: Data = take_rows(data, language)
+        self.data: FitData = take_rows(data, language)
 
     def look(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Residuals (B, n), zero on padding, and their Jacobian in x, (B, n, p)."""
@@ -180,8 +180,8 @@ def _finite(value: np.ndarray) -> np.ndarray:
 
 
 def multi_start_on_host(
-    law: Law, candidates: np.ndarray, data: Data, delta: float, starts: int, tolerance: float
-) -> Found:
+    law: Law, candidates: np.ndarray, data: FitData, delta: float, starts: int, tolerance: float
+) -> BestFits:
     """`multi_start` for a few languages: (L, C, p) candidates, of which `starts` are followed.
 
     As there, the noise of the best descents tells what the prior weighs.
@@ -205,7 +205,7 @@ def multi_start_on_host(
     if np.any(data.prior_precision):
         begin, value, _ = batch.minimise(begin, np.zeros(len(begin)), _SCREEN, _SETTLED)
         lowest = value.reshape(count, starts).min(axis=1)
-        noise = np.where(np.isfinite(lowest), noise_level(lowest, data), 0.0)
+        noise = np.where(np.isfinite(lowest), dispersion(lowest, data), 0.0)
         # The prior's own advocate takes the place of the worst descent.
         centre = np.where(data.free, data.prior_mean, candidates[:, 0])
         advocate, _ = batch.with_best_amplitudes(centre[everyone])
@@ -217,7 +217,7 @@ def multi_start_on_host(
     best = np.argmin(value, axis=1) + np.arange(count) * starts
     residual, jacobian = batch.look(x)
     misfit = np.where(np.isfinite(value.min(axis=1)), batch.misfit(residual)[best], np.inf)
-    return Found(
+    return BestFits(
         x[best],
         misfit,
         noise,

@@ -12,7 +12,7 @@ import numpy as np
 
 from ...laws import Law, LogSpaceLaw
 from ...recipe import Array
-from ._objective import Data
+from ._objective import FitData
 
 _SWEEPS = 30  # of coordinate descent over the amplitudes
 _SMALL_SHARE = 2e-3  # of the loss, that a start gives a term at least
@@ -32,7 +32,7 @@ def _is_separable(law: Law) -> bool:
     return len(set(names)) == len(names) and set(names) == set(law.names)
 
 
-def columns(law: Law, data: Data) -> Array | None:
+def columns(law: Law, data: FitData) -> Array | None:
     """What the exponents multiply, centred as `data.centre` says, shape (p, n).
 
     One for coefficients that multiply no plain feature. None for laws without the structure.
@@ -61,7 +61,7 @@ class _Terms(NamedTuple):
     slopes: dict[str, Array]  # bending feature -> its derivative in its shape coefficient
 
 
-def _terms(law: LogSpaceLaw, x: Array, data: Data, columns: Array) -> _Terms:
+def _terms(law: LogSpaceLaw, x: Array, data: FitData, columns: Array) -> _Terms:
     assert law.shapes is not None
     index = {name: i for i, name in enumerate(law.names)}
     named = {name: x[i] for name, i in index.items()}
@@ -94,7 +94,7 @@ def _terms(law: LogSpaceLaw, x: Array, data: Data, columns: Array) -> _Terms:
 
 
 def log_loss_and_jacobian(
-    law: Law, x: Array, data: Data, columns: Array | None
+    law: Law, x: Array, data: FitData, columns: Array | None
 ) -> tuple[Array, Array]:
     """Log loss (n,) at x (p,) and its Jacobian in x, (p, n).
 
@@ -137,7 +137,7 @@ def log_loss_and_jacobian(
     return top + jnp.log(total), columns * mixture
 
 
-def with_best_amplitudes(law: Law, x: Array, data: Data, columns: Array | None) -> Array:
+def with_best_amplitudes(law: Law, x: Array, data: FitData, columns: Array | None) -> Array:
     """x (p,) with the free amplitudes that fit the runs best given its exponents and shapes.
 
     The loss is linear in the amplitudes, which are >= 0: a least-squares problem in as many

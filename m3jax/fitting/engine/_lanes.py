@@ -20,10 +20,10 @@ from jax.sharding import Mesh, PartitionSpec
 from ..._batching import dispatch, fill_rows, take_rows
 from ...laws import Law
 from ...recipe import Array
-from ._objective import Data, Resample
-from ._solver import Look, Solution, descend, look, rank
+from ._objective import FitData, Resample
+from ._solver import FitResiduals, Solution, descend, look, rank
 
-LANES = 4  # starts or draws of one language that share a row
+LANES_PER_ROW = 4  # starts or draws of one language that share a row
 _ROWS = 32  # of a call on a CPU: its arrays stay near the cache
 _FEW = 4  # the same where the exact Hessian is called for: a handful of fits, at many iterations
 _LANE_BYTES = 600  # per run that a lane needs on an accelerator: a few copies of its Jacobian
@@ -32,7 +32,7 @@ Drawing = Callable[[np.ndarray, np.ndarray], Resample]
 
 
 @cache
-def compiled(function: Callable[..., Any], *static: str) -> Callable[..., Any]:
+def jit_over_devices(function: Callable[..., Any], *static: str) -> Callable[..., Any]:
     """`jit`, with the leading axis of all arrays split over this machine's devices.
 
     On a CPU one thread a call, for calls run side by side better than that.
@@ -81,7 +81,7 @@ def fit_lanes(
     law: Law,
     starts: np.ndarray,
     language: np.ndarray,
-    data: Data,
+    data: FitData,
     delta: float,
     *,
     rounds: Sequence[int],
@@ -105,7 +105,7 @@ def fit_lanes(
         np.zeros(total, dtype=np.int64),
         np.zeros(total, dtype=bool),
     )
-    run = compiled(descend, "law", "precision", "exact")
+    run = jit_over_devices(descend, "law", "precision", "exact")
     runs = data.weight.shape[1]
     size = rows_per_call(runs, lanes, _FEW if exact else _ROWS)
     kind = descend, law, runs, size, lanes, precision, exact
@@ -145,16 +145,16 @@ def fit_lanes(
 
 
 def best_candidates(
-    law: Law, candidates: np.ndarray, data: Data, delta: float, count: int
+    law: Law, candidates: np.ndarray, data: FitData, delta: float, count: int
 ) -> np.ndarray:
     """Of candidates (L, C, p), with their amplitudes fitted, the `count` best: (L, count, p)."""
     total, many, p = candidates.shape
-    groups = -(-many // LANES)
-    padded = candidates[:, np.minimum(np.arange(groups * LANES), many - 1)]
-    rows = padded.reshape(total * groups, LANES, p)
+    groups = -(-many // LANES_PER_ROW)
+    padded = candidates[:, np.minimum(np.arange(groups * LANES_PER_ROW), many - 1)]
+    rows = padded.reshape(total * groups, LANES_PER_ROW, p)
     whose = np.repeat(np.arange(total), groups)
     runs = data.weight.shape[1]
-    run, size = compiled(rank, "law"), rows_per_call(runs, LANES)
+    run, size = jit_over_devices(rank, "law"), rows_per_call(runs, LANES_PER_ROW)
 
     def work(call: slice) -> tuple[np.ndarray, np.ndarray]:
         languages = fill_rows(whose[call], size)
@@ -175,22 +175,22 @@ def best_candidates(
     return np.take_along_axis(x, best[..., None], axis=1).astype(np.float64)
 
 
-def look_at(law: Law, x: np.ndarray, data: Data, delta: float) -> Look:
+def residuals_and_jacobian(law: Law, x: np.ndarray, data: FitData, delta: float) -> FitResiduals:
     """`look` at x (L, p), with NumPy leaves."""
     runs = data.weight.shape[1]
-    run, size = compiled(look, "law"), rows_per_call(runs, 1)
+    run, size = jit_over_devices(look, "law"), rows_per_call(runs, 1)
 
-    def work(call: slice) -> Look:
+    def work(call: slice) -> FitResiduals:
         mine = fill_rows(np.arange(len(x))[call], size)
         seen = run(law, x[mine], take_rows(data, mine), delta)
-        return Look(*(np.asarray(leaf)[: len(x[call])] for leaf in seen))
+        return FitResiduals(*(np.asarray(leaf)[: len(x[call])] for leaf in seen))
 
     calls = [slice(i, i + size) for i in range(0, len(x), size)]
     parts = list(dispatch(calls, work, (look, law, runs, size)))
-    return Look(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
+    return FitResiduals(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
 
 
-def _as_they_are(data: Data) -> Drawing:
+def _as_they_are(data: FitData) -> Drawing:
     def drawing(tasks: np.ndarray, languages: np.ndarray) -> Resample:
         def copies(leaf: Array) -> np.ndarray:
             return np.broadcast_to(leaf[:, None], (*tasks.shape, leaf.shape[-1]))

@@ -15,7 +15,7 @@ from ...recipe import Array, Recipe
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Data:
+class FitData:
     """What one fit sees; a batch of fits has a leading axis on every leaf.
 
     Attributes:
@@ -27,7 +27,7 @@ class Data:
         free: which of x the fit may move, shape (p,) bool.
         prior_mean: where the prior expects x, shape (p,).
         prior_precision: inverse covariance of the prior, zero where it has no say, shape (p, p).
-        noise: the misfit that is worth one unit of negative log prior density, ().
+        prior_weight: the misfit that is worth one unit of negative log prior density, ().
     """
 
     recipe: Recipe
@@ -39,11 +39,11 @@ class Data:
     free: Array
     prior_mean: Array
     prior_precision: Array
-    noise: Array
+    prior_weight: Array
 
 
 class Resample(NamedTuple):
-    """What a bootstrap draw changes of `Data`; shapes as there."""
+    """What a bootstrap draw changes of `FitData`; shapes as there."""
 
     weight: Array
     log_loss: Array
@@ -56,24 +56,24 @@ def huber(residual: Array, delta: Array) -> Array:
     return jnp.where(size <= delta, 0.5 * residual**2, delta * (size - 0.5 * delta))
 
 
-def residuals(law: Law, x: Array, data: Data) -> Array:
+def residuals(law: Law, x: Array, data: FitData) -> Array:
     """Predicted minus measured log loss, shape (n,); zero on padding."""
     predicted = law.log_loss_theta(data.centre @ x, data.recipe)
     return jnp.where(data.weight > 0, predicted - data.log_loss, 0.0)
 
 
-def misfit(law: Law, x: Array, data: Data, delta: Array) -> Array:
+def misfit(law: Law, x: Array, data: FitData, delta: Array) -> Array:
     """Weighted sum of Huber losses: a sum, so that tolerances do not depend on the run count."""
     return jnp.sum(data.weight * huber(residuals(law, x, data), delta))
 
 
-def surprise(x: Array, data: Data) -> Array:
+def surprise(x: Array, data: FitData) -> Array:
     """Negative log density of the prior at x, up to a constant."""
     off = x - data.prior_mean
     return 0.5 * (off @ data.prior_precision @ off)
 
 
-def noise_level(misfit: np.ndarray, data: Data) -> np.ndarray:
+def dispersion(misfit: np.ndarray, data: FitData) -> np.ndarray:
     """The misfit (B,) that is worth one unit of negative log likelihood, of a batch of fits.
 
     That of a degree of freedom: delta times the scale of the noise where that is larger than delta

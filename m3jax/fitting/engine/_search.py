@@ -8,10 +8,12 @@ from typing import NamedTuple
 import numpy as np
 
 from ...laws import Law
-from ._lanes import LANES, best_candidates, fit_lanes, look_at
-from ._objective import Data, noise_level
+from ._lanes import LANES_PER_ROW, best_candidates, fit_lanes, residuals_and_jacobian
+from ._objective import FitData, dispersion
 
-CANDIDATES = 8  # for each start; cheap, for the amplitudes are solved for and not searched
+CANDIDATES_PER_START = (
+    8  # for each start; cheap, for the amplitudes are solved for and not searched
+)
 # Iterations between which unfinished fits are packed together again, stage by stage.
 _SCREEN, _TAKE_ON, _FOLLOW, _FINISH, _EXACT = (10,), (14, 14), (16, 16), (6, 10, 20, 64), (200,)
 _SETTLED = 1e-5  # tolerance of what single precision leaves to double
@@ -19,14 +21,14 @@ _KEPT = 4
 TOLERANCE = 1e-9  # of the finished fits: what is left to gain, relative to the objective
 
 
-class Found(NamedTuple):
+class BestFits(NamedTuple):
     """The best of many starts of L languages.
 
     Attributes:
         x: solver variables, (L, p).
         misfit: sum of Huber losses there, without the prior; infinite where no start gave a finite
             loss, (L,).
-        noise: what the prior was weighted by, (L,).
+        prior_weight: what the prior was weighted by, (L,).
         converged: (L,) bool.
         agreement: share of the last few starts that ended within 0.1% of the best, (L,).
         residual: predicted minus measured log loss, (L, n).
@@ -35,7 +37,7 @@ class Found(NamedTuple):
 
     x: np.ndarray
     misfit: np.ndarray
-    noise: np.ndarray
+    prior_weight: np.ndarray
     converged: np.ndarray
     agreement: np.ndarray
     residual: np.ndarray
@@ -45,26 +47,26 @@ class Found(NamedTuple):
 def multi_start(
     law: Law,
     candidates: np.ndarray,
-    data: Data,
+    data: FitData,
     delta: float,
     starts: int,
     precision: str,
     tolerance: float = TOLERANCE,
-) -> Found:
+) -> BestFits:
     """Fit every language of `data` (leading axis L) from the best of its candidates (L, C, p).
 
     All starts get some steps in single precision without the prior, which tell the noise level
     and so what the prior weighs. The best go on with the prior, and the best of those is finished
     in `precision`.
     """
-    bare = dataclasses.replace(data, noise=np.zeros(len(candidates)))
+    bare = dataclasses.replace(data, prior_weight=np.zeros(len(candidates)))
     begin = best_candidates(law, candidates, bare, delta, starts)
     x, value = _from_all(law, begin, bare, delta, _SCREEN, 1e-3)
     if not np.any(data.prior_precision):
         return refine(law, _lowest(x, value), bare, delta, precision, tolerance)
     _, settled = _from_all(law, _lowest(x, value), bare, delta, _TAKE_ON, 1e-4)
     lowest = settled.min(axis=1)
-    noise = np.where(np.isfinite(lowest), noise_level(lowest, data), 0.0)
+    noise = np.where(np.isfinite(lowest), dispersion(lowest, data), 0.0)
     # Now that the prior's weight is known it has its say, and an advocate of its own: what fits
     # the runs best without it may lie in another valley.
     off = np.where(data.free[:, None], x - data.prior_mean[:, None], 0.0)
@@ -74,17 +76,19 @@ def multi_start(
     centre = np.where(data.free, data.prior_mean, candidates[:, 0])[:, None]
     advocate = best_candidates(law, centre, data, delta, 1)
     kept = np.concatenate([_lowest(x, value)[:, : _KEPT - 1], advocate], axis=1)
-    return refine(law, kept, dataclasses.replace(data, noise=noise), delta, precision, tolerance)
+    return refine(
+        law, kept, dataclasses.replace(data, prior_weight=noise), delta, precision, tolerance
+    )
 
 
 def refine(
     law: Law,
     starts: np.ndarray,
-    data: Data,
+    data: FitData,
     delta: float,
     precision: str,
     tolerance: float = TOLERANCE,
-) -> Found:
+) -> BestFits:
     """The best fits from a few good starts (L, K, p), with the prior and noise of `data`."""
     # A single start is cheaper to follow to the end of single precision than to finish in double.
     rounds = _FOLLOW if starts.shape[1] == 1 else _TAKE_ON
@@ -98,11 +102,11 @@ def refine(
 def finish(
     law: Law,
     x: np.ndarray,
-    data: Data,
+    data: FitData,
     delta: float,
     precision: str,
     tolerance: float = TOLERANCE,
-) -> Found:
+) -> BestFits:
     """Converge from points (L, p) that are close already."""
     everyone = np.arange(len(x))
     end = fit_lanes(
@@ -135,12 +139,12 @@ def finish(
             exact=True,
         )
         end.x[left], converged[left] = exact.x, exact.converged
-    seen = look_at(law, end.x, data, delta)
+    seen = residuals_and_jacobian(law, end.x, data, delta)
     misfit = np.where(np.isfinite(end.value), seen.misfit, np.inf)
-    return Found(
+    return BestFits(
         end.x,
         misfit,
-        np.asarray(data.noise),
+        np.asarray(data.prior_weight),
         converged,
         np.ones(len(x)),
         seen.residual,
@@ -151,7 +155,7 @@ def finish(
 def _from_all(
     law: Law,
     starts: np.ndarray,
-    data: Data,
+    data: FitData,
     delta: float,
     rounds: tuple[int, ...],
     tolerance: float,
@@ -167,7 +171,7 @@ def _from_all(
         rounds=rounds,
         tolerance=tolerance,
         precision="float32",
-        lanes=LANES if many >= LANES else 1,
+        lanes=LANES_PER_ROW if many >= LANES_PER_ROW else 1,
     )
     return ends.x.reshape(starts.shape), ends.value.reshape(count, many)
 

@@ -23,7 +23,7 @@ from ...laws import Law
 from ...recipe import Array
 from ._cholesky import solve_spd
 from ._jacobian import columns, log_loss_and_jacobian, with_best_amplitudes
-from ._objective import Data, Resample, huber, misfit, surprise
+from ._objective import FitData, Resample, huber, misfit, surprise
 
 _STIFFNESS = (0.25, 1.5)  # range of the true curvature in units of the reweighted square's
 _TINY = 1e-18  # an objective of no interest: residuals of 1e-10
@@ -60,7 +60,7 @@ class Solution(NamedTuple):
     converged: Array
 
 
-class Look(NamedTuple):
+class FitResiduals(NamedTuple):
     """A fit seen from where it ended.
 
     Attributes:
@@ -74,7 +74,7 @@ class Look(NamedTuple):
     jacobian: Array
 
 
-def evaluate(law: Law, x: Array, data: Data, cols: Array | None, delta: Array) -> Point:
+def evaluate(law: Law, x: Array, data: FitData, cols: Array | None, delta: Array) -> Point:
     """The objective at x and the reweighted square that stands for its curvature."""
     predicted, jacobian = log_loss_and_jacobian(law, x, data, cols)
     e = jnp.where(data.weight > 0, predicted - data.log_loss, 0.0)
@@ -83,17 +83,17 @@ def evaluate(law: Law, x: Array, data: Data, cols: Array | None, delta: Array) -
     rows = jacobian * root
     # Where the weight is zero so is the pull: 0 / 1.
     pull = data.weight * jnp.clip(e, -delta, delta) / jnp.where(root > 0, root, 1.0)
-    precision = data.noise * data.prior_precision
+    precision = data.prior_weight * data.prior_precision
     return Point(
-        jnp.sum(data.weight * huber(e, delta)) + data.noise * surprise(x, data),
+        jnp.sum(data.weight * huber(e, delta)) + data.prior_weight * surprise(x, data),
         rows @ pull + precision @ (x - data.prior_mean),
         rows @ rows.T + precision,
     )
 
 
-def _evaluate_exactly(law: Law, x: Array, data: Data, delta: Array) -> Point:
+def _evaluate_exactly(law: Law, x: Array, data: FitData, delta: Array) -> Point:
     def objective(x: Array) -> Array:
-        return misfit(law, x, data, delta) + data.noise * surprise(x, data)
+        return misfit(law, x, data, delta) + data.prior_weight * surprise(x, data)
 
     value, gradient = jax.value_and_grad(objective)(x)
     return Point(value, gradient, jax.hessian(objective)(x))
@@ -102,7 +102,7 @@ def _evaluate_exactly(law: Law, x: Array, data: Data, delta: Array) -> Point:
 def minimise(
     law: Law,
     start: Array,
-    data: Data,
+    data: FitData,
     delta: Array,
     *,
     max_iterations: Array,
@@ -223,7 +223,7 @@ def _cast(tree: Any, precision: str) -> Any:
 def descend(
     law: Law,
     starts: Array,
-    data: Data,
+    data: FitData,
     drawn: Resample,
     delta: Array,
     max_iterations: Array,
@@ -237,7 +237,7 @@ def descend(
     `drawn`, with leading axes (R, K), replaces what differs between lanes of a row.
     """
 
-    def lane(start: Array, drawn: Resample, data: Data) -> Solution:
+    def lane(start: Array, drawn: Resample, data: FitData) -> Solution:
         return minimise(
             law,
             start,
@@ -252,10 +252,10 @@ def descend(
     return rows(_cast(starts, precision), _cast(drawn, precision), _cast(data, precision))
 
 
-def rank(law: Law, starts: Array, data: Data, delta: Array) -> tuple[Array, Array]:
+def rank(law: Law, starts: Array, data: FitData, delta: Array) -> tuple[Array, Array]:
     """Candidates (R, K, p) with the best amplitudes, and their misfit (R, K), in float32."""
 
-    def lane(x: Array, data: Data) -> tuple[Array, Array]:
+    def lane(x: Array, data: FitData) -> tuple[Array, Array]:
         cols = columns(law, data)
         x = jnp.clip(with_best_amplitudes(law, x, data, cols), data.lower, data.upper)
         value = misfit(law, x, data, _cast(delta, "float32"))
@@ -265,13 +265,13 @@ def rank(law: Law, starts: Array, data: Data, delta: Array) -> tuple[Array, Arra
     return rows(_cast(starts, "float32"), _cast(data, "float32"))
 
 
-def look(law: Law, x: Array, data: Data, delta: Array) -> Look:
+def look(law: Law, x: Array, data: FitData, delta: Array) -> FitResiduals:
     """What there is to know at x (R, p), in float64."""
 
-    def one(x: Array, data: Data) -> Look:
+    def one(x: Array, data: FitData) -> FitResiduals:
         predicted, jacobian = log_loss_and_jacobian(law, x, data, columns(law, data))
         residual = jnp.where(data.weight > 0, predicted - data.log_loss, 0.0)
         jacobian = jnp.where(data.weight > 0, jacobian, 0.0)
-        return Look(jnp.sum(data.weight * huber(residual, delta)), residual, jacobian.T)
+        return FitResiduals(jnp.sum(data.weight * huber(residual, delta)), residual, jacobian.T)
 
     return jax.vmap(one)(x, data)

@@ -18,7 +18,16 @@ import numpy as np
 
 from ..._progress import Progress
 from ...laws import Law, LogSpaceLaw
-from ..engine import CANDIDATES, LANES, Data, Found, best_candidates, fit_lanes, look_at, refine
+from ..engine import (
+    CANDIDATES_PER_START,
+    LANES_PER_ROW,
+    BestFits,
+    FitData,
+    best_candidates,
+    fit_lanes,
+    refine,
+    residuals_and_jacobian,
+)
 from ..problem import FitProblem, ParameterSpace, Prior
 from ._population import Basis, Estimate, Messages, Population
 
@@ -113,7 +122,7 @@ def estimate_priors(
         delta = max(huber_delta, _HUBER * (_TYPICAL_NOISE if alone else typical))
         before, used = x, (mean, cov)
         x = _fit(law, space, data, delta, x, cov, rng)
-        seen = look_at(law, x, data, delta)
+        seen = residuals_and_jacobian(law, x, data, delta)
         residual = np.where(np.isfinite(seen.residual), seen.residual, 0.0)
         jacobian = np.where(np.isfinite(seen.jacobian), seen.jacobian, 0.0) * free[:, None]
         pull = problem.weight * delta / np.maximum(np.abs(residual), delta)
@@ -218,7 +227,7 @@ def fit_with_priors(
     precision: str,
     tolerance: float,
     seed: int,
-) -> Found:
+) -> BestFits:
     """The final fits, by the objective of every other fit."""
     space = problem.space(law)
     data = final_data(problem, space, priors, huber_delta)
@@ -229,12 +238,14 @@ def fit_with_priors(
 
 def final_data(
     problem: FitProblem, space: ParameterSpace, priors: Priors, huber_delta: float
-) -> Data:
+) -> FitData:
     """What the final fits and their draws see; `free` leaves out what all languages share."""
     free = problem.free & ~priors.shared
     precision = precision_of(priors.cov, free)
-    noise = expected_huber(priors.noise, huber_delta)
-    return dataclasses.replace(data_of(problem, space, priors.mean, precision, noise), free=free)
+    prior_weight = expected_huber(priors.noise, huber_delta)
+    return dataclasses.replace(
+        data_of(problem, space, priors.mean, precision, prior_weight), free=free
+    )
 
 
 def data_of(
@@ -242,10 +253,10 @@ def data_of(
     space: ParameterSpace,
     mean: np.ndarray,
     precision: np.ndarray,
-    noise: np.ndarray,
-) -> Data:
+    prior_weight: np.ndarray,
+) -> FitData:
     """The problem as the solver takes it, with a prior (L, p), (L, p, p) and its weight (L,)."""
-    return Data(
+    return FitData(
         recipe=problem.recipe,
         log_loss=problem.log_loss,
         weight=problem.weight,
@@ -255,7 +266,7 @@ def data_of(
         free=problem.free,
         prior_mean=mean,
         prior_precision=precision,
-        noise=noise,
+        prior_weight=prior_weight,
     )
 
 
@@ -277,7 +288,7 @@ def prior_factor(cov: np.ndarray, free: np.ndarray, rotation: np.ndarray) -> np.
 def expected_huber(sd: np.ndarray, delta: float) -> np.ndarray:
     """Mean Huber loss of normal residuals with these standard deviations, of the same shape.
 
-    What a degree of freedom's misfit is expected to be: see `noise_level`.
+    What a degree of freedom's misfit is expected to be: see `dispersion`.
     """
     ratio = delta / sd
     density = np.exp(-0.5 * ratio**2) / math.sqrt(2 * math.pi)
@@ -289,7 +300,7 @@ def expected_huber(sd: np.ndarray, delta: float) -> np.ndarray:
 def _fit(
     law: Law,
     space: ParameterSpace,
-    data: Data,
+    data: FitData,
     delta: float,
     x: np.ndarray | None,
     cov: np.ndarray,
@@ -297,7 +308,7 @@ def _fit(
 ) -> np.ndarray:
     """The best fit of every language under its prior, (L, p), from the last one if there is one."""
     if x is None:
-        candidates = space.draw(CANDIDATES * _STARTS, rng)
+        candidates = space.draw(CANDIDATES_PER_START * _STARTS, rng)
         candidates = np.where(data.free[:, None], candidates, data.prior_mean[:, None])
         starts = best_candidates(law, candidates, data, delta, _STARTS)
     else:
@@ -312,7 +323,7 @@ def _fit(
         rounds=_STEPS,
         tolerance=_TOLERANCE,
         precision="float32",
-        lanes=LANES,
+        lanes=LANES_PER_ROW,
     )
     best = np.argmin(solution.value.reshape(count, many), axis=1)
     return solution.x.reshape(starts.shape)[np.arange(count), best]
@@ -320,7 +331,7 @@ def _fit(
 
 def _starts(
     space: ParameterSpace,
-    data: Data,
+    data: FitData,
     x: np.ndarray,
     cov: np.ndarray,
     restarts: int,

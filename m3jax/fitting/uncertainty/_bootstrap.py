@@ -14,7 +14,7 @@ from ..._batching import take_rows
 from ..._progress import Progress
 from ...laws import Law
 from ...recipe import Array
-from ..engine import LANES, Data, Resample, compiled, fit_lanes
+from ..engine import LANES_PER_ROW, FitData, Resample, fit_lanes, jit_over_devices
 
 _ROUNDS, _TOLERANCE = (8, 4, 8, 40), 1e-4
 _LEAST_ROOT = 0.5  # of chi-squared over its freedom, cubed: draws are at most 2.8 times as wide
@@ -133,7 +133,7 @@ def draw(numbers: Array, source: Source, *, kind: str) -> Resample:
 def bootstrap(
     law: Law,
     x: np.ndarray,
-    data: Data,
+    data: FitData,
     source: Source,
     delta: float,
     draws: int,
@@ -151,7 +151,7 @@ def bootstrap(
     out = np.empty((count, draws, p))
     if draws == 0 or count == 0:
         return out
-    run = compiled(draw, "kind")
+    run = jit_over_devices(draw, "kind")
 
     step = max(1, _TASKS // draws)
     for begin in range(0, count, step):
@@ -173,7 +173,7 @@ def bootstrap(
             rounds=_ROUNDS,
             tolerance=_TOLERANCE,
             precision="float32",
-            lanes=LANES,
+            lanes=LANES_PER_ROW,
             drawing=drawing,
         )
         out[here] = solution.x.reshape(-1, draws, p)

@@ -10,7 +10,7 @@ import numpy as np
 from ..._batching import take_rows
 from ..._progress import Progress
 from ...laws import Law
-from ..engine import Data, Found
+from ..engine import BestFits, FitData
 from ..pooling import Priors
 from ..problem import FitProblem, ParameterSpace
 from ._bootstrap import Source, bootstrap, cluster_table, key_of, weight_power
@@ -21,8 +21,8 @@ def draws_of(
     law: Law,
     problem: FitProblem,
     space: ParameterSpace,
-    found: Found,
-    data: Data,
+    found: BestFits,
+    data: FitData,
     factor: np.ndarray,
     settings: Mapping[str, Any],
     report: Progress,
@@ -79,9 +79,9 @@ def draws_of(
 def _deleted(
     law: Law,
     problem: FitProblem,
-    found: Found,
+    found: BestFits,
     space: ParameterSpace,
-    data: Data,
+    data: FitData,
     settings: Mapping[str, Any],
 ) -> np.ndarray:
     """How far each run's log loss lies above the fit to the other clusters, (L, n)."""
@@ -103,7 +103,7 @@ def _deleted(
             delta=settings["huber_delta"],
             prior_mean=data.prior_mean[i],
             prior_precision=data.prior_precision[i],
-            prior_weight=float(data.noise[i]),
+            prior_weight=float(data.prior_weight[i]),
         )
         out[i, used] = -one.deleted
     return out

@@ -12,7 +12,7 @@ from ..._errors import M3Error
 from ...laws import LogSpaceLaw
 from ...runs import RunTable
 from .._fits import Fits
-from ..engine import Data, fit_lanes
+from ..engine import FitData, fit_lanes
 from ._covariance import Linearised, linearise, student_quantile
 
 _ROUNDS, _TOLERANCE = (12, 12, 40, 100), 1e-9
@@ -154,7 +154,7 @@ def _objective(
     if held is not None:
         # Between equal bounds it stays, with the same variables and the same prior.
         lower[:, held] = upper[:, held] = starts[:, held]
-    data = Data(
+    data = FitData(
         recipe=jax.tree.map(copies, one.recipe),
         log_loss=copies(one.log_loss),
         weight=copies(one.weight),
@@ -164,7 +164,7 @@ def _objective(
         free=copies(one.free),
         prior_mean=copies(one.prior_mean),
         prior_precision=copies(one.prior_precision),
-        noise=copies(np.asarray(one.prior_weight)),
+        prior_weight=copies(np.asarray(one.prior_weight)),
     )
     end = fit_lanes(
         fits.law,

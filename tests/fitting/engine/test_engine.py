@@ -85,7 +85,7 @@ def test_the_gradient_is_that_of_the_objective(table):
         def objective(x):
             off = x - data.prior_mean
             prior = 0.5 * off @ data.prior_precision @ off
-            return misfit(law, x, data, 1e-3) + data.noise * prior
+            return misfit(law, x, data, 1e-3) + data.prior_weight * prior
 
         np.testing.assert_allclose(point.value, objective(x), rtol=1e-12)
         np.testing.assert_allclose(point.gradient, jax.grad(objective)(x), rtol=1e-8, atol=1e-14)
