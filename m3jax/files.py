@@ -1,10 +1,11 @@
-"""Write files whole or not at all."""
+"""Files: written whole or not at all; one form of JSON and CSV; reading errors in words."""
 
 from __future__ import annotations
 
 import contextlib
 import csv
 import io
+import json
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -56,3 +57,41 @@ def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -
     writer.writeheader()
     writer.writerows(rows)
     return write_text(path, buffer.getvalue())
+
+
+def json_text(content: Any) -> str:
+    """`content` as all JSON of m3jax is written: one space a level, names as they are spelt.
+
+    Raises ValueError on numbers that are not finite, which JSON does not have.
+    """
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def write_json(path: str | os.PathLike[str], content: Any) -> Path:
+    """`write_text` of `json_text`. Raises `M3Error` on numbers that are not finite."""
+    try:
+        text = json_text(content)
+    except ValueError as error:
+        raise M3Error(f"{path}: cannot be written: {error}") from error
+    return write_text(path, text)
+
+
+def parse_json(text: str, where: str) -> Any:
+    """What JSON `text` holds. Raises `M3Error`, which begins with `where`, if it is none."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise M3Error(
+            f"{where}: not valid JSON, perhaps cut short: {error.msg} at line {error.lineno}"
+        ) from error
+
+
+def read_json(path: str | os.PathLike[str]) -> Any:
+    """What a JSON file holds. Raises `M3Error` if there is none, or on another kind of file."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise M3Error(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise M3Error(f"{path}: cannot be read: {error}") from error
+    return parse_json(text, str(path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
-import json
 import os
 from collections.abc import Mapping
 from functools import partial
@@ -18,7 +17,7 @@ import numpy as np
 
 from .._errors import M3Error
 from .._version import __version__
-from ..files import write_bytes, write_text
+from ..files import json_text, read_json, write_bytes, write_text
 from ..laws import Law, get_law
 from ..recipe import Array, Recipe
 from .pooling import Population
@@ -205,7 +204,7 @@ class Fits:
             "file": path.with_suffix(".npz").name,
             "sha256": hashlib.sha256(data).hexdigest(),
         }
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        text = json_text(content)
         write_bytes(path.with_suffix(".npz"), data)
         return write_text(path, text)
 
@@ -217,7 +216,9 @@ class Fits:
         that do not belong to it.
         """
         path = Path(path)
-        content = _read_json(path)
+        content = read_json(path)
+        if not isinstance(content, dict) or "schema_version" not in content:
+            raise M3Error(f"{path}: not a fit file of m3jax (no schema_version)")
         version = content.get("schema_version")
         if version != SCHEMA_VERSION:
             raise M3Error(
@@ -308,22 +309,6 @@ def interval(draws: np.ndarray, level: float, axis: int = 0) -> tuple[np.ndarray
     """Percentile interval of bootstrap draws along `axis`."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=axis)
     return low, high
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise M3Error(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise M3Error(f"{path}: cannot be read: {error}") from error
-    except json.JSONDecodeError as error:
-        raise M3Error(
-            f"{path}: not valid JSON, perhaps cut short: {error.msg} at line {error.lineno}"
-        ) from error
-    if not isinstance(content, dict) or "schema_version" not in content:
-        raise M3Error(f"{path}: not a fit file of m3jax (no schema_version)")
-    return content
 
 
 def _read_arrays(path: Path, digest: str) -> dict[str, np.ndarray]:

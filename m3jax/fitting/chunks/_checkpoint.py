@@ -23,7 +23,7 @@ import numpy as np
 
 from ..._errors import M3Error
 from ..._version import __version__
-from ...files import write_text
+from ...files import write_json
 from ...runs import RunTable
 from .._fit import FitPlan
 from .._fits import Fits
@@ -63,7 +63,7 @@ class Checkpoint:
         if not manifest.exists():
             # Processes that start together come here together, and all write the same.
             content = {"checkpoint_version": _SCHEMA, "chunk": chunk or default, **wanted}
-            write_text(manifest, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+            write_json(manifest, content)
         there = _read(manifest)
         different = _difference(there, wanted)
         if not different and chunk is not None and chunk != there["chunk"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..._errors import M3Error
-from ...files import write_text
+from ...files import parse_json, write_json
 from ...laws import Law, LogSpaceLaw
 from ._space import TERM_BOUNDS, ParameterSpace
 
@@ -109,7 +108,7 @@ class Prior:
             "source": self.source,
             "ranges": {name: [float(v) for v in span] for name, span in self.ranges.items()},
         }
-        return write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        return write_json(path, content)
 
 
 def _is_amplitude(law: Law, name: str) -> bool:
@@ -117,10 +116,7 @@ def _is_amplitude(law: Law, name: str) -> bool:
 
 
 def _parsed(text: str, where: str, law: Law | None) -> Prior:
-    try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise M3Error(f"{where}: not valid JSON: {error.msg} at line {error.lineno}") from error
+    content = parse_json(text, where)
     if not isinstance(content, dict) or content.get("kind") != _KIND:
         raise M3Error(f'{where}: not a prior file (expected "kind": "{_KIND}")')
     ranges = content.get("ranges")
