@@ -1,33 +1,15 @@
-"""Numbers and names as people read them, shared by terminal tables and the report."""
+"""How numbers are written for people: on the terminal, in reports, figures and messages."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 
+from .variables import VARIABLES
+
 MISSING = "–"
 
 _SUFFIXES = ("", "K", "M", "B", "T")
-
-_LIMITS = {
-    "compute": "compute budget",
-    "total_tokens": "cap on total tokens",
-    "lowest n_params": "smallest model allowed",
-    "highest n_params": "largest model allowed",
-    "lowest epochs": "fewest epochs allowed",
-    "highest epochs": "most epochs allowed",
-    "lowest target_ratio": "lowest target ratio allowed",
-    "highest target_ratio": "highest target ratio allowed",
-    "lowest final_ratio": "lowest final ratio allowed",
-    "highest final_ratio": "highest final ratio allowed",
-    "lowest stage_fraction": "shortest final stage allowed",
-    "highest stage_fraction": "longest final stage allowed",
-    "source_tokens": "source tokens available",
-    "gpu_hours": "GPU hours available",
-    "lowest first_ratio": "lowest ratio allowed before the final stage",
-    "source_loss": "cap on the loss on source text",
-    "constraint": "your own constraint",
-}
 
 
 def count(x: float | None) -> str:
@@ -61,11 +43,39 @@ def loss(x: float | None) -> str:
     return MISSING if x is None or not math.isfinite(x) else f"{x:.4f}"
 
 
-def interval(low: float | None, high: float | None, fmt: Callable[[float | None], str]) -> str:
-    """An interval, both ends written by `fmt`: 22.8–64.0."""
-    return MISSING if low is None or high is None else f"{fmt(low)}–{fmt(high)}"
+def percent(x: float | None) -> str:
+    """Relative errors and noise, to a hundredth of a percent: 0.53%."""
+    return MISSING if x is None or not math.isfinite(x) else f"{x:.2%}"
 
 
-def limit_in_words(name: str) -> str:
-    """What a member of `optimize.LIMITS` means, as "compute budget"; other names as they are."""
-    return _LIMITS.get(name, name)
+def share(x: float | None) -> str:
+    """Shares of runs, draws or tokens, in whole percent: 34%."""
+    return MISSING if x is None or not math.isfinite(x) else f"{x:.0%}"
+
+
+def level(x: float) -> str:
+    """Levels of intervals, with the digits they have: 90%, 99.5%."""
+    return f"{100 * x:g}%"
+
+
+def r_squared(x: float | None) -> str:
+    """Shares of variance explained: 0.998."""
+    return MISSING if x is None or not math.isfinite(x) else f"{x:.3f}"
+
+
+def interval(low: float | None, high: float | None, as_text: Callable[[float | None], str]) -> str:
+    """An interval, both ends written by `as_text`: 22.8–64.0."""
+    return MISSING if low is None or high is None else f"{as_text(low)}–{as_text(high)}"
+
+
+_KINDS = {"count": count, "flop": flop, "ratio": ratio, "loss": loss}
+
+
+def writer(variable: str) -> Callable[[float | None], str]:
+    """The function that writes values of a member of `variables.VARIABLES`."""
+    return _KINDS[VARIABLES[variable].kind]
+
+
+def write(variable: str, value: float | None) -> str:
+    """A value of a member of `variables.VARIABLES`: `write("n_params", 3.7e4)` is "37.0K"."""
+    return writer(variable)(value)

@@ -11,11 +11,12 @@ import numpy as np
 
 from ._errors import M3Error
 from .stages import Batch, stage_plan
+from .variables import REGIME_WORDS
 
 Array = Any  # a float, a NumPy array or a JAX array (traced ones too)
 
 MONOLINGUAL, SINGLE_STAGE, TWO_STAGE = 0, 1, 2
-REGIMES = ("monolingual single-stage", "multilingual single-stage", "multilingual two-stage")
+REGIMES = tuple(REGIME_WORDS)
 
 # Ratios come out of divisions of token counts: 0.3 and 0.30000000000000004 are one ratio.
 _SAME = 1e-9

@@ -1,4 +1,4 @@
-"""Every variable of a recipe or a result, once: its symbol, unit, and names in sentences."""
+"""Words, symbols and units, once: of a recipe's variables, of regimes and of limits."""
 
 from __future__ import annotations
 
@@ -13,95 +13,136 @@ class Variable:
         name: of the column and the field, as `n_params`.
         symbol: in formulas, as "N".
         unit: of its values, as "parameters"; "" for a pure number.
+        kind: how its values are written: "count", "flop", "ratio" or "loss"; see `formatting`.
         noun: in sentences, as "model size".
         plural: the same, as "model sizes".
-        axis: the label of an axis or a column, with symbol and unit.
-        kind: how its values are written: "count", "flop", "ratio" or "loss"; see `formatting`.
+        short: the least that is understood without a glossary, as "N" or "target ratio".
+        axis: the label of an axis, with symbol and unit.
     """
 
     name: str
     symbol: str
     unit: str
+    kind: str
     noun: str
     plural: str
+    short: str
     axis: str
-    kind: str
 
 
 VARIABLES = {
     variable.name: variable
     for variable in (
         Variable(
-            "n_params",
-            "N",
-            "parameters",
-            "model size",
-            "model sizes",
-            "model size N, parameters",
-            "count",
+            name="n_params",
+            symbol="N",
+            unit="parameters",
+            kind="count",
+            noun="model size",
+            plural="model sizes",
+            short="N",
+            axis="model size N, parameters",
         ),
         Variable(
-            "target_tokens",
-            "D_T",
-            "tokens",
-            "corpus size",
-            "corpus sizes",
-            "unique target tokens D_T",
-            "count",
+            name="target_tokens",
+            symbol="D_T",
+            unit="tokens",
+            kind="count",
+            noun="corpus size",
+            plural="corpus sizes",
+            short="D_T",
+            axis="unique target tokens D_T",
         ),
         Variable(
-            "epochs",
-            "k",
-            "passes over the target corpus",
-            "number of epochs",
-            "numbers of epochs",
-            "epochs k over the target corpus",
-            "ratio",
+            name="epochs",
+            symbol="k",
+            unit="passes over the target corpus",
+            kind="ratio",
+            noun="number of epochs",
+            plural="numbers of epochs",
+            short="epochs",
+            axis="epochs k over the target corpus",
         ),
         Variable(
-            "total_tokens",
-            "D",
-            "tokens",
-            "number of training tokens",
-            "numbers of training tokens",
-            "training tokens D",
-            "count",
+            name="total_tokens",
+            symbol="D",
+            unit="tokens",
+            kind="count",
+            noun="number of training tokens",
+            plural="numbers of training tokens",
+            short="total tokens",
+            axis="training tokens D",
         ),
         Variable(
-            "source_tokens",
-            "D_S",
-            "tokens",
-            "number of source tokens",
-            "numbers of source tokens",
-            "source tokens D_S",
-            "count",
+            name="source_tokens",
+            symbol="D_S",
+            unit="tokens",
+            kind="count",
+            noun="number of source tokens",
+            plural="numbers of source tokens",
+            short="source tokens",
+            axis="source tokens D_S",
         ),
         Variable(
-            "target_ratio",
-            "r",
-            "",
-            "target ratio",
-            "target ratios",
-            "target ratio r, share of all tokens",
-            "ratio",
+            name="target_ratio",
+            symbol="r",
+            unit="",
+            kind="ratio",
+            noun="target ratio",
+            plural="target ratios",
+            short="target ratio",
+            axis="target ratio r, share of all tokens",
         ),
         Variable(
-            "final_ratio", "r_f", "", "final ratio", "final ratios", "final ratio r_f", "ratio"
+            name="final_ratio",
+            symbol="r_f",
+            unit="",
+            kind="ratio",
+            noun="final ratio",
+            plural="final ratios",
+            short="final ratio",
+            axis="final ratio r_f",
         ),
         Variable(
-            "first_ratio", "r_1", "", "first ratio", "first ratios", "first ratio r_1", "ratio"
+            name="first_ratio",
+            symbol="r_1",
+            unit="",
+            kind="ratio",
+            noun="first ratio",
+            plural="first ratios",
+            short="first ratio",
+            axis="first ratio r_1",
         ),
         Variable(
-            "stage_fraction",
-            "s",
-            "",
-            "final-stage share",
-            "final-stage shares",
-            "final stage s, share of all tokens",
-            "ratio",
+            name="stage_fraction",
+            symbol="s",
+            unit="",
+            kind="ratio",
+            noun="final-stage share",
+            plural="final-stage shares",
+            short="final stage",
+            axis="final stage s, share of all tokens",
         ),
-        Variable("compute", "C", "FLOP", "compute", "budgets", "compute C, FLOP", "flop"),
-        Variable("loss", "L", "nats per token", "loss", "losses", "loss, nats per token", "loss"),
+        Variable(
+            name="compute",
+            symbol="C",
+            unit="FLOP",
+            kind="flop",
+            noun="compute",
+            plural="budgets",
+            short="compute",
+            axis="compute C, FLOP",
+        ),
+        Variable(
+            name="loss",
+            symbol="L",
+            unit="nats per token",
+            kind="loss",
+            noun="loss",
+            plural="losses",
+            short="loss",
+            axis="loss, nats per token",
+        ),
     )
 }
 
@@ -119,3 +160,50 @@ RUN_VARIABLES = (
 DECISION_VARIABLES = ("n_params", "epochs", "target_ratio", "final_ratio")
 # What a proposed run is described by, in the order of `design`'s x.
 SHEET_VARIABLES = ("n_params", "target_tokens", "epochs", "target_ratio", "stage_fraction")
+
+
+@dataclasses.dataclass(frozen=True)
+class RegimeWords:
+    """How a training regime is named.
+
+    Attributes:
+        name: in full, as in `recipe.REGIMES` and in every file.
+        short: in the cells of tables.
+        key: in names of columns, as `loss_two_stage`.
+    """
+
+    name: str
+    short: str
+    key: str
+
+
+# By full name, in the order of the indices into `recipe.REGIMES`.
+REGIME_WORDS = {
+    regime.name: regime
+    for regime in (
+        RegimeWords("monolingual single-stage", "monolingual", "monolingual"),
+        RegimeWords("multilingual single-stage", "one stage", "single_stage"),
+        RegimeWords("multilingual two-stage", "two stages", "two_stage"),
+    )
+}
+
+# By the names in `optimization.LIMITS`.
+LIMIT_WORDS = {
+    "compute": "compute budget",
+    "total_tokens": "cap on total tokens",
+    "lowest n_params": "smallest model allowed",
+    "highest n_params": "largest model allowed",
+    "lowest epochs": "fewest epochs allowed",
+    "highest epochs": "most epochs allowed",
+    "lowest target_ratio": "lowest target ratio allowed",
+    "highest target_ratio": "highest target ratio allowed",
+    "lowest final_ratio": "lowest final ratio allowed",
+    "highest final_ratio": "highest final ratio allowed",
+    "lowest stage_fraction": "shortest final stage allowed",
+    "highest stage_fraction": "longest final stage allowed",
+    "source_tokens": "source tokens available",
+    "gpu_hours": "GPU hours available",
+    "lowest first_ratio": "lowest ratio allowed before the final stage",
+    "source_loss": "cap on the loss on source text",
+    "constraint": "your own constraint",
+}

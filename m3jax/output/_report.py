@@ -15,12 +15,12 @@ from ..files import write_text
 from ..fitting import Diagnosis, Fits
 from ..optimization import Recommendations
 from ..recipe import REGIMES
+from ..variables import LIMIT_WORDS, REGIME_WORDS
 from . import _html
 
 _MOST_ROWS = 200
 _OPEN = 3  # up to so many languages, coefficient tables stand open
 
-_REGIME_KEYS = dict(zip(REGIMES, ("monolingual", "single_stage", "two_stage"), strict=True))
 _SAME = 5e-5  # nats; less is not worth a word
 
 _NOT_THE_PAPERS = (
@@ -107,7 +107,7 @@ def _answer(recommendations: Recommendations, records: Sequence[dict[str, Any]])
         f" the target corpus, {share}, {fmt.count(row['total_tokens'])} tokens in all."
         f" The predicted loss is {fmt.loss(row['loss'])} nats per token"
     )
-    regime = _REGIME_KEYS[row["regime"]]
+    regime = REGIME_WORDS[row["regime"]].key
     if recommendations.n_draws:
         level = f"{100 * recommendations.level:g}%"
         text += (
@@ -189,9 +189,9 @@ def _recipe_cells(row: Mapping[str, Any]) -> list[str]:
 def _gaps(row: Mapping[str, Any]) -> list[tuple[str, float]]:
     """What the best recipe of each other regime on offer would lose, nats."""
     return [
-        (name, max(row[f"loss_{key}"] - row["loss"], 0.0))
-        for name, key in _REGIME_KEYS.items()
-        if name != row["regime"] and row[f"loss_{key}"] is not None
+        (name, max(row[f"loss_{words.key}"] - row["loss"], 0.0))
+        for name, words in REGIME_WORDS.items()
+        if name != row["regime"] and row[f"loss_{words.key}"] is not None
     ]
 
 
@@ -200,7 +200,7 @@ def _spread(row: Mapping[str, Any], name: str, write: Any) -> str:
 
 
 def _limits(row: Mapping[str, Any]) -> list[str]:
-    return [fmt.limit_in_words(name) for name in row["active_limits"]]
+    return [LIMIT_WORDS[name] for name in row["active_limits"]]
 
 
 def _small(lines: Sequence[str]) -> str:

@@ -17,12 +17,9 @@ from .. import formatting as fmt
 from ..comparison import Score
 from ..fitting import CoefficientDiagnosis, Diagnosis, Fits
 from ..optimization import Recommendations, RegimeMap
+from ..variables import REGIME_WORDS
 
-SHORT = {
-    "monolingual single-stage": "monolingual",
-    "multilingual single-stage": "one stage",
-    "multilingual two-stage": "two stages",
-}
+SHORT = {name: words.short for name, words in REGIME_WORDS.items()}
 
 
 def open_console() -> Console:
@@ -337,7 +334,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 
     two = "two-stage" in row["regime"]
     final = f"{row['final_ratio']:.2f}\n({row['stage_fraction']:.0%})" if two else "same"
-    keys = dict(zip(SHORT, ("monolingual", "single_stage", "two_stage"), strict=True))
+    keys = {name: words.key for name, words in REGIME_WORDS.items()}
     share = row[f"share_{keys[row['regime']]}"]
     regime = SHORT[row["regime"]] + ("" if share is None else f" ({share:.0%})")
     others = {

@@ -14,7 +14,7 @@ import pytest
 from m3jax import M3Error, formatting
 from m3jax.fitting import Fits, Scope
 from m3jax.laws import get_law
-from m3jax.optimization import LIMITS, Recommendations, optimize
+from m3jax.optimization import Recommendations, optimize
 from m3jax.output import write_report
 from m3jax.output.figures import fit_quality, log_ticks, loss_surface, recipes_by_corpus, to_png
 from m3jax.recipe import Recipe
@@ -374,27 +374,3 @@ def test_a_folder_that_cannot_be_written_to_is_told(case, tmp_path):
         with pytest.raises(M3Error, match="cannot be written"):
             _write(locked / "report.html", case)
         assert not list(locked.iterdir())
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(8192, "8.19K"), (37e3, "37.0K"), (131072, "131K"), (999_999, "1.00M"), (1.2e6, "1.20M"),
-     (3.4e9, "3.40B"), (2e15, "2000T"), (512, "512"), (999.7, "1.00K"), (None, "–"), (np.inf, "–")],
-)  # fmt: skip
-def test_counts(value, text):
-    assert formatting.count(value) == text
-
-
-def test_other_formats():
-    assert formatting.flop(2.5e11) == "2.5e+11"
-    assert formatting.ratio(0.34) == "0.340"
-    assert formatting.ratio(99.96) == "100"
-    assert formatting.loss(1.70051) == "1.7005"
-    assert formatting.interval(22.84, 64, formatting.ratio) == "22.8–64.0"
-    assert formatting.interval(None, 64, formatting.ratio) == "–"
-
-
-def test_every_limit_has_words():
-    words = [formatting.limit_in_words(name) for name in LIMITS]
-    assert len(set(words)) == len(LIMITS)
-    assert not any("_" in text for text in words)

@@ -19,10 +19,9 @@ import numpy as np
 
 from ..._errors import M3Error
 from ...fitting import Fits
-from ...formatting import limit_in_words
 from ...laws import Law
 from ...recipe import REGIMES, TWO_STAGE, Array, Recipe
-from ...variables import DECISION_VARIABLES
+from ...variables import DECISION_VARIABLES, LIMIT_WORDS
 from .._result import Recommendations
 from ..solvers import (
     AT,
@@ -265,7 +264,7 @@ def _u_of(problem: RecipeProblem, z: Array) -> Array:
 
 def _price(name: str, elasticity: float, loss: float) -> str:
     change = loss * (np.exp(elasticity * np.log(1.1)) - 1.0)
-    what = _WORDS.get(name, limit_in_words(name))
+    what = _WORDS.get(name) or LIMIT_WORDS[name]
     verb = "lowers" if change < 0 else "raises"
     more = "10% more" if name in ("compute", "target_tokens") else "a 10% higher"
     return f"{more} {what} {verb} the loss by {abs(change):.2g}"
@@ -281,7 +280,7 @@ def _kinks(
 ) -> list[str]:
     """Why a derivative may hold on one side only."""
     kinks = [
-        f"{limit_in_words(name)}: on the edge of mattering"
+        f"{LIMIT_WORDS[name]}: on the edge of mattering"
         for name, m, s in zip(rows, multipliers, slacks, strict=True)
         if m < np.sqrt(_NEAR) and s < np.sqrt(_NEAR) and (m < _NEAR or s > m * 1e-3)
     ]
