@@ -64,21 +64,21 @@ SHARED_WORDS = 5  # words in a row that are no chance when an English text has t
 FEWEST_LETTERS = 20  # of a paragraph
 
 
-class Paragraphs(HTMLParser):
+class ParagraphParser(HTMLParser):
     """The running text of a page, without listings, menus and tables of contents."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
-        self.found: list[str] = []
-        self.open: list[str] = []  # tags inside the part that is skipped, that part's own first
+        self.paragraphs: list[str] = []
+        self.skipped_tags: list[str] = []  # open tags like the one that began a skipped part
         self.text: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self.open:
-            if tag == self.open[0]:
-                self.open.append(tag)
+        if self.skipped_tags:
+            if tag == self.skipped_tags[0]:
+                self.skipped_tags.append(tag)
         elif tag in SKIPPED or SKIPPED_CLASS.search(dict(attrs).get("class") or ""):
-            self.open.append(tag)
+            self.skipped_tags.append(tag)
         if tag in BLOCKS:
             self.end_paragraph()
 
@@ -87,49 +87,50 @@ class Paragraphs(HTMLParser):
             self.end_paragraph()
 
     def handle_endtag(self, tag: str) -> None:
-        if self.open and tag == self.open[0]:
-            self.open.pop()
+        if self.skipped_tags and tag == self.skipped_tags[0]:
+            self.skipped_tags.pop()
         if tag in BLOCKS:
             self.end_paragraph()
 
     def handle_data(self, data: str) -> None:
-        if not self.open:
+        if not self.skipped_tags:
             self.text.append(data)
 
     def end_paragraph(self) -> None:
+        """Keep the text since the last block as a paragraph, unless it is too short."""
         text = " ".join("".join(self.text).split()).rstrip("¶ ")
         self.text.clear()
         if sum(map(str.isalpha, text)) >= FEWEST_LETTERS:
-            self.found.append(text)
+            self.paragraphs.append(text)
 
 
 def paragraphs(page: str) -> list[str]:
     """The paragraphs of an HTML page, in order."""
-    parser = Paragraphs()
+    parser = ParagraphParser()
     parser.feed(page)
     parser.close()
     parser.end_paragraph()
-    return parser.found
+    return parser.paragraphs
 
 
-def runs_of_words(paragraph: str) -> list[tuple[str, ...]]:
+def word_runs(paragraph: str) -> list[tuple[str, ...]]:
     """Words in a row, `SHARED_WORDS` at a time; all of a shorter paragraph."""
     words = re.findall(r"\w+", paragraph.lower())
     count = max(len(words) - SHARED_WORDS + 1, 1)
     return [tuple(words[i : i + SHARED_WORDS]) for i in range(count)]
 
 
-def clean(found: list[str], source: list[str]) -> tuple[list[str], dict[str, int]]:
+def clean(candidates: list[str], source: list[str]) -> tuple[list[str], dict[str, int]]:
     """Without near-copies of earlier paragraphs, and of the source's; and what was dropped.
 
     A paragraph goes if at least half of its runs of five words stand in an earlier one, or in the
     source: text that is not translated, or shared between documents.
     """
     seen: set[tuple[str, ...]] = set()
-    foreign = {run for paragraph in source for run in runs_of_words(paragraph)}
+    foreign = {run for paragraph in source for run in word_runs(paragraph)}
     kept, dropped = [], {"repeated": 0, "in_source": 0}
-    for paragraph in found:
-        runs = runs_of_words(paragraph)
+    for paragraph in candidates:
+        runs = word_runs(paragraph)
         if sum(run in foreign for run in runs) * 2 >= len(runs):
             dropped["in_source"] += 1
         elif sum(run in seen for run in runs) * 2 >= len(runs):
@@ -155,8 +156,10 @@ def pages(folder: Path, language: str) -> Iterator[Path]:
     yield from sorted((share / "doc" / "installation-guide-amd64" / guide).glob("*.html"))
     yield from sorted((share / "doc" / "debian-handbook" / "html" / handbook).glob("*.html"))
     for package in MORE.get(reference, ()):
-        own = folder.parent / package
-        yield from sorted(page for page in own.rglob("*.html") if not FOREIGN.search(page.name))
+        unpacked = folder.parent / package
+        yield from sorted(
+            page for page in unpacked.rglob("*.html") if not FOREIGN.search(page.name)
+        )
 
 
 def fetch(names: list[str], folder: Path) -> dict[str, str]:
@@ -165,17 +168,20 @@ def fetch(names: list[str], folder: Path) -> dict[str, str]:
         if shutil.which(tool) is None:
             raise M3Error(f"{tool}: not found; this script needs a Debian system")
     versions = {}
-    more = {name for several in MORE.values() for name in several}
+    own_folder = {name for names in MORE.values() for name in names}
     for name in names:
-        call(["apt-get", "download", "-qq", name], folder)
+        run_command(["apt-get", "download", "-qq", name], folder)
         (file,) = folder.glob(f"{name}_*.deb")
-        versions[name] = call(["dpkg-deb", "--field", str(file), "Version"], folder).strip()
-        call(["dpkg-deb", "-x", str(file), str(folder / (name if name in more else "shared"))])
+        versions[name] = run_command(["dpkg-deb", "--field", str(file), "Version"], folder).strip()
+        run_command(
+            ["dpkg-deb", "-x", str(file), str(folder / (name if name in own_folder else "shared"))]
+        )
         file.unlink()
     return versions
 
 
-def call(command: list[str], folder: Path | None = None) -> str:
+def run_command(command: list[str], folder: Path | None = None) -> str:
+    """What a command prints; raises `M3Error` with its last line where it fails."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -193,12 +199,12 @@ def build(output: Path, languages: list[str]) -> dict[str, Any]:
         summary["packages"] = fetch(wanted, Path(folder))
         source: list[str] = []
         for name in names:
-            found = [
+            candidates = [
                 paragraph
                 for page in pages(Path(folder) / "shared", name)
                 for paragraph in paragraphs(page.read_text(encoding="utf-8", errors="replace"))
             ]
-            kept, dropped = clean(found, source)
+            kept, dropped = clean(candidates, source)
             if not kept:
                 raise M3Error(f"{name}: no text found in {', '.join(packages(name))}")
             path = output / f"{name.lower()}.txt"
@@ -210,7 +216,7 @@ def build(output: Path, languages: list[str]) -> dict[str, Any]:
                 "digest": hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest(),
                 "paragraphs": len(kept),
                 "dropped_paragraphs": dropped,
-                "share_of_word_runs_in_source": shared(kept, source),
+                "share_of_word_runs_in_source": source_share(kept, source),
             }
             if name == SOURCE:
                 source = kept
@@ -218,10 +224,10 @@ def build(output: Path, languages: list[str]) -> dict[str, Any]:
     return summary
 
 
-def shared(kept: list[str], source: list[str]) -> float:
+def source_share(kept: list[str], source: list[str]) -> float:
     """Share of the runs of five words that still are in the source."""
-    foreign = {run for paragraph in source for run in runs_of_words(paragraph)}
-    runs = [run for paragraph in kept for run in runs_of_words(paragraph)]
+    foreign = {run for paragraph in source for run in word_runs(paragraph)}
+    runs = [run for paragraph in kept for run in word_runs(paragraph)]
     return sum(run in foreign for run in runs) / len(runs)
 
 

@@ -11,7 +11,6 @@ Left out in turn, each table is predicted from a few of its runs under the prior
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import json
 import sys
@@ -23,9 +22,9 @@ import jax
 import numpy as np
 import pandas as pd
 
-from benchmarks.studies.pooling import weak
-from benchmarks.studies.repeat_aware import read_runs
-from benchmarks.support.data import data_folder
+from benchmarks.support.data import read_wikipedia_runs
+from benchmarks.support.priors import TERM_SHARES, weak_prior
+from benchmarks.support.script import new_parser, parse, print_result, public_tables
 from m3jax import RunTable, fit
 from m3jax.fitting import Prior
 from m3jax.fitting.pooling import estimate_priors
@@ -44,25 +43,25 @@ SOURCES = {
 }
 
 
-def tables(folder: Path, law: Law) -> dict[str, RunTable]:
+def read_tables(folder: Path, law: Law) -> dict[str, RunTable]:
     """The tables that say something on a law: name -> runs."""
     muennighoff = RunTable.read(
         folder / "muennighoff" / "fit_182.csv",
         columns={"n_params": "params", "target_tokens": "unique_tokens", "loss": "val_loss"},
     )
-    out = {
+    tables = {
         "Muennighoff": muennighoff,
         "Chinchilla": RunTable.read(folder / "chinchilla" / "runs_245.csv").drop_highest(5),
     }
     if "epochs" not in law.variables:
-        out["Muennighoff"] = muennighoff.select(muennighoff.recipe.epochs <= FEW_EPOCHS)
+        tables["Muennighoff"] = muennighoff.select(muennighoff.recipe.epochs <= FEW_EPOCHS)
     elif "target_ratio" in law.variables:
-        out["Wikipedia"] = read_runs(folder)
-        out["tiny"] = RunTable.read(folder / "tiny_two_stage" / "runs.csv")
-    return out
+        tables["Wikipedia"] = read_wikipedia_runs(folder)
+        tables["tiny"] = RunTable.read(folder / "tiny_two_stage" / "runs.csv")
+    return tables
 
 
-def joined(parts: dict[str, RunTable]) -> RunTable:
+def join_tables(parts: dict[str, RunTable]) -> RunTable:
     """One table, its languages those of the parts."""
     frames = []
     for name, table in parts.items():
@@ -75,7 +74,7 @@ def joined(parts: dict[str, RunTable]) -> RunTable:
 
 def population_prior(law: Law, parts: dict[str, RunTable], source: str = "") -> Prior:
     """Where a further table is expected, given these."""
-    runs = joined(parts)
+    runs = join_tables(parts)
     problem, failed, pool = prepare(law, runs.batch(), {}, Prior(), "partial")
     assert not failed, failed
     problem.common = None  # each in the middle of its own runs: tables lie orders apart
@@ -91,7 +90,7 @@ def population_prior(law: Law, parts: dict[str, RunTable], source: str = "") -> 
             continue
         amplitude = c.name in terms
         if amplitude:
-            low[j], high[j] = np.log(0.02), np.log(0.6)
+            low[j], high[j] = np.log(TERM_SHARES)
         sd = np.hypot(population.sd[j], population.mean_sd[j])
         sd = max(sd, NARROWEST * (high[j] - low[j]) / 2)
         span = np.array([population.mean[j] - sd, population.mean[j] + sd])
@@ -109,28 +108,28 @@ def draw_runs(runs: RunTable, count: int, rng: np.random.Generator) -> np.ndarra
     return np.isin(runs.run_id, chosen)
 
 
-def errors(law: Law, runs: RunTable, drawn: list[np.ndarray], prior: Prior) -> np.ndarray:
+def mean_errors(law: Law, runs: RunTable, drawn: list[np.ndarray], prior: Prior) -> np.ndarray:
     """Mean |log error| at the other runs after a fit to each draw of runs, (draws,)."""
     frames = [runs.select(mask).to_frame().assign(language=f"{i}") for i, mask in enumerate(drawn)]
     fits = fit(RunTable.from_frame(pd.concat(frames)), law, prior=prior, draws=0)
-    out = []
+    means = []
     for i, mask in enumerate(drawn):
         rest = runs.select(~mask)
         error = np.log(fits.predict(rest.recipe, f"{i}") / rest.loss)
-        out.append(np.mean(np.abs(error)))
-    return np.array(out)
+        means.append(np.mean(np.abs(error)))
+    return np.array(means)
 
 
 def leave_one_out(
     folder: Path, laws: Collection[str], counts: Collection[int], repeats: int, seed: int
 ) -> dict[str, Any]:
     """law -> left-out table -> runs drawn -> {"weak", "public"}: mean over draws."""
-    out: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     for law in map(get_law, laws):
-        every = tables(folder, law)
-        for name, table in every.items():
-            others = {n: t for n, t in every.items() if n != name}
-            if len(joined(others).languages) < 2:
+        tables = read_tables(folder, law)
+        for name, table in tables.items():
+            others = {n: t for n, t in tables.items() if n != name}
+            if len(join_tables(others).languages) < 2:
                 others = {**others, **{f"{n} again": t for n, t in others.items()}}
             public = population_prior(law, others)
             for language in table.languages:
@@ -138,21 +137,22 @@ def leave_one_out(
                 for count in counts:
                     rng = np.random.default_rng([seed, count])
                     drawn = [draw_runs(runs, count, rng) for _ in range(repeats)]
-                    by = {
-                        "weak": errors(law, runs, drawn, weak(law)),
-                        "public": errors(law, runs, drawn, public),
+                    by_prior = {
+                        "weak": mean_errors(law, runs, drawn, weak_prior(law)),
+                        "public": mean_errors(law, runs, drawn, public),
                     }
-                    row = {k: float(np.mean(v)) for k, v in by.items()}
-                    row["public_better"] = float(np.mean(by["public"] < by["weak"]))
+                    row = {k: float(np.mean(v)) for k, v in by_prior.items()}
+                    row["public_better"] = float(np.mean(by_prior["public"] < by_prior["weak"]))
                     label = name if language == "all" else f"{name} {language}"
-                    out.setdefault(law.name, {}).setdefault(label, {})[str(count)] = row
-    return out
+                    result.setdefault(law.name, {}).setdefault(label, {})[str(count)] = row
+    return result
 
 
 def write(folder: Path, target: Path) -> None:
+    """Write the prior that all tables give, for each law of `LAWS`."""
     content: dict[str, Any] = {"kind": "m3jax prior", "source": "", "laws": {}}
     for law in map(get_law, LAWS):
-        parts = tables(folder, law)
+        parts = read_tables(folder, law)
         content["laws"][law.name] = {
             name: list(span) for name, span in population_prior(law, parts).ranges.items()
         }
@@ -167,28 +167,8 @@ def write(folder: Path, target: Path) -> None:
     target.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help=f"write {TARGET.name} and stop")
-    parser.add_argument("--laws", nargs="*", choices=LAWS, default=("m3", "chinchilla"))
-    parser.add_argument("--counts", nargs="*", type=int, default=(4, 8, 16), help="runs drawn")
-    parser.add_argument("--repeats", type=int, default=20, help="draws of runs")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    arguments = parser.parse_args()
-    folder = data_folder()
-    if folder is None:
-        print("public run tables not found; set M3JAX_DATA to their folder", file=sys.stderr)
-        return 2
-    if arguments.write:
-        write(folder, TARGET)
-        return 0
-    result = leave_one_out(
-        folder, arguments.laws, arguments.counts, arguments.repeats, arguments.seed
-    )
-    if arguments.json:
-        print(json.dumps(result, indent=1))
-        return 0
+def show(result: dict[str, Any]) -> None:
+    """The same for people."""
     for law, rows in result.items():
         print(f"{law}: mean |log error| at the table's other runs, weak -> public")
         for name, row in rows.items():
@@ -197,7 +177,22 @@ def main() -> int:
                 for n, r in row.items()
             ]
             print(f"  {name:18s} " + "   ".join(cells))
-    return 0
+
+
+def main() -> int:
+    parser = new_parser(__doc__)
+    parser.add_argument("--write", action="store_true", help=f"write {TARGET.name} and stop")
+    parser.add_argument("--laws", nargs="*", choices=LAWS, default=("m3", "chinchilla"))
+    parser.add_argument("--counts", nargs="*", type=int, default=(4, 8, 16), help="runs drawn")
+    parser.add_argument("--repeats", type=int, default=20, help="draws of runs")
+    options, as_json = parse(parser)
+    folder = public_tables()
+    if folder is None:
+        return 2
+    if options.pop("write"):
+        write(folder, TARGET)
+        return 0
+    return print_result(leave_one_out(folder, **options), as_json, show)
 
 
 if __name__ == "__main__":

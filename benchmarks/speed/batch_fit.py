@@ -25,12 +25,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -42,18 +40,17 @@ from benchmarks.support.fit_tools import (
     AllAtOnce,
     Ladder,
     OneByOne,
-    Say,
     Tool,
     absent,
     best_known,
     climb_all,
     run_tool,
 )
-from benchmarks.support.measure import PLATFORMS, Fresh, cores, device_name, machine
+from benchmarks.support.measure import Fresh, cores, device_name, machine
 from benchmarks.support.peers import PEERS, Pool
 from benchmarks.support.peers_jax import BATCH_PEERS
-from benchmarks.support.synthetic import LIMITS
-from benchmarks.support.work import Work, problem_of
+from benchmarks.support.script import Say, new_parser, parse, print_result, say, whole_numbers
+from benchmarks.support.work import Work, add_work_options, peer_problem, take_work
 
 RATIOS = ("scipy_least_squares", "scipy_huber", "plain_vmap")  # also at the top level
 
@@ -70,13 +67,14 @@ def study(
     say: Say,
 ) -> dict[str, Any]:
     """Everything that `main` prints, as one JSON document."""
-    problem = problem_of(work)
-    some = np.sort(np.random.default_rng(work.seed).permutation(work.languages)[:peer_languages])
+    problem = peer_problem(work)
+    order = np.random.default_rng(work.seed).permutation(work.languages)
+    peer_rows = np.sort(order[:peer_languages])
     reasons = {name: why for name in peers if (why := absent(name, work.law))}
     with contextlib.ExitStack() as stack:
         fresh = stack.enter_context(Fresh(device))
-        ours = Ladder(AllAtOnce("m3jax", work, fresh), max_starts)
-        ladders = {"m3jax": ours}
+        reference = Ladder(AllAtOnce("m3jax", work, fresh), max_starts)
+        ladders = {"m3jax": reference}
         pools: dict[int, Pool] = {}
         for name in peers:
             if name in reasons:
@@ -87,15 +85,15 @@ def study(
                 most = max_starts if PEERS[name].takes_starts else 1
                 workers = 1 if PEERS[name].own_processes else cores()
                 if workers not in pools:
-                    pools[workers] = Pool([problem.residuals(i) for i in some], workers)
+                    pools[workers] = Pool([problem.residuals(i) for i in peer_rows], workers)
                     stack.callback(pools[workers].close)
-                tool = OneByOne(name, work, some, pools[workers])
+                tool = OneByOne(name, work, peer_rows, pools[workers])
             else:
                 tool = AllAtOnce(name, work, stack.enter_context(Fresh(device)))
             ladders[name] = Ladder(tool, most)
-        ours.climb()
+        reference.climb()
         say(f"m3jax: {reference_starts} starts, for the best objectives known")
-        ours.outcomes.append(ours.tool.run(reference_starts, 0))
+        reference.outcomes.append(reference.tool.run(reference_starts, 0))
         reasons |= climb_all(ladders, work.languages, say)
 
         best = best_known(ladders.values(), work.languages)
@@ -104,11 +102,11 @@ def study(
             if name not in reasons:
                 say(f"{name}: timed")
                 rows[name] = ladder.report(best, work.languages)
-        mine = rows.pop("m3jax")
-        where = machine(fresh.call(device_name))
+        m3jax_row = rows.pop("m3jax")
+        measured_on = machine(fresh.call(device_name))
 
     for name, row in rows.items():
-        rows[name] = {"available": True, "ratio": row["seconds"] / mine["seconds"], **row}
+        rows[name] = {"available": True, "ratio": row["seconds"] / m3jax_row["seconds"], **row}
     unavailable = {name: {"available": False, "reason": why} for name, why in reasons.items()}
     ratios = {f"ratio_{name}": rows.get(name, {}).get("ratio") for name in RATIOS}
     return {
@@ -119,11 +117,11 @@ def study(
         "huber_delta": work.delta,
         "seed": work.seed,
         "device": device,
-        **mine,
+        **m3jax_row,
         **ratios,
         "peers": {name: (rows | unavailable)[name] for name in peers},
-        "scaling": [scaled(work, size, mine["starts"], device, say) for size in scaling],
-        "machine": where,
+        "scaling": [scaled(work, size, m3jax_row["starts"], device, say) for size in scaling],
+        "machine": measured_on,
     }
 
 
@@ -160,7 +158,7 @@ def show(result: Mapping[str, Any]) -> None:
         if not row.get("available", True):
             console.print(f"{name}: {row['reason']}")
             continue
-        setting = ", ".join(f"{what} {value:g}" for what, value in row["effort"].items())
+        setting = ", ".join(f"{name} {value:g}" for name, value in row["effort"].items())
         table.add_row(
             name,
             f"{row['seconds']:.3g}",
@@ -179,11 +177,6 @@ def show(result: Mapping[str, Any]) -> None:
         )
 
 
-def whole_numbers(text: str) -> list[int]:
-    """`10,100` as numbers."""
-    return [int(part) for part in text.split(",") if part]
-
-
 def peer_names(text: str) -> list[str]:
     """`all`, `none` or names with commas between them."""
     known = [*PEERS, *BATCH_PEERS]
@@ -195,13 +188,8 @@ def peer_names(text: str) -> list[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--languages", type=int, default=300)
-    parser.add_argument("--runs", type=int, default=100, help="per language")
-    parser.add_argument("--law", choices=list(LIMITS), default="m3", help="fitted, and the truth")
-    parser.add_argument("--noise", type=float, default=0.005, help="sd of the log loss")
-    parser.add_argument("--delta", type=float, default=1e-3, help="Huber delta of the fit")
-    parser.add_argument("--device", choices=list(PLATFORMS), default="cpu")
+    parser = new_parser(__doc__)
+    add_work_options(parser)
     parser.add_argument("--peers", type=peer_names, default="all", help="names, all or none")
     parser.add_argument(
         "--peer-languages", type=int, default=24, help="that peers fitting one by one are timed on"
@@ -211,21 +199,9 @@ def main() -> int:
         "--reference-starts", type=int, default=64, help="of m3jax, for the best objectives known"
     )
     parser.add_argument("--scaling", type=whole_numbers, default=[], help="languages: 10,100,1000")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    options = vars(parser.parse_args())
-    as_json = options.pop("json")
-    names = [field.name for field in dataclasses.fields(Work)]
-    work = Work(**{name: options.pop(name) for name in names})
-    if options["device"] != "cpu":
-        # Leave the accelerator, whole, to the processes that are timed.
-        jax.config.update("jax_platforms", "cpu")
-    result = study(work, **options, say=lambda text: print(text, file=sys.stderr))
-    if as_json:
-        print(json.dumps(result, indent=1))
-    else:
-        show(result)
-    return 0
+    options, as_json = parse(parser)
+    work = take_work(options)
+    return print_result(study(work, **options, say=say), as_json, show)
 
 
 if __name__ == "__main__":

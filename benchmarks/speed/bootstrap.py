@@ -9,20 +9,16 @@ run weights of the same kind (Dirichlet), from the best fit, on all cores; its t
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 import m3jax
-from benchmarks.support.fit_tools import CLOSE, ENOUGH, Say
+from benchmarks.support.fit_tools import CLOSE, ENOUGH
 from benchmarks.support.measure import (
-    PLATFORMS,
     Fresh,
     Timed,
     cores,
@@ -31,8 +27,14 @@ from benchmarks.support.measure import (
     repeated,
 )
 from benchmarks.support.peers import PEERS, Pool
-from benchmarks.support.synthetic import LIMITS
-from benchmarks.support.work import Work, problem_of, table_of
+from benchmarks.support.script import Say, new_parser, pairs, parse, print_result, say
+from benchmarks.support.work import (
+    Work,
+    add_work_options,
+    peer_problem,
+    run_table_of,
+    take_work,
+)
 
 PEER = "scipy_least_squares"
 
@@ -47,8 +49,8 @@ class Run(NamedTuple):
 
 def run_m3jax(work: Work, draws: int, starts: int | None, kept: int) -> Run:
     """In a fresh process: both fits, and the draws of the first `kept` languages."""
-    table = table_of(work)
-    more: dict[str, Any] = {} if starts is None else {"starts": starts}
+    table = run_table_of(work)
+    options: dict[str, Any] = {} if starts is None else {"starts": starts}
 
     def call(count: int) -> tuple[np.ndarray, np.ndarray]:
         fits = m3jax.fit(
@@ -58,7 +60,7 @@ def run_m3jax(work: Work, draws: int, starts: int | None, kept: int) -> Run:
             huber_delta=work.delta,
             draws=count,
             seed=work.seed,
-            **more,
+            **options,
         )
         if fits.failed:
             raise RuntimeError(f"not all languages were fitted: {dict(fits.failed)}")
@@ -74,7 +76,7 @@ def run_scipy(work: Work, theta: np.ndarray, drawn: np.ndarray, draws: int) -> d
     Good: 99% of the refits are within 0.1% of the best found of them at any tolerance.
     `drawn` are m3jax's draws of the same languages, (l, D, p).
     """
-    problem, rng = problem_of(work), np.random.default_rng([work.seed, 3])
+    problem, rng = peer_problem(work), np.random.default_rng([work.seed, 3])
     languages = len(drawn)
     jobs = [
         dataclasses.replace(problem.residuals(i), weight=work.runs * weight)
@@ -109,11 +111,11 @@ def _spread_ratio(work: Work, drawn: np.ndarray, refitted: np.ndarray) -> float:
     Near one if both refit to the end: median over languages and runs of the ratio of the standard
     deviations. `drawn` holds theta and `refitted` x, both (l, draws, p).
     """
-    problem, ratios = problem_of(work), []
-    for i, (ours, theirs) in enumerate(zip(drawn, refitted, strict=True)):
+    problem, ratios = peer_problem(work), []
+    for i, (theta_draws, x_refits) in enumerate(zip(drawn, refitted, strict=True)):
         residuals = problem.residuals(i)
-        x = np.linalg.solve(problem.centre[i], ours.T).T
-        spread = [np.std([residuals(at) for at in points], axis=0) for points in (x, theirs)]
+        x_draws = np.linalg.solve(problem.centre[i], theta_draws.T).T
+        spread = [np.std([residuals(x) for x in points], axis=0) for points in (x_draws, x_refits)]
         ratios.append(spread[0] / spread[1])
     return float(np.median(ratios))
 
@@ -208,42 +210,19 @@ def show(result: Mapping[str, Any]) -> None:
         print(f"seconds grow with the languages to the power {result['scaling_exponent']:.3f}")
 
 
-def sizes(text: str) -> list[tuple[int, int]]:
-    """`1000x100,10000x100`: languages × draws."""
-    pairs = [part.split("x") for part in text.split(",") if part]
-    return [(int(languages), int(draws)) for languages, draws in pairs]
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--languages", type=int, default=300)
-    parser.add_argument("--runs", type=int, default=100, help="per language")
+    parser = new_parser(__doc__)
+    add_work_options(parser)
     parser.add_argument("--draws", type=int, default=1000, help="per language")
     parser.add_argument("--starts", type=int, help="of the fit; default: what m3jax.fit takes")
-    parser.add_argument("--law", choices=list(LIMITS), default="m3", help="fitted, and the truth")
-    parser.add_argument("--noise", type=float, default=0.005, help="sd of the log loss")
-    parser.add_argument("--delta", type=float, default=1e-3, help="Huber delta of the fit")
-    parser.add_argument("--device", choices=list(PLATFORMS), default="cpu")
     parser.add_argument("--peer-languages", type=int, default=4, help="0 for no peer")
     parser.add_argument("--peer-draws", type=int, default=50, help="per language")
     parser.add_argument(
-        "--scaling", type=sizes, default=[], help="languages x draws: 1000x100,10000x100"
+        "--scaling", type=pairs, default=[], help="languages x draws: 1000x100,10000x100"
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    options = vars(parser.parse_args())
-    as_json = options.pop("json")
-    names = [field.name for field in dataclasses.fields(Work)]
-    work = Work(**{name: options.pop(name) for name in names})
-    if options["device"] != "cpu":
-        # Leave the accelerator, whole, to the processes that are timed.
-        jax.config.update("jax_platforms", "cpu")
-    result = study(work, **options, say=lambda text: print(text, file=sys.stderr))
-    if as_json:
-        print(json.dumps(result, indent=1))
-    else:
-        show(result)
-    return 0
+    options, as_json = parse(parser)
+    work = take_work(options)
+    return print_result(study(work, **options, say=say), as_json, show)
 
 
 if __name__ == "__main__":

@@ -4,14 +4,12 @@
 
 Each way is E x W: ensembles of E models, each one program, W programs at a time; the first way is
 what the others are compared with, one model at a time. All train as many steps on made-up text.
-FLOP are 6·N·D, the attention scores left out, so that utilisation is on
-the low side; the device's peak is given, or that of a large product of matrices measured here.
+FLOP are 6·N·D, the attention scores left out, so that utilisation is on the low side. The device's
+peak is an option; without it, that of a large product of matrices is measured.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import statistics
 import sys
 import time
@@ -21,6 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from benchmarks.support.measure import device_name, machine
+from benchmarks.support.script import new_parser, pairs, parse, print_result, whole_numbers
 from m3jax.pilot import Shape, Training, flop_per_second, precision_for, shapes
 
 RUN_TOKENS = 2**20  # of the run that "runs an hour" counts
@@ -59,8 +58,8 @@ def study(
     for shape in sizes:
         speeds: dict[tuple[int, int], list[float]] = {way: [] for way in ways}
         for _ in range(rounds):
-            for (ensemble, workers), found in speeds.items():
-                found.append(
+            for (ensemble, workers), measurements in speeds.items():
+                measurements.append(
                     flop_per_second(
                         shape,
                         training,
@@ -71,7 +70,7 @@ def study(
                         steps=steps,
                     )
                 )
-        medians = {way: statistics.median(found) for way, found in speeds.items()}
+        medians = {way: statistics.median(measurements) for way, measurements in speeds.items()}
         for (ensemble, workers), speed in medians.items():
             rows.append(
                 {
@@ -102,6 +101,7 @@ def study(
 
 
 def show(result: dict[str, Any]) -> None:
+    """The same for people."""
     from rich.console import Console
     from rich.table import Table
 
@@ -131,21 +131,8 @@ def show(result: dict[str, Any]) -> None:
     Console().print(table)
 
 
-def whole_numbers(text: str) -> list[int]:
-    """`1,4` as numbers."""
-    return [int(part) for part in text.split(",")]
-
-
-def pairs(text: str) -> list[tuple[int, int]]:
-    """`1x1,4x2` as pairs of numbers."""
-    found = [tuple(int(number) for number in part.split("x")) for part in text.split(",")]
-    if any(len(pair) != 2 for pair in found):
-        raise argparse.ArgumentTypeError(f"expected ExW,ExW,… such as 1x1,4x1, found {text!r}")
-    return [(pair[0], pair[1]) for pair in found]
-
-
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser(__doc__)
     parser.add_argument("--widths", type=whole_numbers, default=[32, 64], help="32,64")
     parser.add_argument(
         "--ways", type=pairs, default=[(1, 1), (4, 1), (1, 2)], help="models x programs: 1x1,4x1"
@@ -155,21 +142,14 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peak", type=float, help="FLOP/s of the device; measured without")
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    options = vars(parser.parse_args())
-    as_json, widths = options.pop("json"), options.pop("widths")
+    options, as_json = parse(parser, seed=False)
     sizes = []
-    for width in widths:
+    for width in options.pop("widths"):
         fitting = [shape for shape in shapes(256) if shape.width == width]
         if not fitting:
             parser.error(f"no model of width {width}")
         sizes.append(fitting[0])
-    result = study(sizes, options.pop("ways"), **options)
-    if as_json:
-        print(json.dumps(result, indent=1))
-    else:
-        show(result)
-    return 0
+    return print_result(study(sizes, options.pop("ways"), **options), as_json, show)
 
 
 if __name__ == "__main__":

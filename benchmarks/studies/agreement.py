@@ -9,8 +9,6 @@ general solver knows nothing of convexity.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 import warnings
 from typing import Any
@@ -18,14 +16,15 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.support import recipes as _recipes
 from benchmarks.support.measure import lacking
+from benchmarks.support.recipes import Terms, fits_of
+from benchmarks.support.script import new_parser, parse, print_result
 from m3jax.laws import get_law
 from m3jax.optimization import LIMITS, Question, solve
 from m3jax.recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE
 
 LAW = "m3_posynomial"
-NONE = np.inf
+NO_LIMIT = np.inf
 
 
 def random_questions(count: int, seed: int) -> Question:
@@ -36,10 +35,10 @@ def random_questions(count: int, seed: int) -> Question:
         return np.exp(rng.uniform(np.log(low), np.log(high), count))
 
     def perhaps(values: np.ndarray, share: float = 0.4) -> np.ndarray:
-        return np.where(rng.random(count) < share, values, NONE)
+        return np.where(rng.random(count) < share, values, NO_LIMIT)
 
-    one = np.ones(count)
-    most = np.where(rng.random(count) < 0.5, one, between(0.6, 1.0))
+    ones = np.ones(count)
+    highest_final_ratio = np.where(rng.random(count) < 0.5, ones, between(0.6, 1.0))
     compute, tokens = between(1e18, 1e21), between(1e7, 1e9)
     return Question(
         compute=compute,
@@ -47,13 +46,13 @@ def random_questions(count: int, seed: int) -> Question:
         low=np.stack(
             [between(1e6, 1e8), between(0.2, 1), between(0.02, 0.2), np.full(count, 0.02)]
         ),
-        high=np.stack([between(2e8, 1e12), between(2, 64), one, most]),
+        high=np.stack([between(2e8, 1e12), between(2, 64), ones, highest_final_ratio]),
         stage_low=between(0.05, 0.2),
         stage_high=between(0.3, 1.0),
         first_share=rng.choice([0.0, 0.2], count),
         first_ratio=np.zeros(count),
         total_tokens=perhaps(between(3e9, 1e12)),
-        source_tokens=np.full(count, NONE),
+        source_tokens=np.full(count, NO_LIMIT),
         inference_tokens=np.where(rng.random(count) < 0.3, between(1e9, 1e12), 0.0),
         gpu_flops=perhaps(compute * between(0.1, 2.0)),
     )
@@ -61,15 +60,15 @@ def random_questions(count: int, seed: int) -> Question:
 
 def posynomial_theta(count: int, seed: int) -> np.ndarray:
     """Coefficients (p, count)."""
-    return _recipes.fits_of(count, seed, "m3_posynomial").theta.T.copy()
+    return fits_of(count, seed, LAW).theta.T.copy()
 
 
-def dgp(theta: np.ndarray, question: Question, p: int) -> float:
+def geometric_program(theta: np.ndarray, question: Question, p: int) -> float:
     """Best log loss over the regimes by CVXPY's geometric programs; infinite for none."""
     import cvxpy as cp
 
     q = {name: np.asarray(leaf)[..., p] for name, leaf in vars(question).items()}
-    terms = _recipes.Terms.of(get_law("m3_posynomial"), theta[:, p], float(q["target_tokens"]))
+    terms = Terms.of(get_law(LAW), theta[:, p], float(q["target_tokens"]))
     # In units of the middle of the boxes, so that no number is huge.
     middle = np.log([1e8, 4.0, 0.3, 0.6])
     shift = terms.constant + terms.slope @ middle
@@ -118,7 +117,7 @@ def dgp(theta: np.ndarray, question: Question, p: int) -> float:
     return best
 
 
-def drawn(count: int, seed: int) -> tuple[np.ndarray, Question, np.ndarray]:
+def random_problems(count: int, seed: int) -> tuple[np.ndarray, Question, np.ndarray]:
     """Coefficients (p, count), problems, and the regimes on offer (3, count)."""
     question = random_questions(count, seed)
     regimes = np.ones((3, count), dtype=bool)
@@ -128,24 +127,26 @@ def drawn(count: int, seed: int) -> tuple[np.ndarray, Question, np.ndarray]:
 
 def study(problems: int, seed: int) -> dict[str, Any]:
     """Everything that `main` prints."""
-    theta, question, regimes = drawn(problems, seed)
+    theta, question, regimes = random_problems(problems, seed)
     law = get_law(LAW)
     with jax.enable_x64(True):
-        ours = solve(law, theta, question, regimes)
+        convex = solve(law, theta, question, regimes)
         general = solve(law, theta, question, regimes, method="general")
-    best, by_general = ours.log_loss.min(axis=0), general.log_loss.min(axis=0)
+    best, by_general = convex.log_loss.min(axis=0), general.log_loss.min(axis=0)
     solved = np.isfinite(best)
-    there = np.isfinite(ours.log_loss)
-    regime = np.argmin(ours.log_loss, axis=0)[solved]
-    active = ours.multipliers[regime, :, np.flatnonzero(solved)] > 1e-6
+    by_regime_solved = np.isfinite(convex.log_loss)
+    regime = np.argmin(convex.log_loss, axis=0)[solved]
+    active = convex.multipliers[regime, :, np.flatnonzero(solved)] > 1e-6
     result: dict[str, Any] = {
         "problems": problems,
         "solvable": int(solved.sum()),
         "patterns_of_active_limits": len(np.unique(active, axis=0)),
         "limits_ever_active": [
-            name for name, a in zip(LIMITS, active.any(axis=0), strict=True) if a
+            name for name, ever in zip(LIMITS, active.any(axis=0), strict=True) if ever
         ],
-        "max_gap": float((ours.log_loss[there] - ours.bound[there]).max()),
+        "max_gap": float(
+            (convex.log_loss[by_regime_solved] - convex.bound[by_regime_solved]).max()
+        ),
         "general": {
             "same_solvable": bool(np.all(np.isfinite(by_general) == solved)),
             "max_difference": float(np.abs(by_general[solved] - best[solved]).max()),
@@ -153,7 +154,7 @@ def study(problems: int, seed: int) -> dict[str, Any]:
     }
     if lacking("cvxpy", "cvxpy"):
         return result | {"cvxpy": {"available": False, "reason": lacking("cvxpy", "cvxpy")}}
-    expected = np.array([dgp(theta, question, p) for p in range(problems)])
+    expected = np.array([geometric_program(theta, question, p) for p in range(problems)])
     both = solved & np.isfinite(expected)
     result["cvxpy"] = {
         "available": True,
@@ -165,21 +166,18 @@ def study(problems: int, seed: int) -> dict[str, Any]:
     return result
 
 
+def show(result: dict[str, Any]) -> None:
+    """The same for people."""
+    for name in ("general", "cvxpy"):
+        print(f"{name}: {result[name]}")
+    print(f"{result['solvable']} problems, duality gap at most {result['max_gap']:.2g}")
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser(__doc__)
     parser.add_argument("--problems", type=int, default=500)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    options = vars(parser.parse_args())
-    as_json = options.pop("json")
-    result = study(**options)
-    if as_json:
-        print(json.dumps(result, indent=1))
-    else:
-        for name in ("general", "cvxpy"):
-            print(f"{name}: {result[name]}")
-        print(f"{result['solvable']} problems, duality gap at most {result['max_gap']:.2g}")
-    return 0
+    options, as_json = parse(parser)
+    return print_result(study(**options), as_json, show)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ models are compared.
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from typing import Any
 
@@ -20,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks.support.script import new_parser, parse, print_result
 from benchmarks.support.synthetic import draw_recipes
 from m3jax import Recipe, RunTable, fit, get_law
 from m3jax.fitting import interval
@@ -28,7 +27,7 @@ from m3jax.fitting.problem import ParameterSpace
 TRUTH = {"E": 1.8, "A": 400.0, "alpha": 0.34, "B": 1500.0, "beta": 0.36}
 
 
-def runs_of(count: int, noise: float, seed: int) -> RunTable:
+def laplace_runs(count: int, noise: float, seed: int) -> RunTable:
     """Runs of the true law with Laplace noise of standard deviation `noise`."""
     import pandas as pd
 
@@ -72,19 +71,20 @@ def posterior(runs: RunTable, samples: int, seed: int) -> np.ndarray:
 
 
 def study(*, runs: int, noise: float, draws: int, samples: int, seed: int) -> dict[str, Any]:
-    table = runs_of(runs, noise, seed)
+    """Everything that `main` prints."""
+    table = laplace_runs(runs, noise, seed)
     fits = fit(table, "chinchilla", draws=draws, seed=seed)
     with jax.enable_x64(True):
         sampled = posterior(table, samples, seed)
     larger = Recipe.create(n_params=1e10, target_tokens=1e11, epochs=1.0, target_ratio=1.0)
     law, level = fits.law, fits.settings["level"]
-    out: dict[str, Any] = {}
-    for name, here, there in (
+    intervals: dict[str, Any] = {}
+    for name, by_bootstrap, by_posterior in (
         *((n, fits.draws[0, :, i], sampled[:, i]) for i, n in enumerate(law.names)),
         ("loss_at_1e10", *(np.asarray(_log_loss(t, larger)) for t in (fits.draws[0], sampled))),
     ):
-        (a, b), (c, d) = interval(here, level), interval(there, level)
-        out[name] = {
+        (a, b), (c, d) = interval(by_bootstrap, level), interval(by_posterior, level)
+        intervals[name] = {
             "bootstrap": [float(a), float(b)],
             "posterior": [float(c), float(d)],
             "width_ratio": float((b - a) / (d - c)),
@@ -98,7 +98,7 @@ def study(*, runs: int, noise: float, draws: int, samples: int, seed: int) -> di
         "samples": samples,
         "level": level,
         "unit": "theta: logarithms of E, A and B; log loss",
-        "intervals": out,
+        "intervals": intervals,
     }
 
 
@@ -108,24 +108,23 @@ def _log_loss(thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
         return np.asarray(jax.vmap(lambda t: law.log_loss_theta(t, recipe))(jnp.asarray(thetas)))
 
 
+def show(result: dict[str, Any]) -> None:
+    """The same for people."""
+    for name, row in result["intervals"].items():
+        spans = "  ".join(
+            f"{key} {row[key][0]:.4f} to {row[key][1]:.4f}" for key in ("bootstrap", "posterior")
+        )
+        print(f"{name:13} {spans}  width {row['width_ratio']:.2f} of the posterior's")
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser(__doc__)
     parser.add_argument("--runs", type=int, default=80)
     parser.add_argument("--noise", type=float, default=0.01, help="sd of the log loss")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--samples", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    arguments = vars(parser.parse_args())
-    as_json = arguments.pop("json")
-    result = study(**arguments)
-    if as_json:
-        print(json.dumps(result, indent=1))
-        return 0
-    for name, one in result["intervals"].items():
-        spans = "  ".join(f"{k} {v[0]:.4f} to {v[1]:.4f}" for k, v in list(one.items())[:2])
-        print(f"{name:13} {spans}  width {one['width_ratio']:.2f} of the posterior's")
-    return 0
+    options, as_json = parse(parser)
+    return print_result(study(**options), as_json, show)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ any moment, the same command goes on where it was, and the last call prints the 
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import json
@@ -25,6 +24,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from benchmarks.support.script import new_parser
 from m3jax import REGIMES, Fits, M3Error, Recipe, RunTable, fit, optimize
 from m3jax.files import write_text
 from m3jax.optimization.solvers import has_terms
@@ -47,11 +47,9 @@ CHEAPER = {f"{RECOMMENDED}, half the compute": 0.5, f"{RECOMMENDED}, a quarter o
 TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022, for the alternatives' model size
 FOUR = 4.0  # epochs, after Muennighoff et al. 2023
 
-Named = Mapping[str, Recipe]
-
 
 def best_of(regime: str) -> str:
-    """What the best recipe of another regime than the recommended one's is called."""
+    """Name of the best recipe of a regime that is not the recommended one's."""
     return f"best {regime}, by the law"
 
 
@@ -92,69 +90,79 @@ def recipes_for(
     source_tokens: float,
     sizes: tuple[Shape, ...],
 ) -> tuple[dict[str, Recipe], dict[str, float]]:
-    """The recipes to train, by name, and what the law says of its own: a range of the loss."""
+    """The recipes to train, by name, and the interval of the loss that the law predicts.
+
+    The interval is that of the recommended recipe at the whole budget.
+    """
     shares = [1.0, *CHEAPER.values()]
-    found = optimize(
+    recommendations = optimize(
         fits, compute=compute * np.array(shares), target_tokens=target_tokens,
         languages=[language], max_source_tokens=source_tokens, certify=has_terms(fits.law),
         ladder=[shape.n_params for shape in sizes],
     )  # fmt: skip
-    if not found.feasible[0, 0, 0]:
-        raise M3Error(f"{language}: no recipe is allowed: {found.infeasible.get((0, 0, 0))}")
-    named = {}
-    for place, name in enumerate([RECOMMENDED, *CHEAPER]):
-        if not found.feasible[0, place, 0]:
+    if not recommendations.feasible[0, 0, 0]:
+        reason = recommendations.infeasible.get((0, 0, 0))
+        raise M3Error(f"{language}: no recipe is allowed: {reason}")
+    recipes = {}
+    for budget, name in enumerate([RECOMMENDED, *CHEAPER]):
+        if not recommendations.feasible[0, budget, 0]:
             break
-        named[name] = found.at(0, place, 0)
+        recipes[name] = recommendations.at(0, budget, 0)
     for regime, name in enumerate(REGIMES):
-        other = regime != int(np.asarray(named[RECOMMENDED].regime))
-        if other and np.isfinite(found.by_regime_loss[0, 0, 0, regime]):
-            best = jax.tree.map(lambda leaf, i=regime: float(leaf[0, 0, 0, i]), found.by_regime)
-            named[best_of(name)] = best
-    for name, chosen in alternatives(cheap, compute, target_tokens).items():
-        named[name] = Recipe.create(target_tokens=target_tokens, **chosen)
-    return named, {
-        "predicted_low": float(found.loss_low[0, 0, 0]),
-        "predicted_high": float(found.loss_high[0, 0, 0]),
+        is_other = regime != int(np.asarray(recipes[RECOMMENDED].regime))
+        if is_other and np.isfinite(recommendations.by_regime_loss[0, 0, 0, regime]):
+            recipes[best_of(name)] = jax.tree.map(
+                lambda leaf, i=regime: float(leaf[0, 0, 0, i]), recommendations.by_regime
+            )
+    for name, variables in alternatives(cheap, compute, target_tokens).items():
+        recipes[name] = Recipe.create(target_tokens=target_tokens, **variables)
+    return recipes, {
+        "predicted_low": float(recommendations.loss_low[0, 0, 0]),
+        "predicted_high": float(recommendations.loss_high[0, 0, 0]),
     }
 
 
 def trials_of(
-    named: Named, language: str, sizes: tuple[Shape, ...], training: Training, seeds: int
+    recipes: Mapping[str, Recipe],
+    language: str,
+    sizes: tuple[Shape, ...],
+    training: Training,
+    seeds: int,
 ) -> dict[str, list[Trial]]:
     """Each recipe's runs, in whole windows."""
-    found = {}
-    for name, recipe in named.items():
-        one = jax.tree.map(lambda leaf: np.array([float(leaf)]), recipe)
-        found[name] = from_recipes(language, sizes, training, one, seeds=seeds)
-    return found
+    trials = {}
+    for name, recipe in recipes.items():
+        batch = jax.tree.map(lambda leaf: np.array([float(leaf)]), recipe)
+        trials[name] = from_recipes(language, sizes, training, batch, seeds=seeds)
+    return trials
 
 
-def saved_compute(losses: list[float], theirs: float) -> tuple[float, str]:
-    """How many times less compute our recipe takes to their loss, and "", "at least" or "at most".
+def saved_compute(losses: list[float], loss: float) -> tuple[float, str]:
+    """How many times less compute the recommended recipe takes to another's `loss`.
 
-    `losses` are those measured of our recipe at the budget, a half and a quarter of it.
+    And "", "at least" or "at most". `losses` are those measured of the recommended recipe at the
+    budget, a half and a quarter of it.
     """
     known = np.log(np.maximum.accumulate(losses))
     factors = 1 / np.array([1.0, *CHEAPER.values()])[: len(known)]
-    if math.log(theirs) > known[-1]:
+    if math.log(loss) > known[-1]:
         return float(factors[-1]), "at least"
-    if math.log(theirs) < known[0]:
+    if math.log(loss) < known[0]:
         return 1.0, "at most"
-    return float(np.exp(np.interp(math.log(theirs), known, np.log(factors)))), ""
+    return float(np.exp(np.interp(math.log(loss), known, np.log(factors)))), ""
 
 
 def compare(
     rows: Mapping[str, list[float]], trials: Mapping[str, list[Trial]], predicted: dict[str, float]
 ) -> list[dict[str, Any]]:
     """Measured losses of each recipe, the best first; the recommended one's cheaper runs last."""
-    ours = rows[RECOMMENDED]
+    recommended = rows[RECOMMENDED]
     curve = [statistics.mean(rows[name]) for name in (RECOMMENDED, *CHEAPER) if name in rows]
-    found = []
+    comparison = []
     for name, losses in rows.items():
         recipe, mean = trials[name][0].recipe(), statistics.mean(losses)
         saved, bound = saved_compute(curve, mean)
-        found.append(
+        comparison.append(
             {
                 "recipe": name,
                 "regime": REGIMES[int(np.asarray(recipe.regime))],
@@ -167,18 +175,19 @@ def compare(
                 "stage_fraction": float(recipe.stage_fraction),
                 "losses": losses,
                 "loss": mean,
-                "standard_error": _error(losses),
+                "standard_error": _standard_error(losses),
                 "predicted": predicted[name],
                 "excess": mean / curve[0] - 1,
-                "excess_error": math.hypot(_error(losses), _error(ours)) / curve[0],
+                "excess_error": math.hypot(_standard_error(losses), _standard_error(recommended))
+                / curve[0],
                 "compute_saved": saved,
                 "bound": bound,
             }
         )
-    return sorted(found, key=lambda row: (row["recipe"] in CHEAPER, row["loss"]))
+    return sorted(comparison, key=lambda row: (row["recipe"] in CHEAPER, row["loss"]))
 
 
-def _error(losses: list[float]) -> float:
+def _standard_error(losses: list[float]) -> float:
     return statistics.stdev(losses) / math.sqrt(len(losses))
 
 
@@ -204,11 +213,11 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
     sizes = shapes((read_tokenizer(tokenizer) if tokenizer else BYTES).vocabulary)
 
     # What was decided stays decided: a second call must not fit anew and train something else.
-    asked = {**options, "compute": compute, "fitted_runs": len(cheap)}
+    question = {**options, "compute": compute, "fitted_runs": len(cheap)}
     decided, content = output / "recipes.json", None
     if decided.exists():
         content = json.loads(decided.read_text(encoding="utf-8"))
-        if content["asked"] != asked:
+        if content["asked"] != question:
             raise M3Error(f"{decided}: was decided for {content['asked']}; name another folder")
     if content is None:
         fits = fit(
@@ -216,24 +225,29 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
             pool=options["pool"], prior=options["prior"],
         )  # fmt: skip
         fits.require_any()
-        content = {"asked": asked, "languages": {}}
+        content = {"asked": question, "languages": {}}
         for language in settings["targets"]:
-            mine = cheap.for_language(language)
+            cheap_runs = cheap.for_language(language)
             source = card[language]["source"]["training_tokens"]
-            named, told = recipes_for(fits, mine, language, compute, corpus, source, sizes)
-            planned = trials_of(named, language, sizes, training, 1)
+            recipes, interval = recipes_for(
+                fits, cheap_runs, language, compute, corpus, source, sizes
+            )
+            planned = trials_of(recipes, language, sizes, training, 1)
             predicted = {
                 name: float(np.ravel(fits.predict(trials[0].recipe(), language))[0])
                 for name, trials in planned.items()
             }
-            recipes = {n: {k: float(v) for k, v in vars(r).items()} for n, r in named.items()}
-            told = {**told, "recipes": recipes, "predicted": predicted}
-            content["languages"][language] = told
+            variables = {n: {k: float(v) for k, v in vars(r).items()} for n, r in recipes.items()}
+            content["languages"][language] = {
+                **interval,
+                "recipes": variables,
+                "predicted": predicted,
+            }
         write_text(decided, json.dumps(content, indent=1) + "\n")
 
     chosen = {
-        language: {name: Recipe.create(**recipe) for name, recipe in told["recipes"].items()}
-        for language, told in content["languages"].items()
+        language: {name: Recipe.create(**recipe) for name, recipe in decision["recipes"].items()}
+        for language, decision in content["languages"].items()
     }
 
     def batch(language: str) -> Recipe:
@@ -244,21 +258,21 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
     with open(output / "runs.csv", newline="", encoding="utf-8") as file:
         losses = {row["run_id"]: float(row["loss"]) for row in csv.DictReader(file)}
     run_id = dict(zip(plan.trials, plan.run_ids, strict=True))
-    result: dict[str, Any] = {"compute": compute, "target_tokens": corpus, "asked": asked}
+    result: dict[str, Any] = {"compute": compute, "target_tokens": corpus, "asked": question}
     result["languages"] = {}
-    for language, named in chosen.items():
-        told = content["languages"][language]
-        trials = trials_of(named, language, sizes, plan.training, options["seeds"])
+    for language, recipes in chosen.items():
+        decision = content["languages"][language]
+        trials = trials_of(recipes, language, sizes, plan.training, options["seeds"])
         rows = {
-            name: [losses[run_id[t]] for t in some if run_id[t] in losses]
-            for name, some in trials.items()
+            name: [losses[run_id[trial]] for trial in repeats if run_id[trial] in losses]
+            for name, repeats in trials.items()
         }
-        if diverged := [name for name, some in rows.items() if len(some) < options["seeds"]]:
+        if diverged := [name for name, finite in rows.items() if len(finite) < options["seeds"]]:
             raise M3Error(f"{language}: runs without a finite loss: {', '.join(diverged)}")
         result["languages"][language] = {
-            "predicted_low": told["predicted_low"],
-            "predicted_high": told["predicted_high"],
-            "recipes": compare(rows, trials, told["predicted"]),
+            "predicted_low": decision["predicted_low"],
+            "predicted_high": decision["predicted_high"],
+            "recipes": compare(rows, trials, decision["predicted"]),
         }
     write_text(output / "result.json", json.dumps(result, indent=1) + "\n")
     write_text(output / "result.md", f"{overview(result)}\n{markdown(result)}")
@@ -273,21 +287,21 @@ def show_progress(stage: str, done: int, total: int) -> None:
 
 def overview(result: dict[str, Any]) -> str:
     """Measured losses, a row for each recipe and a column for each language."""
-    found = {
-        language: {row["recipe"]: row for row in told["recipes"]}
-        for language, told in result["languages"].items()
+    by_language = {
+        language: {row["recipe"]: row for row in comparison["recipes"]}
+        for language, comparison in result["languages"].items()
     }
-    names = dict.fromkeys(name for rows in found.values() for name in rows)
+    names = dict.fromkeys(name for rows in by_language.values() for name in rows)
     table = io.StringIO()
-    table.write(f"| measured loss, nats per token | {' | '.join(found)} |\n")
-    table.write("|---|" + "---|" * len(found) + "\n")
+    table.write(f"| measured loss, nats per token | {' | '.join(by_language)} |\n")
+    table.write("|---|" + "---|" * len(by_language) + "\n")
     for name in sorted(names, key=lambda name: (name != RECOMMENDED, name in CHEAPER)):
         cells = []
-        for rows in found.values():
+        for rows in by_language.values():
             row = rows.get(name)
             if row is None:
-                same = name == best_of(rows[RECOMMENDED]["regime"])
-                cells.append("is the recommended" if same else "not possible")
+                is_recommended = name == best_of(rows[RECOMMENDED]["regime"])
+                cells.append("is the recommended" if is_recommended else "not possible")
                 continue
             cell = f"{row['loss']:.3f} ± {row['standard_error']:.3f}"
             cells.append(cell if name == RECOMMENDED else f"{cell} ({row['excess']:+.1%})")
@@ -303,13 +317,13 @@ def markdown(result: dict[str, Any]) -> str:
         " loss, mean ± standard error | predicted | against the recommended | compute saved |\n"
         "|---|---|---|---|---|---|---|---|---|\n"
     )
-    for language, found in result["languages"].items():
-        for row in found["recipes"]:
+    for language, comparison in result["languages"].items():
+        for row in comparison["recipes"]:
             stages = f"{row['target_ratio']:.2f}"
             if row["stage_fraction"] < 1:
                 stages += f" ({row['first_ratio']:.2f} → {row['final_ratio']:.2f})"
-            own = row["recipe"] == RECOMMENDED or row["recipe"] in CHEAPER
-            saved = "" if own else f"{row['bound']} {row['compute_saved']:.2f}×".strip()
+            is_reference = row["recipe"] == RECOMMENDED or row["recipe"] in CHEAPER
+            saved = "" if is_reference else f"{row['bound']} {row['compute_saved']:.2f}×".strip()
             against = f"{row['excess']:+.2%} ± {row['excess_error']:.2%}"
             table.write(
                 f"| {language} | {row['recipe']} | {row['n_params']:.3g} | {row['epochs']:.1f}"
@@ -321,7 +335,7 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser(__doc__)
     parser.add_argument("config", type=Path, help="of `m3jax pilot`, whose table is finished")
     parser.add_argument("-o", "--output", type=Path, default=Path("out/closed_loop"))
     parser.add_argument("--target-tokens", type=float, default=65_536.0, help="corpus, D_T")

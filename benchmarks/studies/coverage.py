@@ -11,9 +11,7 @@ repeats are languages of one table, so that a study is one call of `fit`.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import sys
 import time
 from typing import Any
@@ -22,6 +20,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from benchmarks.support.script import new_parser, parse, print_result, say
 from benchmarks.support.synthetic import draw_recipes, run_table, true_loss, true_theta
 from m3jax import Fits, Recipe, RunTable, delta_interval, fit, optimize
 from m3jax.fitting import interval
@@ -34,10 +33,10 @@ SHARED = 0.5  # of the noise's variance is the run's own, in all its checkpoints
 OUTLIERS, FAR = 0.05, 0.05  # their share, and the sd of how much too high their log loss is
 
 
-def table_of(scenario: str, theta: np.ndarray, runs: int, noise: float, seed: int) -> RunTable:
+def noisy_runs(scenario: str, theta: np.ndarray, runs: int, noise: float, seed: int) -> RunTable:
     """Runs of languages `theta` (L, 14): as many as `runs`, or that many checkpoints."""
     if scenario == "checkpoints":
-        return _checkpoints(theta, runs, noise, seed)
+        return _checkpoint_runs(theta, runs, noise, seed)
     table = run_table(theta, runs, noise, seed)
     if scenario == "outliers":
         rng = np.random.default_rng([seed, 2])
@@ -46,9 +45,9 @@ def table_of(scenario: str, theta: np.ndarray, runs: int, noise: float, seed: in
     return table
 
 
-def _checkpoints(theta: np.ndarray, runs: int, noise: float, seed: int) -> RunTable:
+def _checkpoint_runs(theta: np.ndarray, runs: int, noise: float, seed: int) -> RunTable:
     frames = []
-    for i, one in enumerate(theta):
+    for i, language_theta in enumerate(theta):
         rng = np.random.default_rng([seed, 3, i])
         final = draw_recipes(runs // CHECKPOINTS, rng)
         rows = np.repeat(np.arange(runs // CHECKPOINTS), CHECKPOINTS)
@@ -63,14 +62,14 @@ def _checkpoints(theta: np.ndarray, runs: int, noise: float, seed: int) -> RunTa
                     "language": f"language{i:04d}",
                     "run_id": rows,
                     **vars(recipe),
-                    "loss": true_loss(one, recipe) * np.exp(noise * error),
+                    "loss": true_loss(language_theta, recipe) * np.exp(noise * error),
                 }
             )
         )
     return RunTable.from_frame(pd.concat(frames))
 
 
-def _held(
+def _holds(
     method: str, fits: Fits, table: RunTable, name: str, theta: np.ndarray, recipe: Recipe
 ) -> np.ndarray:
     """Whether the intervals of the loss at recipes (m,) hold the noiseless loss."""
@@ -99,7 +98,7 @@ def study(
     """Coverage of one method on one kind of runs, over languages × repeats fits."""
     started = time.time()
     theta = np.tile(true_theta(languages, seed), (repeats, 1))
-    table = table_of(scenario, theta, runs, noise, seed + 1)
+    table = noisy_runs(scenario, theta, runs, noise, seed + 1)
     fits = fit(
         table,
         draws=0 if method == "delta" else draws,
@@ -110,24 +109,23 @@ def study(
     rng = np.random.default_rng([seed, 4])
     near = draw_recipes(20, rng)
     far = dataclasses.replace(draw_recipes(20, rng), n_params=np.full(20, 1e10))
-    found = optimize(fits, compute=COMPUTE, target_tokens=TARGET_TOKENS, draws=0)
+    recommendations = optimize(fits, compute=COMPUTE, target_tokens=TARGET_TOKENS, draws=0)
     held: dict[str, list[np.ndarray]] = {"runs": [], "ten_times": [], "best": [], "exponents": []}
     error = []
     exponents = [i for i, c in enumerate(fits.law.coefficients) if not c.log]
     for i, name in enumerate(fits.languages):
-        best = found.at(i, 0, 0)
-        one = theta[i]
+        best, truth = recommendations.at(i, 0, 0), theta[i]
         sub = table.for_language(name) if method == "delta" else table
-        mine = _only(fits, i) if method == "delta" else fits
-        held["runs"].append(_held(method, mine, sub, name, one, near))
-        held["ten_times"].append(_held(method, mine, sub, name, one, far))
-        held["best"].append(_held(method, mine, sub, name, one, best))
+        sub_fits = _fits_of_language(fits, i) if method == "delta" else fits
+        held["runs"].append(_holds(method, sub_fits, sub, name, truth, near))
+        held["ten_times"].append(_holds(method, sub_fits, sub, name, truth, far))
+        held["best"].append(_holds(method, sub_fits, sub, name, truth, best))
         if method == "delta":
-            low, high = delta_interval(mine, sub, lambda t: t[np.array(exponents)], name)
+            low, high = delta_interval(sub_fits, sub, lambda t: t[np.array(exponents)], name)
         else:
             low, high = interval(fits.draws[i][:, exponents], fits.settings["level"])
-        held["exponents"].append((low <= one[exponents]) & (one[exponents] <= high))
-        error.append(float(found.loss[i, 0, 0] / true_loss(one, best) - 1))
+        held["exponents"].append((low <= truth[exponents]) & (truth[exponents] <= high))
+        error.append(float(recommendations.loss[i, 0, 0] / true_loss(truth, best) - 1))
     return {
         "scenario": scenario,
         "method": method,
@@ -145,7 +143,7 @@ def study(
     }
 
 
-def _only(fits: Fits, i: int) -> Fits:
+def _fits_of_language(fits: Fits, i: int) -> Fits:
     """The fits of one language."""
     arrays = ("theta", "draws", "frozen", "objective", "r2", "n_runs", "converged", "agreement")
     return dataclasses.replace(
@@ -158,8 +156,16 @@ def _only(fits: Fits, i: int) -> Fits:
     )
 
 
+def show(results: list[dict[str, Any]]) -> None:
+    """The same for people."""
+    print(f"{'runs':12} {'intervals':10} " + " ".join(f"{k:>10}" for k in results[0]["coverage"]))
+    for row in results:
+        values = " ".join(f"{v:10.3f}" for v in row["coverage"].values())
+        print(f"{row['scenario']:12} {row['method']:10} {values}")
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = new_parser(__doc__)
     parser.add_argument("--scenarios", default=",".join(SCENARIOS))
     parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--languages", type=int, default=20)
@@ -168,25 +174,15 @@ def main() -> int:
     parser.add_argument("--noise", type=float, default=0.005, help="sd of the log loss")
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--delta", type=float, default=1e-3, help="Huber delta of the fit")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    arguments = vars(parser.parse_args())
-    as_json = arguments.pop("json")
-    scenarios = arguments.pop("scenarios").split(",")
-    methods = arguments.pop("methods").split(",")
+    options, as_json = parse(parser)
+    scenarios = options.pop("scenarios").split(",")
+    methods = options.pop("methods").split(",")
     results = []
     for scenario in scenarios:
         for method in methods:
-            print(f"{scenario} runs, {method} intervals", file=sys.stderr)
-            results.append(study(scenario=scenario, method=method, **arguments))
-    if as_json:
-        print(json.dumps(results, indent=1))
-        return 0
-    print(f"{'runs':12} {'intervals':10} " + " ".join(f"{k:>10}" for k in results[0]["coverage"]))
-    for one in results:
-        values = " ".join(f"{v:10.3f}" for v in one["coverage"].values())
-        print(f"{one['scenario']:12} {one['method']:10} {values}")
-    return 0
+            say(f"{scenario} runs, {method} intervals")
+            results.append(study(scenario=scenario, method=method, **options))
+    return print_result(results, as_json, show)
 
 
 if __name__ == "__main__":

@@ -12,9 +12,7 @@ first fit's draws. Ratios are to random runs, with 90% intervals from resampled 
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import sys
 import time
 from typing import Any
@@ -23,6 +21,7 @@ import jax
 import numpy as np
 import pandas as pd
 
+from benchmarks.support.script import new_parser, parse, print_result
 from benchmarks.support.synthetic import draw_recipes, run_table, true_loss, true_theta
 from m3jax import Fits, Recipe, RunTable, fit, next_runs, optimize
 from m3jax.design import random_runs
@@ -57,22 +56,22 @@ def with_runs(
     return RunTable.from_frame(pd.concat([p.astype(frame.dtypes) for p in parts]))
 
 
-def measure(
+def fit_errors(
     fits: Fits, theta: np.ndarray, spread: np.ndarray, probes: Recipe
 ) -> dict[str, np.ndarray]:
     """What each language's fit gets wrong, (L,) each."""
     question = {"compute": COMPUTE, "target_tokens": TARGET_TOKENS, "draws": 0, **BOUNDS}
-    found = optimize(fits, **question)
+    recommendations = optimize(fits, **question)
     best = optimize(dataclasses.replace(fits, theta=theta), **question).loss[:, 0, 0]
-    recipe = jax.tree.map(lambda leaf: leaf[:, 0], found.recipe)
+    recipe = jax.tree.map(lambda leaf: leaf[:, 0], recommendations.recipe)
     reached = true_loss(theta[:, None], recipe)[:, 0]
     probed = jax.tree.map(lambda leaf: leaf[None], probes)
-    wrong = np.log(true_loss(fits.theta[:, None], probed) / true_loss(theta[:, None], probed))
+    log_error = np.log(true_loss(fits.theta[:, None], probed) / true_loss(theta[:, None], probed))
     # A coefficient that the runs leave open is as wrong as the draws are wide: the cap.
     error = np.minimum(np.abs(fits.theta - theta) / np.maximum(spread, 1e-9), 3.0)
     return {
         "regret": reached - best,
-        "loss_error": np.abs(wrong).mean(axis=1),
+        "loss_error": np.abs(log_error).mean(axis=1),
         "coefficient_error": error.mean(axis=1),
     }
 
@@ -96,20 +95,20 @@ def study(
     assert not first.failed
     spread = first.draws.std(axis=1)
     probes = draw_recipes(PROBES, np.random.default_rng([seed, 6]))
-    begin = time.perf_counter()
+    began = time.perf_counter()
     designs: dict[str, dict[str, Recipe]] = {}
     promised: dict[str, list[tuple[float, float]]] = {}
     for criterion in CRITERIA:
-        found = [
+        proposals = [
             next_runs(
                 first, budget=budget, runs=more, language=name, criterion=criterion,
                 compute=COMPUTE, target_tokens=TARGET_TOKENS, seed=seed, starts=starts, **BOUNDS,
             )
             for name in first.languages
         ]  # fmt: skip
-        designs[criterion] = {one.language: one.recipe for one in found}
-        promised[criterion] = [(one.regret_now, one.regret_after) for one in found]
-    seconds = (time.perf_counter() - begin) / (len(CRITERIA) * languages)
+        designs[criterion] = {design.language: design.recipe for design in proposals}
+        promised[criterion] = [(d.regret_now, d.regret_after) for d in proposals]
+    seconds = (time.perf_counter() - began) / (len(CRITERIA) * languages)
     for i in range(randoms):
         designs[f"random{i}"] = {
             name: random_runs(
@@ -118,61 +117,58 @@ def study(
             )
             for name in first.languages
         }  # fmt: skip
-    arms = {"none": measure(first, theta, spread, probes)}
+    arms = {"none": fit_errors(first, theta, spread, probes)}
     for arm, recipes in designs.items():
-        again = fit(with_runs(table, theta, recipes, noise, seed), draws=0, **settings)
-        arms[arm] = measure(again, theta, spread, probes)
-    random = [arms.pop(f"random{i}") for i in range(randoms)]
-    arms["random"] = {m: np.mean([one[m] for one in random], axis=0) for m in MEASURES}
+        refitted = fit(with_runs(table, theta, recipes, noise, seed), draws=0, **settings)
+        arms[arm] = fit_errors(refitted, theta, spread, probes)
+    random_arms = [arms.pop(f"random{i}") for i in range(randoms)]
+    arms["random"] = {m: np.mean([arm[m] for arm in random_arms], axis=0) for m in MEASURES}
     rng = np.random.default_rng([seed, 7])
-    again = rng.integers(languages, size=(2000, languages))
-    out: dict[str, Any] = {
+    resampled = rng.integers(languages, size=(2000, languages))
+    result: dict[str, Any] = {
         "languages": languages, "runs": runs, "more": more, "budget": budget, "noise": noise,
         "seconds_per_design": seconds, "means": {}, "ratio_to_random": {}, "promised": {},
     }  # fmt: skip
     for arm, values in arms.items():
-        out["means"][arm] = {m: float(values[m].mean()) for m in MEASURES}
+        result["means"][arm] = {m: float(values[m].mean()) for m in MEASURES}
         if arm in CRITERIA:
-            out["ratio_to_random"][arm] = {}
+            result["ratio_to_random"][arm] = {}
             for m in MEASURES:
-                other = arms["random"][m]
-                ratios = values[m][again].mean(axis=1) / other[again].mean(axis=1)
+                by_random = arms["random"][m]
+                ratios = values[m][resampled].mean(axis=1) / by_random[resampled].mean(axis=1)
                 low, high = np.quantile(ratios, [0.05, 0.95])
-                out["ratio_to_random"][arm][m] = {
-                    "value": float(values[m].mean() / other.mean()),
+                result["ratio_to_random"][arm][m] = {
+                    "value": float(values[m].mean() / by_random.mean()),
                     "low": float(low),
                     "high": float(high),
                 }
             now, after = np.mean(promised[arm], axis=0)
-            out["promised"][arm] = {"regret_now": float(now), "regret_after": float(after)}
-    return out
+            result["promised"][arm] = {"regret_now": float(now), "regret_after": float(after)}
+    return result
+
+
+def show(result: dict[str, Any]) -> None:
+    """The same for people."""
+    for arm, values in result["means"].items():
+        print(f"{arm:13}", *(f"{m} {v:.5f}" for m, v in values.items()), sep="  ")
+    for arm, ratios in result["ratio_to_random"].items():
+        for m, r in ratios.items():
+            print(f"{arm}: {m} {r['value']:.2f} of random's ({r['low']:.2f}–{r['high']:.2f})")
+        p = result["promised"][arm]
+        print(f"{arm}: promised regret {p['regret_now']:.5f} → {p['regret_after']:.5f}")
+    print(f"{result['seconds_per_design']:.1f} s for each design")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = new_parser(__doc__)
     parser.add_argument("--languages", type=int, default=24)
     parser.add_argument("--runs", type=int, default=30, help="each language has")
     parser.add_argument("--more", type=int, default=8, help="runs to be chosen")
     parser.add_argument("--budget", type=float, default=3e19, help="FLOP for them")
     parser.add_argument("--noise", type=float, default=0.01, help="sd of the log loss")
     parser.add_argument("--randoms", type=int, default=3, help="random designs to average over")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    args = vars(parser.parse_args())
-    as_json = args.pop("json")
-    found = study(**args)
-    if as_json:
-        print(json.dumps(found, indent=1))
-        return 0
-    for arm, values in found["means"].items():
-        print(f"{arm:13}", *(f"{m} {v:.5f}" for m, v in values.items()), sep="  ")
-    for arm, ratios in found["ratio_to_random"].items():
-        for m, r in ratios.items():
-            print(f"{arm}: {m} {r['value']:.2f} of random's ({r['low']:.2f}–{r['high']:.2f})")
-        p = found["promised"][arm]
-        print(f"{arm}: promised regret {p['regret_now']:.5f} → {p['regret_after']:.5f}")
-    print(f"{found['seconds_per_design']:.1f} s for each design")
-    return 0
+    options, as_json = parse(parser)
+    return print_result(study(**options), as_json, show)
 
 
 if __name__ == "__main__":

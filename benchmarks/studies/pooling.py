@@ -11,9 +11,7 @@ with few runs.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -24,21 +22,17 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.support.data import data_folder
+from benchmarks.support.priors import TERM_SHARES, weak_prior
+from benchmarks.support.script import new_parser, parse, print_result
 from benchmarks.support.synthetic import draw_recipes, run_table, true_loss, true_theta
 from m3jax import Fits, Recipe, RunTable, fit
-from m3jax.fitting import Prior, interval
-from m3jax.laws import Law, LogSpaceLaw, get_law
+from m3jax.fitting import interval
+from m3jax.laws import LogSpaceLaw, get_law
 
 POOLS = ("none", "partial", "full")
 GROUPS = {"3-6": (3, 6), "7-12": (7, 12), "30+": (30, 10**6)}
 ALIKENESS = {"alike": 0.25, "middling": 0.5, "unlike": 1.0}  # sd between languages, in weak sds
 REFERENCE = (4000, 99)  # recipes and seed of the middle that made-up terms are sized at
-
-
-def weak(law: Law) -> Prior:
-    """The weak prior, stated."""
-    terms = law.terms if isinstance(law, LogSpaceLaw) else {}
-    return Prior({c.name: (0.02, 0.6) if c.name in terms else c.start for c in law.coefficients})
 
 
 # Goldfish
@@ -77,14 +71,16 @@ def goldfish_errors(fits: Fits, held: dict[str, tuple[float, float]]) -> np.ndar
 
 
 def goldfish_study(folder: Path) -> dict[str, Any]:
+    """Errors at the corpora left out, by how languages were pooled."""
     runs, held = goldfish(folder)
     law = get_law("chinchilla")
-    out: dict[str, Any] = {}
+    by_pool: dict[str, Any] = {}
     for pool in POOLS:
-        fits = fit(runs, law, pool=pool, prior=weak(law) if pool == "none" else "weak", draws=0)
+        prior = weak_prior(law) if pool == "none" else "weak"
+        fits = fit(runs, law, pool=pool, prior=prior, draws=0)
         error = goldfish_errors(fits, held)
         population = fits.population
-        out[pool] = {
+        by_pool[pool] = {
             "languages": len(error),
             "median_abs_error": float(np.median(np.abs(error))),
             "p90_abs_error": float(np.quantile(np.abs(error), 0.9)),
@@ -92,7 +88,7 @@ def goldfish_study(folder: Path) -> dict[str, Any]:
             "rounds": None if population is None else population.rounds,
             "settled": None if population is None else population.settled,
         }
-    return out
+    return by_pool
 
 
 # Made-up languages
@@ -107,7 +103,7 @@ def made_up(kind: str, languages: int, seed: int) -> np.ndarray:
     rng = np.random.default_rng([seed, 7])
     low, high = law.theta_start()
     amplitude = np.array([name in law.terms for name in law.names])
-    low[amplitude], high[amplitude] = np.log(0.02), np.log(0.6)
+    low[amplitude], high[amplitude] = np.log(TERM_SHARES)
     sd = (high - low) / 2
     middle = (low + high) / 2 + 0.5 * sd * rng.uniform(-1, 1, len(sd))
     middle[amplitude] = np.log([0.55, 0.2, 0.2, 0.08]) + 0.3 * rng.standard_normal(4)
@@ -140,6 +136,7 @@ def few_runs(theta: np.ndarray, counts: np.ndarray, noise: float, seed: int) -> 
 def made_up_study(
     *, kinds: Sequence[str], languages: int, repeats: int, draws: int, seed: int
 ) -> dict[str, Any]:
+    """Errors and coverage by kind of language, pooling and number of runs; seconds by pooling."""
     law = get_law("m3")
     rows: list[dict[str, Any]] = []
     seconds = dict.fromkeys(POOLS, 0.0)
@@ -149,26 +146,26 @@ def made_up_study(
             theta = made_up(kind, languages, seed + repeat)
             noise = (0.005, 0.01, 0.02)[repeat % 3]
             runs = few_runs(theta, counts, noise, seed + repeat)
-            base = None
+            unpooled = None
             for pool in POOLS:
-                prior = weak(law) if pool == "none" else "weak"
+                prior = weak_prior(law) if pool == "none" else "weak"
                 begun = time.perf_counter()
                 fits = fit(runs, law, pool=pool, prior=prior, draws=draws, seed=repeat)
                 seconds[pool] += time.perf_counter() - begun
-                base = fits if base is None else base
-                rows += _rows(kind, pool, fits, base, theta, counts, seed + repeat)
+                unpooled = fits if unpooled is None else unpooled
+                rows += _rows(kind, pool, fits, unpooled, theta, counts, seed + repeat)
     frame = pd.DataFrame(rows)
     table: dict[str, Any] = {}
     for (kind, pool), part in frame.groupby(["kind", "pool"], sort=False):
         for group, (low, high) in GROUPS.items():
-            here = part[part.runs.between(low, high)]
+            subset = part[part.runs.between(low, high)]
             table.setdefault(kind, {}).setdefault(pool, {})[group] = {
-                "languages": len(here),
-                "mean_abs_error": float(here.error.mean()),
-                "median_abs_error": float(here.error.median()),
-                "coverage_90": float(here.coverage.mean()),
-                "moved": float(here.moved.mean()),
-                "moved_in_interval_halves": float(here.moved_in_halves.mean()),
+                "languages": len(subset),
+                "mean_abs_error": float(subset.error.mean()),
+                "median_abs_error": float(subset.error.median()),
+                "coverage_90": float(subset.coverage.mean()),
+                "moved": float(subset.moved.mean()),
+                "moved_in_interval_halves": float(subset.moved_in_halves.mean()),
             }
     return {"table": table, "seconds": seconds}
 
@@ -177,7 +174,7 @@ def _rows(
     kind: str,
     pool: str,
     fits: Fits,
-    base: Fits,
+    unpooled: Fits,
     theta: np.ndarray,
     counts: np.ndarray,
     seed: int,
@@ -190,16 +187,16 @@ def _rows(
             recipe, n_params=2 * recipe.n_params, target_tokens=2 * recipe.target_tokens
         )
         truth = true_loss(theta[i], recipe)
-        found, own = fits.predict(recipe, name), base.predict(recipe, name)
+        predicted, alone = fits.predict(recipe, name), unpooled.predict(recipe, name)
         low, high = interval(fits.predict_draws(recipe, name), 0.9)
-        below, above = interval(base.predict_draws(recipe, name), 0.9)
-        moved = np.abs(np.log(found / own))
+        below, above = interval(unpooled.predict_draws(recipe, name), 0.9)
+        moved = np.abs(np.log(predicted / alone))
         rows.append(
             {
                 "kind": kind,
                 "pool": pool,
                 "runs": int(counts[i]),
-                "error": np.mean(np.abs(np.log(found / truth))),
+                "error": np.mean(np.abs(np.log(predicted / truth))),
                 "coverage": np.mean((low <= truth) & (truth <= high)),
                 "moved": np.mean(moved),
                 "moved_in_halves": np.mean(moved / (np.log(above / below) / 2)),
@@ -208,26 +205,8 @@ def _rows(
     return rows
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    kinds = ("synthetic", *ALIKENESS)
-    parser.add_argument("--kinds", nargs="*", choices=kinds, default=kinds, help="made-up studies")
-    parser.add_argument("--languages", type=int, default=24)
-    parser.add_argument("--repeats", type=int, default=6)
-    parser.add_argument("--draws", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    arguments = vars(parser.parse_args())
-    as_json = arguments.pop("json")
-    folder = data_folder()
-    result = {
-        "goldfish": None if folder is None else goldfish_study(folder),
-        "made_up": made_up_study(**arguments),
-        **arguments,
-    }
-    if as_json:
-        print(json.dumps(result, indent=1))
-        return 0
+def show(result: dict[str, Any]) -> None:
+    """The same for people."""
     if result["goldfish"] is None:
         print("Goldfish: public run tables not found; set M3JAX_DATA to their folder")
     else:
@@ -245,7 +224,23 @@ def main() -> int:
                 for group, row in groups.items()
             ]
             print(f"  {pool:8s} " + "   ".join(cells))
-    return 0
+
+
+def main() -> int:
+    parser = new_parser(__doc__)
+    kinds = ("synthetic", *ALIKENESS)
+    parser.add_argument("--kinds", nargs="*", choices=kinds, default=kinds, help="made-up studies")
+    parser.add_argument("--languages", type=int, default=24)
+    parser.add_argument("--repeats", type=int, default=6)
+    parser.add_argument("--draws", type=int, default=100)
+    options, as_json = parse(parser)
+    folder = data_folder()
+    result = {
+        "goldfish": None if folder is None else goldfish_study(folder),
+        "made_up": made_up_study(**options),
+        **options,
+    }
+    return print_result(result, as_json, show)
 
 
 if __name__ == "__main__":

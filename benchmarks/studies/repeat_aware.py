@@ -13,27 +13,15 @@ that? Its loss is interpolated, linearly in log r, between the runs measured the
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.support.data import data_folder
+from benchmarks.support.data import read_wikipedia_runs
+from benchmarks.support.script import new_parser, parse, print_result, public_tables
 from m3jax import Fits, Recipe, RunTable, fit, optimize
-
-COLUMNS = {
-    "n_params": "params_nominal",
-    "target_tokens": "hq_unique_tokens_approx",
-    "target_ratio": "r_target",
-    "loss": "hq_val_loss",
-}
-
-
-def read_runs(folder: Path) -> RunTable:
-    return RunTable.read(folder / "repeat_aware" / "runs_wikipedia.csv", columns=COLUMNS)
 
 
 def best_ratio(fits: Fits, n_params: float, target_tokens: float, total_tokens: float) -> float:
@@ -56,8 +44,8 @@ def cells(runs: RunTable, fits: Fits) -> list[dict[str, float]]:
     total = np.round(np.log(runs.recipe.total_tokens) / 0.02).astype(int)
     rows = []
     for key in sorted(set(zip(corpus.tolist(), total.tolist(), strict=True))):
-        here = np.flatnonzero((corpus == key[0]) & (total == key[1]))
-        best = here[np.argmin(runs.loss[here])]
+        in_cell = np.flatnonzero((corpus == key[0]) & (total == key[1]))
+        best = in_cell[np.argmin(runs.loss[in_cell])]
         held = [
             float(getattr(runs.recipe, name)[best])
             for name in ("n_params", "target_tokens", "total_tokens")
@@ -67,7 +55,7 @@ def cells(runs: RunTable, fits: Fits) -> list[dict[str, float]]:
             {
                 "target_tokens": held[1],
                 "total_tokens": held[2],
-                "runs": len(here),
+                "runs": len(in_cell),
                 "measured_ratio": measured,
                 "predicted_ratio": predicted,
                 "abs_dlog_r": abs(np.log(predicted / measured)),
@@ -81,28 +69,28 @@ def ahead(folder: Path, horizon: int = 32, law: str = "m3") -> dict[str, float]:
 
     A horizon is total tokens over the full corpus, of which shorter runs may hold a part only.
     """
-    runs = read_runs(folder)
+    runs = read_wikipedia_runs(folder)
     corpus = np.max(runs.recipe.target_tokens)
     multiple = np.round(runs.recipe.total_tokens / corpus)
     fits = fit(runs.select(multiple < horizon), law, draws=0)
-    there = runs.select((multiple == horizon) & (runs.recipe.target_tokens == corpus))
-    order = np.argsort(there.recipe.target_ratio)
-    ratio, loss = there.recipe.target_ratio[order], there.loss[order]
-    found = optimize(
+    longest = runs.select((multiple == horizon) & (runs.recipe.target_tokens == corpus))
+    order = np.argsort(longest.recipe.target_ratio)
+    ratio, loss = longest.recipe.target_ratio[order], longest.loss[order]
+    recommendations = optimize(
         fits,
-        compute=float(np.max(there.recipe.compute)),
+        compute=float(np.max(longest.recipe.compute)),
         target_tokens=float(corpus),
         draws=0,
     )
-    best = found.at(0, 0, 0)
+    best = recommendations.at(0, 0, 0)
     measured = float(np.interp(np.log(best.target_ratio), np.log(ratio), loss))
     return {
         "fitted_runs": int(np.sum(multiple < horizon)),
-        "horizon_runs": len(there),
+        "horizon_runs": len(longest),
         "recommended_ratio": best.target_ratio,
         "recommended_epochs": best.epochs,
-        "tokens_spent": float(best.total_tokens) / float(np.max(there.recipe.total_tokens)),
-        "predicted_loss": float(found.loss[0, 0, 0]),
+        "tokens_spent": float(best.total_tokens) / float(np.max(longest.recipe.total_tokens)),
+        "predicted_loss": float(recommendations.loss[0, 0, 0]),
         "loss_at_recommended": measured,
         "best_measured_loss": float(loss.min()),
         "best_measured_ratio": float(ratio[np.argmin(loss)]),
@@ -111,7 +99,8 @@ def ahead(folder: Path, horizon: int = 32, law: str = "m3") -> dict[str, float]:
 
 
 def study(folder: Path) -> dict[str, Any]:
-    runs = read_runs(folder)
+    """Everything that `main` prints."""
+    runs = read_wikipedia_runs(folder)
     fits = fit(runs, "m3", draws=0)
     rows = cells(runs, fits)
     return {
@@ -124,18 +113,8 @@ def study(folder: Path) -> dict[str, Any]:
     }
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--json", action="store_true", help="print JSON only")
-    arguments = parser.parse_args()
-    folder = data_folder()
-    if folder is None:
-        print("public run tables not found; set M3JAX_DATA to their folder", file=sys.stderr)
-        return 2
-    result = study(folder)
-    if arguments.json:
-        print(json.dumps(result, indent=1))
-        return 0
+def show(result: dict[str, Any]) -> None:
+    """The same for people."""
     print(f"{result['runs']} runs, objective {result['objective']:.6f}, R² {result['r2']:.4f}")
     for row in result["cells"]:
         print(
@@ -143,15 +122,20 @@ def main() -> int:
             f" {row['measured_ratio']:.3f}  predicted {row['predicted_ratio']:.3f}"
         )
     print(f"mean |Δ log r| {result['mean_abs_dlog_r']:.4f}")
-    told = result["ahead"]
+    row = result["ahead"]
     print(
-        f"fitted on the {told['fitted_runs']} runs before the longest horizon, recommended there:"
-        f" r {told['recommended_ratio']:.3f}, {told['recommended_epochs']:.2f} epochs\n"
-        f"measured loss there (interpolated) {told['loss_at_recommended']:.4f}, predicted"
-        f" {told['predicted_loss']:.4f}; best measured {told['best_measured_loss']:.4f} at r"
-        f" {told['best_measured_ratio']:.2f}: {told['excess']:.2%} worse"
+        f"fitted on the {row['fitted_runs']} runs before the longest horizon, recommended there:"
+        f" r {row['recommended_ratio']:.3f}, {row['recommended_epochs']:.2f} epochs\n"
+        f"measured loss there (interpolated) {row['loss_at_recommended']:.4f}, predicted"
+        f" {row['predicted_loss']:.4f}; best measured {row['best_measured_loss']:.4f} at r"
+        f" {row['best_measured_ratio']:.2f}: {row['excess']:.2%} worse"
     )
-    return 0
+
+
+def main() -> int:
+    _, as_json = parse(new_parser(__doc__), seed=False)
+    folder = public_tables()
+    return 2 if folder is None else print_result(study(folder), as_json, show)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,11 @@ import m3jax
 from benchmarks.support.measure import Fresh, Timed, lacking, repeated
 from benchmarks.support.peers import PEERS, Pool
 from benchmarks.support.peers_jax import BATCH_PEERS, fit_batch
-from benchmarks.support.work import Work, problem_of, table_of
+from benchmarks.support.script import Say
+from benchmarks.support.work import Work, peer_problem, run_table_of
 
 CLOSE = 1e-3  # within this share of the best objective known ...
 ENOUGH = 0.99  # ... must be this share of the languages
-
-Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +50,7 @@ class OneByOne:
         self.efforts, self.effort = PEERS[name].efforts, PEERS[name].effort
 
     def run(self, starts: int, effort: float) -> ToolOutcome:
-        points = problem_of(self.work).starts(starts)[self.languages]
+        points = peer_problem(self.work).starts(starts)[self.languages]
         x, seconds = self.pool.fit(self.name, effort, points)
         # As if the work could be spread over the cores without a gap.
         scale = self.work.languages / len(self.languages) / self.pool.workers
@@ -59,7 +58,8 @@ class OneByOne:
             starts, effort, objectives(self.work, self.languages, x), seconds.sum() * scale
         )
 
-    def alone(self, outcome: ToolOutcome) -> ToolOutcome:
+    def in_fresh_process(self, outcome: ToolOutcome) -> ToolOutcome:
+        """The outcome as it is: nothing was compiled."""
         return outcome
 
 
@@ -75,22 +75,22 @@ class AllAtOnce:
             self.efforts, self.effort = BATCH_PEERS[name].efforts, "iterations"
 
     def run(self, starts: int, effort: float) -> ToolOutcome:
-        alone = not self.fresh.used
+        is_first = not self.fresh.used
         timed = self.fresh.call(run_tool, self.name, self.work, starts, effort)
         x = timed.result
         if self.name == "m3jax":
-            x = problem_of(self.work).to_x(x)
+            x = peer_problem(self.work).to_x(x)
         return ToolOutcome(
             starts,
             effort,
             objectives(self.work, self.languages, x),
             timed.seconds,
-            timed.compile_s if alone else None,
-            timed.peak_memory_mb if alone else None,
-            timed.device_memory_mb if alone else None,
+            timed.compile_s if is_first else None,
+            timed.peak_memory_mb if is_first else None,
+            timed.device_memory_mb if is_first else None,
         )
 
-    def alone(self, outcome: ToolOutcome) -> ToolOutcome:
+    def in_fresh_process(self, outcome: ToolOutcome) -> ToolOutcome:
         """The same in a process that has compiled nothing before, if it was not."""
         if outcome.compile_s is not None:
             return outcome
@@ -103,7 +103,7 @@ Tool = OneByOne | AllAtOnce
 
 def objectives(work: Work, languages: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Sum of Huber losses of each language (l,) at x (l, p), by the same code for every tool."""
-    problem = problem_of(work)
+    problem = peer_problem(work)
     return np.array(
         [problem.residuals(i).objective(at) for i, at in zip(languages, x, strict=True)]
     )
@@ -112,16 +112,16 @@ def objectives(work: Work, languages: np.ndarray, x: np.ndarray) -> np.ndarray:
 def run_tool(tool: str, work: Work, starts: int, effort: int) -> Timed:
     """In another process: x (L, p) of a peer, theta (L, p) of m3jax, timed."""
     if tool == "m3jax":
-        table_of(work)
+        run_table_of(work)
         return repeated(lambda: fit_m3jax(work, starts))
-    problem = problem_of(work)
+    problem = peer_problem(work)
     points = problem.starts(starts)
     return repeated(lambda: fit_batch(tool, problem, points, effort))
 
 
 def fit_m3jax(work: Work, starts: int) -> np.ndarray:
     """Coefficient vectors (L, p) by the public function; NaN where a language was not fitted."""
-    table = table_of(work)
+    table = run_table_of(work)
     fits = m3jax.fit(
         table,
         work.law,
@@ -133,8 +133,8 @@ def fit_m3jax(work: Work, starts: int) -> np.ndarray:
         seed=work.seed,
     )
     theta = np.full((work.languages, fits.theta.shape[1]), np.nan)
-    place = {name: i for i, name in enumerate(table.languages)}
-    theta[[place[name] for name in fits.languages]] = fits.theta
+    row = {name: i for i, name in enumerate(table.languages)}
+    theta[[row[name] for name in fits.languages]] = fits.theta
     return theta
 
 
@@ -175,7 +175,7 @@ class Ladder:
 
     def report(self, best: np.ndarray, total: int) -> dict[str, Any]:
         """The tool's figures at its choice, for JSON; `total` languages, times in seconds."""
-        outcome = self.tool.alone(self.choice(best))
+        outcome = self.tool.in_fresh_process(self.choice(best))
         share = self.share(outcome, best)
         reached = share >= ENOUGH
         return {

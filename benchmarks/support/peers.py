@@ -93,7 +93,7 @@ def trf_huber(residuals: Residuals, start: np.ndarray, tolerance: float) -> np.n
 
     SciPy gives runs beyond delta no curvature, which leaves few runs to step by.
     """
-    found = least_squares(
+    solution = least_squares(
         residuals,
         start,
         jac=lambda x: residuals.transposed_jacobian(x).T,
@@ -106,7 +106,7 @@ def trf_huber(residuals: Residuals, start: np.ndarray, tolerance: float) -> np.n
         gtol=None,
         max_nfev=2000,
     )
-    return found.x
+    return solution.x
 
 
 def lbfgsb(residuals: Residuals, start: np.ndarray, tolerance: float) -> np.ndarray:
@@ -119,7 +119,7 @@ def lbfgsb(residuals: Residuals, start: np.ndarray, tolerance: float) -> np.ndar
         # Divided by delta², or the stopping test, absolute below one, ends it at once.
         return residuals.weight @ huber(e, delta) / delta**2, gradient / delta**2
 
-    found = minimize(
+    solution = minimize(
         function,
         start,
         jac=True,
@@ -127,7 +127,7 @@ def lbfgsb(residuals: Residuals, start: np.ndarray, tolerance: float) -> np.ndar
         bounds=np.column_stack([residuals.lower, residuals.upper]),
         options={"maxcor": 50, "ftol": tolerance, "gtol": 1e-9, "maxiter": 5000, "maxfun": 10000},
     )
-    return found.x
+    return solution.x
 
 
 def _centred(residuals: Residuals) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -174,9 +174,9 @@ def chinchilla(residuals: Residuals, starts: np.ndarray) -> np.ndarray:
             {"C": 6 * n_params * tokens, "N": n_params, "D": tokens, "loss": loss}
         )
         tool.fit(parallel=len(starts) > 1)
-    found = tool.get_params()
-    logs = {name: np.log(found[name]) for name in ("E", "A", "B")}
-    return np.array([logs["E"], logs["A"], found["alpha"], logs["B"], found["beta"]])
+    fitted = tool.get_params()
+    logs = {name: np.log(fitted[name]) for name in ("E", "A", "B")}
+    return np.array([logs["E"], logs["A"], fitted["alpha"], logs["B"], fitted["beta"]])
 
 
 def simple_scaling_laws(residuals: Residuals) -> np.ndarray:
@@ -193,15 +193,17 @@ def simple_scaling_laws(residuals: Residuals) -> np.ndarray:
         }
     )
     model = package.fit(frame, law="separable-power", n_draws=1)
-    found = model.params("test_loss__nats")
+    fitted = model.params("test_loss__nats")
     domain = model.observed_domain
     # It quotes amplitudes at its own middle of the runs.
-    a = np.log(found["A"]) + found["alpha"] * np.log(domain["model_size__n"]["reference"])
-    b = np.log(found["B"]) + found["beta"] * np.log(domain["dataset_size__d"]["reference"])
-    return np.array([np.log(found["E"]), a, found["alpha"], b, found["beta"]])
+    a = np.log(fitted["A"]) + fitted["alpha"] * np.log(domain["model_size__n"]["reference"])
+    b = np.log(fitted["B"]) + fitted["beta"] * np.log(domain["dataset_size__d"]["reference"])
+    return np.array([np.log(fitted["E"]), a, fitted["alpha"], b, fitted["beta"]])
 
 
-def _best_of(method: Method) -> Callable[[Residuals, np.ndarray, float], np.ndarray]:
+def _best_of_starts(method: Method) -> Method:
+    """A solver from one start (p,), run from all starts (S, p): the lowest objective wins."""
+
     def fit(residuals: Residuals, starts: np.ndarray, effort: float) -> np.ndarray:
         ends = [method(residuals, start, effort) for start in starts]
         return min(ends, key=residuals.objective)
@@ -232,9 +234,9 @@ class Peer:
 
 
 PEERS = {
-    "scipy_least_squares": Peer(_best_of(minpack), (1e-4, 1e-5, 1e-6), "tolerance"),
-    "scipy_huber": Peer(_best_of(trf_huber), (1e-5, 1e-6, 1e-8), "tolerance"),
-    "scipy_lbfgsb": Peer(_best_of(lbfgsb), (1e-6, 1e-7, 1e-9), "tolerance"),
+    "scipy_least_squares": Peer(_best_of_starts(minpack), (1e-4, 1e-5, 1e-6), "tolerance"),
+    "scipy_huber": Peer(_best_of_starts(trf_huber), (1e-5, 1e-6, 1e-8), "tolerance"),
+    "scipy_lbfgsb": Peer(_best_of_starts(lbfgsb), (1e-6, 1e-7, 1e-9), "tolerance"),
     "chinchilla": Peer(
         lambda residuals, starts, _: chinchilla(residuals, starts),
         package=("chinchilla", "chinchilla"),
@@ -260,9 +262,9 @@ class Pool:
         context = multiprocessing.get_context("spawn")
         self.executor = ProcessPoolExecutor(workers, context, _set_residuals, (residuals,))
         with environment(dict.fromkeys(_ONE_THREAD, "1")):
-            up: set[int] = set()
-            while len(up) < workers:
-                up |= set(self.executor.map(_who, range(4 * workers)))
+            processes: set[int] = set()
+            while len(processes) < workers:
+                processes |= set(self.executor.map(_process_id, range(4 * workers)))
 
     def fit(self, peer: str, effort: float, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Best x (l, p) from `starts` (l, S, p), and the seconds (l,) that each language took."""
@@ -283,8 +285,8 @@ def _set_residuals(residuals: Sequence[Residuals]) -> None:
     _residuals = residuals
 
 
-def _who(_: int) -> int:
-    time.sleep(0.02)  # long enough that no worker does all of them
+def _process_id(_: int) -> int:
+    time.sleep(0.02)  # long enough for every worker to get a turn
     return os.getpid()
 
 

@@ -1,6 +1,6 @@
 """Peers that fit all languages in one compiled call, as m3jax does: `vmap` of a plain solver.
 
-Both get m3jax's law, variables, bounds and start ranges; see `_work.PeerProblem`.
+Both get m3jax's law, variables, bounds and start ranges; see `work.PeerProblem`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from m3jax.recipe import Array, Recipe
 
 
 def _huber(residual: Array, delta: Array) -> Array:
+    """`residuals.huber`, traced."""
     clipped = jnp.minimum(jnp.abs(residual), delta)
     return clipped * (jnp.abs(residual) - 0.5 * clipped)
 
@@ -48,10 +49,10 @@ def plain_vmap(
             diagonal = jnp.diagonal(hessian) + 1e-12 * jnp.max(jnp.diagonal(hessian))
             factor = cho_factor(hessian + jnp.diag(damping * diagonal))
             trial = jnp.clip(x - cho_solve(factor, jacobian.T @ (weight * e)), lower, upper)
-            found = objective(trial)
-            better = found < value
+            trial_value = objective(trial)
+            better = trial_value < value
             damping = jnp.where(better, 0.3 * damping, 4.0 * damping)
-            return jnp.where(better, trial, x), jnp.where(better, found, value), damping
+            return jnp.where(better, trial, x), jnp.where(better, trial_value, value), damping
 
         x, value, _ = jax.lax.fori_loop(0, iterations, step, (start, objective(start), 1e-2))
         return x, jnp.where(jnp.isnan(value), jnp.inf, value)
@@ -90,11 +91,11 @@ def optimistix_lm(
             root = jnp.sqrt(jnp.where(beyond, 2 * jnp.abs(e) - 1.0, 1.0))
             return jnp.where(beyond, jnp.sign(e) * root, e)
 
-        found: Any = optimistix.least_squares(
+        solution: Any = optimistix.least_squares(
             robust, solver, jnp.arcsin((start - middle) / half), max_steps=iterations, throw=False
         )
-        value = jnp.sum(_huber(residual(found.value), delta))
-        return middle + half * jnp.sin(found.value), jnp.where(jnp.isnan(value), jnp.inf, value)
+        value = jnp.sum(_huber(residual(solution.value), delta))
+        return middle + half * jnp.sin(solution.value), jnp.where(jnp.isnan(value), jnp.inf, value)
 
     over_starts = jax.vmap(fit, in_axes=(0, None, None, None, None, None))
     return _lowest(*jax.vmap(over_starts)(starts, *languages))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from m3jax.fitting import Fits, Scope
 from m3jax.laws import LogSpaceLaw, get_law
 from m3jax.recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE
 
-BOUNDS = {
+BOUNDS: dict[str, Any] = {
     "n_params": (1e7, 1e12),
     "epochs": (1.0, 64.0),
     "target_ratio": (0.05, 1.0),
@@ -33,21 +34,21 @@ def fits_of(languages: int, seed: int, law: str) -> Fits:
         named["P"] = named["P"] - named["omega"] * np.log1p(3 * np.exp(named["tau"]))
         theta = np.stack([{**named, "zeta": zeta}[name] for name in get_law(law).names], axis=1)
     scope = Scope.of(run_table(true_theta(1, seed), 100, 0.005, seed).recipe)
-    one = np.ones(languages)
+    ones = np.ones(languages)
     return Fits(
         law=get_law(law),
         languages=tuple(f"language{i:04d}" for i in range(languages)),
         theta=theta,
         draws=np.zeros((languages, 0, theta.shape[1])),
         frozen=np.zeros(theta.shape, dtype=bool),
-        objective=0 * one,
-        r2=one,
-        n_runs=100 * one.astype(int),
-        converged=one > 0,
-        agreement=one,
+        objective=0 * ones,
+        r2=ones,
+        n_runs=100 * ones.astype(int),
+        converged=ones > 0,
+        agreement=ones,
         prior_mean=theta,
         prior_precision=np.zeros((*theta.shape, theta.shape[1])),
-        prior_weight=0 * one,
+        prior_weight=0 * ones,
         scopes=(scope,) * languages,
         messages=((),) * languages,
         failed={},
@@ -61,7 +62,7 @@ class Terms:
 
     Attributes:
         constant: (J,); slope: (J, 4); of the terms' affine parts.
-        penalty: (δ, ω, log R, log τ) of the bent term, the last; None for a posynomial.
+        penalty: (δ, ω, log R, log τ) of the last term's ρ and D_T + τ·D_S; None for a posynomial.
     """
 
     constant: np.ndarray
@@ -81,19 +82,19 @@ class Terms:
             for exponent, (sign, feature) in powers.items():
                 rows[j] += sign * named[exponent] * np.array(features[feature])
         constant = np.array([named[a] for a in law.terms]) + rows[:, 4] * np.log(tokens)
-        bent = None
+        penalty = None
         if "R" in named:
-            bent = tuple(named[name] for name in ("delta", "omega", "R", "tau"))
-        return cls(constant, rows[:, :4], bent)
+            penalty = tuple(named[name] for name in ("delta", "omega", "R", "tau"))
+        return cls(constant, rows[:, :4], penalty)
 
-    def both(self, z: np.ndarray) -> tuple[float, np.ndarray]:
+    def with_gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """Log loss and gradient (4,)."""
         logs = self.constant + self.slope @ z
         slope = self.slope
         if self.penalty is not None:
             delta, omega, log_scale, log_tau = self.penalty
             k, r = float(z[1]), float(z[2])
-            value, by_k, by_r = _bend(k, r, delta, omega, log_scale, log_tau)
+            value, by_k, by_r = _log_penalty(k, r, delta, omega, log_scale, log_tau)
             logs[-1] += value
             slope = slope.copy()
             slope[-1, 1] += by_k
@@ -104,9 +105,10 @@ class Terms:
         return float(top + np.log(total)), (sizes / total) @ slope
 
 
-def _bend(
+def _log_penalty(
     k: float, r: float, delta: float, omega: float, log_scale: float, log_tau: float
 ) -> tuple[float, float, float]:
+    """Log of ρ(k)^δ · (1 + τ·D_S/D_T)^-ω at log k and log r, and its derivatives by the two."""
     from math import exp, expm1, log, log1p
 
     epochs = exp(k)
@@ -150,24 +152,24 @@ def faces(compute: float, tokens: float) -> dict[int, Face]:
         SINGLE_STAGE: np.eye(4)[:, :3] + np.eye(4)[:, [3]] @ np.eye(3)[[2]],
         TWO_STAGE: np.eye(4),
     }
-    found = {}
+    regimes = {}
     for regime, plane in planes.items():
         d = plane.shape[1]
         matrix, right = spend, np.array([budget])
         if regime == TWO_STAGE:
             matrix = np.concatenate([spend, stage])
             right = np.array([budget, np.log(1 / shortest), -np.log(1 / longest)])
-        found[regime] = Face(plane, matrix @ plane, right, low[:d], high[:d])
-    return found
+        regimes[regime] = Face(plane, matrix @ plane, right, low[:d], high[:d])
+    return regimes
 
 
 def starts(face: Face, count: int, rng: np.random.Generator) -> np.ndarray:
     """Random allowed points (count, d), uniform in the box where that is not mostly forbidden."""
     d = len(face.low)
     points = face.low + rng.random((500 * count, d)) * (face.high - face.low)
-    good = np.flatnonzero(np.all(points @ face.matrix.T <= face.right, axis=1))
-    if len(good) >= count:
-        return points[good[:count]]
+    allowed = np.flatnonzero(np.all(points @ face.matrix.T <= face.right, axis=1))
+    if len(allowed) >= count:
+        return points[allowed[:count]]
     # Else drawn towards the least demanding corner until allowed.
     corner = face.low.copy()
     if d > 2:

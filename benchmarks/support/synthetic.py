@@ -11,8 +11,8 @@ from m3jax.laws import get_law
 from m3jax.recipe import Recipe
 from m3jax.runs import RunTable
 
-# What `m3` is in the limit in which a simpler law is the truth.
-LIMITS: dict[str, dict[str, float]] = {
+# Laws that can be the truth, and the coefficients of `m3` in the limit in which each of them is.
+TRUE_LAWS: dict[str, dict[str, float]] = {
     "m3": {},
     "m3_posynomial": {"R": 1e7, "tau": 1e-8},
     "chinchilla": {"gamma": 0.0, "eta": 0.0, "P": 1e-60},
@@ -23,9 +23,9 @@ def true_theta(languages: int, seed: int, law: str = "m3") -> np.ndarray:
     """Coefficient vectors of `m3` for made-up but plausible languages, shape (languages, 14).
 
     Each term is given its size in the middle of the runs (N = 1e8, D = 3e9, D_T = 1e8, k = 8).
-    With another `law` of `LIMITS` that one is the truth as well.
+    With another `law` of `TRUE_LAWS` that one is the truth as well.
     """
-    limit = LIMITS[law]
+    limit = TRUE_LAWS[law]
     rng = np.random.default_rng([seed, 0])
 
     def between(low: float, high: float) -> np.ndarray:
@@ -64,36 +64,39 @@ def true_loss(theta: np.ndarray, recipe: Recipe) -> np.ndarray:
         return np.asarray(jnp.exp(get_law("m3").log_loss_theta(jnp.asarray(theta), recipe)))
 
 
-def _draw(runs: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _draw_variables(runs: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """The variables of a sensible set of small runs, (runs,) each, as `draw_recipes` has them."""
     ratio = np.where(rng.random(runs) < 0.25, 1.0, np.exp(rng.uniform(np.log(0.05), 0.0, runs)))
     first = ratio * rng.choice([0.0, 0.3], runs)
     fraction = rng.uniform(0.1, 0.6, runs)
     final = np.minimum(first + (ratio - first) / fraction, 1.0)
-    two = (rng.random(runs) < 0.4) & (ratio < 0.9)
+    is_two_stage = (rng.random(runs) < 0.4) & (ratio < 0.9)
     return {
         "n_params": rng.choice([1e7, 3e7, 1e8, 3e8, 1e9], runs),
         "target_tokens": rng.choice([1e7, 3e7, 1e8, 3e8, 1e9], runs),
         "epochs": np.exp(rng.uniform(0.0, np.log(64.0), runs)),
         "target_ratio": ratio,
-        "final_ratio": np.where(two, final, ratio),
-        "first_ratio": np.where(two, first, ratio),
+        "final_ratio": np.where(is_two_stage, final, ratio),
+        "first_ratio": np.where(is_two_stage, first, ratio),
     }
 
 
 def draw_recipes(runs: int, rng: np.random.Generator) -> Recipe:
     """The recipes of a sensible set of small runs: all four variables vary, a third two-stage."""
-    return Recipe.create(**_draw(runs, rng))
+    return Recipe.create(**_draw_variables(runs, rng))
 
 
 def run_table(theta: np.ndarray, runs: int, noise: float, seed: int) -> RunTable:
     """`runs` noisy runs of every language in `theta` (L, 14); noise is the sd of the log loss."""
     # Each language has its own stream, so that its runs do not depend on how many there are.
-    drawn, scatter = [], []
+    variables, scatter = [], []
     for i in range(len(theta)):
         rng = np.random.default_rng([seed, 1, i])
-        drawn.append(_draw(runs, rng))
+        variables.append(_draw_variables(runs, rng))
         scatter.append(rng.standard_normal(runs))
-    recipe = Recipe.create(**{name: np.stack([one[name] for one in drawn]) for name in drawn[0]})
+    recipe = Recipe.create(
+        **{name: np.stack([leaves[name] for leaves in variables]) for name in variables[0]}
+    )
     loss = true_loss(theta[:, None], recipe) * np.exp(noise * np.stack(scatter))
     names = [f"language{i:04d}" for i in range(len(theta))]
     frame = pd.DataFrame(

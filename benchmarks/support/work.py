@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import functools
+from typing import Any
 
 import jax
 import numpy as np
 
+from benchmarks.support.measure import PLATFORMS
 from benchmarks.support.residuals import Residuals
-from benchmarks.support.synthetic import run_table, true_theta
+from benchmarks.support.synthetic import TRUE_LAWS, run_table, true_theta
 from m3jax import RunTable
 from m3jax.fitting.problem import ParameterSpace
 from m3jax.laws import LogSpaceLaw, get_law
@@ -21,7 +24,7 @@ class Work:
     """Languages with known coefficients; every process that is given one makes the same table.
 
     Attributes:
-        law: fitted, and the truth: a name in `synthetic.LIMITS`.
+        law: fitted, and the truth: a name in `synthetic.TRUE_LAWS`.
         languages: how many.
         runs: per language.
         noise: sd of the log loss.
@@ -37,15 +40,38 @@ class Work:
     seed: int
 
 
+def add_work_options(parser: argparse.ArgumentParser) -> None:
+    """The options that make a `Work`, but for `--seed`, and the device it is timed on."""
+    parser.add_argument("--languages", type=int, default=300)
+    parser.add_argument("--runs", type=int, default=100, help="per language")
+    parser.add_argument(
+        "--law", choices=list(TRUE_LAWS), default="m3", help="fitted, and the truth"
+    )
+    parser.add_argument("--noise", type=float, default=0.005, help="sd of the log loss")
+    parser.add_argument("--delta", type=float, default=1e-3, help="Huber delta of the fit")
+    parser.add_argument("--device", choices=list(PLATFORMS), default="cpu")
+
+
+def take_work(options: dict[str, Any]) -> Work:
+    """The `Work` among a script's options, taken out of them.
+
+    With an accelerator, this process computes on the CPU from here on: the accelerator is left,
+    whole, to the processes that are timed.
+    """
+    if options["device"] != "cpu":
+        jax.config.update("jax_platforms", "cpu")
+    return Work(**{field.name: options.pop(field.name) for field in dataclasses.fields(Work)})
+
+
 @functools.lru_cache(maxsize=1)
-def table_of(work: Work) -> RunTable:
+def run_table_of(work: Work) -> RunTable:
     """The run table, made once in a process."""
     theta = true_theta(work.languages, work.seed, work.law)
     return run_table(theta, work.runs, work.noise, work.seed + 1)
 
 
 @functools.lru_cache(maxsize=1)
-def problem_of(work: Work) -> PeerProblem:
+def peer_problem(work: Work) -> PeerProblem:
     """The same for the peers, made once in a process."""
     return PeerProblem.of(work)
 
@@ -85,7 +111,7 @@ class PeerProblem:
         assert isinstance(law, LogSpaceLaw)
         # The table holds equally many runs of every language, one language after the other.
         shape = (work.languages, work.runs)
-        table = table_of(work)
+        table = run_table_of(work)
         recipe = jax.tree.map(lambda leaf: leaf.reshape(shape), table.recipe)
         log_loss = np.log(table.loss).reshape(shape)
         free = np.ones(len(law.names), dtype=bool)

@@ -12,11 +12,11 @@ import pytest
 
 from benchmarks.speed import batch_fit, bootstrap, optimize
 from benchmarks.studies import bayes, coverage, repeat_aware
-from benchmarks.support import fit_tools as _tools
-from benchmarks.support import measure as _measure
-from benchmarks.support import peers as _peers
-from benchmarks.support.synthetic import LIMITS, draw_recipes, run_table, true_loss, true_theta
-from benchmarks.support.work import Work, problem_of
+from benchmarks.support import fit_tools, measure
+from benchmarks.support.peers import PEERS, Pool, minpack, robust
+from benchmarks.support.script import whole_numbers
+from benchmarks.support.synthetic import TRUE_LAWS, draw_recipes, run_table, true_loss, true_theta
+from benchmarks.support.work import Work, peer_problem
 from m3jax.fitting import huber
 from m3jax.laws import get_law
 
@@ -96,7 +96,7 @@ def test_made_up_runs_vary_in_everything():
     assert np.any(recipe.target_ratio == 1)
 
 
-@pytest.mark.parametrize("law", LIMITS)
+@pytest.mark.parametrize("law", TRUE_LAWS)
 def test_a_simpler_law_is_the_truth_when_asked_for(law):
     theta = true_theta(2, 1, law)
     recipe = draw_recipes(40, np.random.default_rng(0))
@@ -115,10 +115,10 @@ def tiny_work(law="m3", runs=40):
 
 
 def tiny(law="m3", runs=40):
-    return problem_of(tiny_work(law, runs))
+    return peer_problem(tiny_work(law, runs))
 
 
-@pytest.mark.parametrize("law", LIMITS)
+@pytest.mark.parametrize("law", TRUE_LAWS)
 def test_the_peers_minimise_the_same_objective_with_an_exact_jacobian(law):
     problem = tiny(law)
     residuals = problem.residuals(1)
@@ -137,7 +137,7 @@ def test_the_peers_minimise_the_same_objective_with_an_exact_jacobian(law):
             np.testing.assert_allclose(residuals.transposed_jacobian(x).T, jacobian, atol=1e-11)
             objective = jnp.sum(huber(expected(x), 1e-3))
             assert residuals.objective(x) == pytest.approx(float(objective), rel=1e-10)
-            values, slope = _peers.robust(residuals, x)
+            values, slope = robust(residuals, x)
             assert np.sum(values**2) / 2 == pytest.approx(float(objective), rel=1e-10)
             numeric = (np.abs(values + 1e-7 * slope) - np.abs(values)) / 1e-7
             np.testing.assert_allclose(numeric, np.sign(values) * slope, atol=1e-6)
@@ -156,7 +156,7 @@ def test_starts_lie_in_their_ranges_and_fewer_are_the_first_of_more():
 def test_scipys_solvers_agree():
     residuals, start = tiny(runs=60).residuals(0), tiny(runs=60).starts(1)[0]
     found = {
-        name: _peers.PEERS[name].fit(residuals, start, _peers.PEERS[name].efforts[-1])
+        name: PEERS[name].fit(residuals, start, PEERS[name].efforts[-1])
         for name in ("scipy_least_squares", "scipy_huber", "scipy_lbfgsb")
     }
     objective = [residuals.objective(x) for x in found.values()]
@@ -171,38 +171,38 @@ def test_vmapped_solvers_agree_with_scipy(peer):
     if peer == "optimistix":
         pytest.importorskip("optimistix")
     problem = tiny("chinchilla")
-    timed = _tools.run_tool(peer, tiny_work("chinchilla"), 2, 60)
+    timed = fit_tools.run_tool(peer, tiny_work("chinchilla"), 2, 60)
     assert timed.seconds > 0
     for i, at in enumerate(timed.result):
         residuals = problem.residuals(i)
-        best = residuals.objective(_peers.minpack(residuals, problem.starts(1)[i, 0], 1e-8))
+        best = residuals.objective(minpack(residuals, problem.starts(1)[i, 0], 1e-8))
         assert residuals.objective(at) <= 1.001 * best
 
 
 @pytest.mark.parametrize("peer", ["chinchilla", "simple_scaling_laws"])
 def test_packages_fit_the_chinchilla_law(peer):
-    pytest.importorskip(_peers.PEERS[peer].package[0])
+    pytest.importorskip(PEERS[peer].package[0])
     problem = tiny("chinchilla")
     residuals = problem.residuals(0)
     # In a worker, since the package forks.
-    pool = _peers.Pool([residuals], 1)
+    pool = Pool([residuals], 1)
     try:
         x, seconds = pool.fit(peer, 0.0, problem.starts(1)[:1])
     finally:
         pool.close()
     assert seconds[0] > 0
-    best = residuals.objective(_peers.minpack(residuals, problem.starts(1)[0, 0], 1e-8))
+    best = residuals.objective(minpack(residuals, problem.starts(1)[0, 0], 1e-8))
     # The one minimises this objective, the other squares.
     assert residuals.objective(x[0]) <= (1.001 if peer == "chinchilla" else 1.5) * best
 
 
 def test_what_is_not_there_is_said(monkeypatch):
-    assert _tools.absent("chinchilla", "m3") == "fits the chinchilla law only"
-    assert _tools.absent("scipy_huber", "m3") is None
-    monkeypatch.setattr(_measure.importlib.util, "find_spec", lambda name: None)
-    why = _tools.absent("simple_scaling_laws", "chinchilla")
+    assert fit_tools.absent("chinchilla", "m3") == "fits the chinchilla law only"
+    assert fit_tools.absent("scipy_huber", "m3") is None
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    why = fit_tools.absent("simple_scaling_laws", "chinchilla")
     assert why == "not installed: pip install simple-scaling-laws"
-    assert _tools.absent("optimistix", "m3") == "not installed: pip install optimistix"
+    assert fit_tools.absent("optimistix", "m3") == "not installed: pip install optimistix"
 
 
 # How fast a batch is fitted
@@ -219,9 +219,11 @@ class Scripted:
         self.languages = np.arange(2)
 
     def run(self, starts, effort):
-        return _tools.ToolOutcome(starts, effort, self.objectives[starts, effort], starts * effort)
+        return fit_tools.ToolOutcome(
+            starts, effort, self.objectives[starts, effort], starts * effort
+        )
 
-    def alone(self, outcome):
+    def in_fresh_process(self, outcome):
         return outcome
 
 
@@ -232,9 +234,9 @@ def test_every_tool_gets_the_cheapest_setting_that_is_good_enough():
         {(1, 2): [2.0, 1.1], (1, 3): [1.1, 1.1], (2, 2): [1.2, 1.0], (2, 3): [1.0, 1.0005]}
         | {(4, 2): [1.0, 1.0], (4, 3): [1.0, 1.0]}
     )
-    ladders = {"m3jax": _tools.Ladder(slow, 1), "quick": _tools.Ladder(quick, 4)}
-    assert _tools.climb_all(ladders, 2, lambda text: None) == {}
-    best = _tools.best_known(ladders.values(), 2)
+    ladders = {"m3jax": fit_tools.Ladder(slow, 1), "quick": fit_tools.Ladder(quick, 4)}
+    assert fit_tools.climb_all(ladders, 2, lambda text: None) == {}
+    best = fit_tools.best_known(ladders.values(), 2)
     np.testing.assert_array_equal(best, [1.0, 1.0])
     assert ladders["quick"].climbed == 2  # twice the starts would cost 8, more than the 6 found
     row = ladders["quick"].report(best, 2)
@@ -244,10 +246,10 @@ def test_every_tool_gets_the_cheapest_setting_that_is_good_enough():
 
 
 def test_a_tool_that_never_gets_there_has_no_time_to_quality():
-    poor = _tools.Ladder(Scripted({(1, 1): [2.0, 1.0], (2, 1): [2.0, 1.0]}), 2)
-    good = _tools.Ladder(Scripted({(1, 1): [1.0, 1.0]}), 1)
-    _tools.climb_all({"m3jax": good, "poor": poor}, 2, lambda text: None)
-    row = poor.report(_tools.best_known([good, poor], 2), 2)
+    poor = fit_tools.Ladder(Scripted({(1, 1): [2.0, 1.0], (2, 1): [2.0, 1.0]}), 2)
+    good = fit_tools.Ladder(Scripted({(1, 1): [1.0, 1.0]}), 1)
+    fit_tools.climb_all({"m3jax": good, "poor": poor}, 2, lambda text: None)
+    row = poor.report(fit_tools.best_known([good, poor], 2), 2)
     assert (row["reached_quality"], row["within_share"], row["time_to_quality_s"]) == (
         False,
         0.5,
@@ -259,10 +261,10 @@ def test_a_tool_that_never_gets_there_has_no_time_to_quality():
 
 def test_a_peer_that_fails_does_not_stop_the_others():
     ladders = {
-        "m3jax": _tools.Ladder(Scripted({(1, 1): [1.0, 1.0]}), 1),
-        "broken": _tools.Ladder(Scripted({(2, 1): [1.0, 1.0]}), 1),
+        "m3jax": fit_tools.Ladder(Scripted({(1, 1): [1.0, 1.0]}), 1),
+        "broken": fit_tools.Ladder(Scripted({(2, 1): [1.0, 1.0]}), 1),
     }
-    failed = _tools.climb_all(ladders, 2, lambda text: None)
+    failed = fit_tools.climb_all(ladders, 2, lambda text: None)
     assert failed == {"broken": "failed: KeyError: (1, 1)"}
 
 
@@ -302,10 +304,10 @@ def test_batch_fit(script, capsys):
 
 def test_peers_are_known_names():
     assert batch_fit.peer_names("none") == []
-    assert batch_fit.peer_names("all") == [*_peers.PEERS, "plain_vmap", "optimistix"]
+    assert batch_fit.peer_names("all") == [*PEERS, "plain_vmap", "optimistix"]
     with pytest.raises(argparse.ArgumentTypeError, match="unknown peer 'nobody'; known: scipy_"):
         batch_fit.peer_names("plain_vmap,nobody")
-    assert batch_fit.whole_numbers("10,100") == [10, 100]
+    assert whole_numbers("10,100") == [10, 100]
 
 
 # How fast the bootstrap is
@@ -332,10 +334,10 @@ def test_bootstrap(script, capsys):
 
 def test_bootstrap_scaling(script, monkeypatch):
     def measured(work, draws, *_):
-        timed = _measure.Timed(None, 0.01 * work.languages**0.9, 1.0, 100.0, None)
+        timed = measure.Timed(None, 0.01 * work.languages**0.9, 1.0, 100.0, None)
         return bootstrap.Run(timed, timed._replace(seconds=0.001), "cpu")
 
-    monkeypatch.setattr(_measure.Fresh, "call", lambda self, _, *options: measured(*options))
+    monkeypatch.setattr(measure.Fresh, "call", lambda self, _, *options: measured(*options))
     code, out, _ = script(
         bootstrap, "--peer-languages", 0, "--scaling", "10x5,100x5,1000x5", "--json"
     )

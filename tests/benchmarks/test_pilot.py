@@ -35,16 +35,16 @@ def test_pages_become_paragraphs():
 
 def test_untranslated_and_repeated_paragraphs_go():
     source = ["The quick brown fox jumps over the lazy dog and runs away"]
-    found = [
+    candidates = [
         "Satu dua tiga empat lima enam tujuh delapan",
         "the quick brown fox jumps over the LAZY dog",
         "Satu dua tiga empat lima enam tujuh sembilan",
         "Sepuluh sebelas dua belas tiga belas empat belas the quick brown fox jumps",
     ]
-    kept, dropped = debian_corpus.clean(found, source)
-    assert kept == [found[0], found[3]]
+    kept, dropped = debian_corpus.clean(candidates, source)
+    assert kept == [candidates[0], candidates[3]]
     assert dropped == {"repeated": 1, "in_source": 1}
-    assert 0 < debian_corpus.shared(kept, source) < 0.2
+    assert 0 < debian_corpus.source_share(kept, source) < 0.2
 
 
 def test_a_corpus_is_built_from_packages(tmp_path, monkeypatch, capsys):
@@ -136,8 +136,8 @@ def test_the_closed_loop_goes_round(tmp_path, monkeypatch, capsys):
         assert len(row["losses"]) == 2
         assert np.isfinite([row["loss"], row["standard_error"], row["predicted"]]).all()
         assert 6 * row["n_params"] * row["total_tokens"] <= 1.3 * compute[row["recipe"]]
-    ours = next(row for row in result["recipes"] if row["recipe"] == "recommended")
-    assert ours["excess"] == 0
+    recommended = next(row for row in result["recipes"] if row["recipe"] == "recommended")
+    assert recommended["excess"] == 0
     # Again: nothing is decided or trained anew.
     before = (out / "runs.csv").read_bytes()
     monkeypatch.setattr(closed_loop, "fit", lambda *_, **__: pytest.fail("fitted again"))
@@ -155,12 +155,12 @@ def test_an_overview_says_why_a_recipe_is_not_there():
     def row(name, regime):
         return {"recipe": name, "regime": regime, "loss": 2.0, "standard_error": 0.1, "excess": 0}
 
-    ours = closed_loop.RECOMMENDED
+    recommended = closed_loop.RECOMMENDED
     one, two = (closed_loop.best_of(regime) for regime in ("one", "two"))
     languages = {
-        "A": {"recipes": [row(ours, "one"), row(two, "two")]},
-        "B": {"recipes": [row(ours, "two"), row(one, "one")]},
-        "C": {"recipes": [row(ours, "two")]},
+        "A": {"recipes": [row(recommended, "one"), row(two, "two")]},
+        "B": {"recipes": [row(recommended, "two"), row(one, "one")]},
+        "C": {"recipes": [row(recommended, "two")]},
     }
     lines = closed_loop.overview({"languages": languages}).splitlines()
     cells = {line.split("|")[1].strip(): line.split("|")[2:-1] for line in lines}

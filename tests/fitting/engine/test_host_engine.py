@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from benchmarks.support.synthetic import _draw, run_table, true_theta
+from benchmarks.support.synthetic import draw_recipes, run_table, true_theta
 from m3jax import M3Error, Recipe, RunTable, fit, get_law, list_laws
 from m3jax.fitting.problem import ParameterSpace
 
@@ -42,7 +42,7 @@ def test_an_unknown_engine_is_refused(runs):
 def own_runs(law, count=240, seed=11):
     """Runs that a law with plausible coefficients made, the truth and its standard errors."""
     rng = np.random.default_rng(seed)
-    recipe = Recipe.create(**_draw(count, rng))
+    recipe = draw_recipes(count, rng)
     with jax.enable_x64(True):
         mean = np.log(3.0)
         space = ParameterSpace.of(law, recipe, mean, np.ones(len(law.names), dtype=bool))

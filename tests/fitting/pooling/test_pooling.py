@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.studies import pooling
 from benchmarks.studies.pooling import few_runs, goldfish, goldfish_errors, made_up
+from benchmarks.support.priors import weak_prior
 from benchmarks.support.synthetic import draw_recipes, run_table, true_loss, true_theta
 from m3jax import Fits, M3Error, Recipe, RunTable, fit
 from m3jax.fitting import Population, Prior
@@ -65,7 +66,7 @@ def test_goldfish(shared_data):
 
 
 def test_few_runs_borrow_and_many_stay(few, partial, theta):
-    own = fit(few, prior=pooling.weak(get_law("m3")), draws=0)
+    own = fit(few, prior=weak_prior(get_law("m3")), draws=0)
     pooled, alone = errors(partial, theta)[2:], errors(own, theta)[2:]
     assert np.mean(pooled) < 0.6 * np.mean(alone)
     by_themselves = fit(few, draws=100)
@@ -226,7 +227,7 @@ def eight():
 
 def test_a_stated_prior_decides_what_runs_leave_open(eight):
     law = get_law("chinchilla")
-    tight = Prior({**pooling.weak(law).ranges, "alpha": (0.449, 0.451)}, "a guess")
+    tight = Prior({**weak_prior(law).ranges, "alpha": (0.449, 0.451)}, "a guess")
     fits = fit(eight, law, prior=tight, draws=20)
     assert fits.theta[1:, 2] == pytest.approx(0.45, abs=0.01)
     assert fits.settings["prior"] == "given"
@@ -244,7 +245,7 @@ def test_a_stated_prior_decides_what_runs_leave_open(eight):
 
 def test_amplitudes_are_stated_as_shares_of_the_loss(eight):
     law = get_law("chinchilla")
-    ranges = {**pooling.weak(law).ranges, "E": (0.6990, 0.7010)}
+    ranges = {**weak_prior(law).ranges, "E": (0.6990, 0.7010)}
     fits = fit(eight, law, prior=Prior(ranges), draws=0)
     for name in fits.languages[1:]:
         loss = eight.for_language(name).loss
