@@ -15,5 +15,5 @@ test: # every test
 test-fast: # all but the slow tests
 	python -m pytest -m "not slow"
 
-docs: # the pages, into site/
+docs: # the pages, into build/site/
 	mkdocs build --strict

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import re
 import shutil
 import subprocess
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from m3jax import M3Error
+from m3jax.files import json_text, write_json
 
 # The code of each language in debian-reference, the installation guide and debian-handbook.
 LANGUAGES = {
@@ -220,7 +220,7 @@ def build(output: Path, languages: list[str]) -> dict[str, Any]:
             }
             if name == SOURCE:
                 source = kept
-    (output / "corpus.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    write_json(output / "corpus.json", summary)
     return summary
 
 
@@ -245,7 +245,7 @@ def main() -> int:
         if name not in LANGUAGES:
             parser.error(f"unknown language {name!r}; known: {', '.join(LANGUAGES)}")
     try:
-        print(json.dumps(build(options.output, options.languages), indent=1))
+        print(json_text(build(options.output, options.languages)), end="")
     except M3Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -12,7 +12,6 @@ Left out in turn, each table is predicted from a few of its runs under the prior
 from __future__ import annotations
 
 import datetime
-import json
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -26,6 +25,7 @@ from benchmarks.support.data import read_wikipedia_runs
 from benchmarks.support.priors import TERM_SHARES, weak_prior
 from benchmarks.support.script import new_parser, parse, print_result, public_tables
 from m3jax import RunTable, fit
+from m3jax.files import write_json
 from m3jax.fitting import Prior
 from m3jax.fitting.pooling import estimate_priors
 from m3jax.fitting.problem import prepare
@@ -164,7 +164,7 @@ def write(folder: Path, target: Path) -> None:
         f" chinchilla: Muennighoff up to {FEW_EPOCHS} epochs and Chinchilla; data_constrained: all"
         " of these two."
     )
-    target.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_json(target, content)
 
 
 def show(result: dict[str, Any]) -> None:

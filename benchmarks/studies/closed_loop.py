@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import statistics
 import sys
@@ -26,7 +25,7 @@ import numpy as np
 
 from benchmarks.support.script import new_parser
 from m3jax import REGIMES, Fits, M3Error, Recipe, RunTable, fit, optimize
-from m3jax.files import write_text
+from m3jax.files import read_json, write_json, write_text
 from m3jax.optimization.solvers import has_terms
 from m3jax.pilot import (
     BYTES,
@@ -216,7 +215,7 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
     question = {**options, "compute": compute, "fitted_runs": len(cheap)}
     decided, content = output / "recipes.json", None
     if decided.exists():
-        content = json.loads(decided.read_text(encoding="utf-8"))
+        content = read_json(decided)
         if content["asked"] != question:
             raise M3Error(f"{decided}: was decided for {content['asked']}; name another folder")
     if content is None:
@@ -243,7 +242,7 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
                 "recipes": variables,
                 "predicted": predicted,
             }
-        write_text(decided, json.dumps(content, indent=1) + "\n")
+        write_json(decided, content)
 
     chosen = {
         language: {name: Recipe.create(**recipe) for name, recipe in decision["recipes"].items()}
@@ -274,7 +273,7 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
             "predicted_high": decision["predicted_high"],
             "recipes": compare(rows, trials, decision["predicted"]),
         }
-    write_text(output / "result.json", json.dumps(result, indent=1) + "\n")
+    write_json(output / "result.json", result)
     write_text(output / "result.md", f"{overview(result)}\n{markdown(result)}")
     return result
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.support.synthetic import draw_recipes, run_table, true_theta
-from m3jax import M3Error, Recipe, RunTable, fit, get_law, list_laws
+from m3jax import M3Error, RunTable, fit, get_law, list_laws
 from m3jax.fitting.problem import ParameterSpace
 
 NOISE = 1e-3
