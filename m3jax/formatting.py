@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from .variables import VARIABLES
 
@@ -48,6 +48,13 @@ def percent(x: float | None) -> str:
     return MISSING if x is None or not math.isfinite(x) else f"{x:.2%}"
 
 
+def rough_percent(x: float | None) -> str:
+    """Scatter and errors in sentences, two digits below 10% and whole above: 1.2%, 12%."""
+    if x is None or not math.isfinite(x):
+        return MISSING
+    return f"{100 * x:.2g}%" if x < 0.1 else f"{100 * x:.0f}%"
+
+
 def share(x: float | None) -> str:
     """Shares of runs, draws or tokens, in whole percent: 34%."""
     return MISSING if x is None or not math.isfinite(x) else f"{x:.0%}"
@@ -79,3 +86,13 @@ def writer(variable: str) -> Callable[[float | None], str]:
 def write(variable: str, value: float | None) -> str:
     """A value of a member of `variables.VARIABLES`: `write("n_params", 3.7e4)` is "37.0K"."""
     return writer(variable)(value)
+
+
+def write_brief(variable: str, value: float) -> str:
+    """`write` for sentences, without trailing zeros: `write_brief("epochs", 4.0)` is "4"."""
+    return count(value) if VARIABLES[variable].kind == "count" else f"{value:.3g}"
+
+
+def enumeration(words: Sequence[str]) -> str:
+    """Words in a sentence: "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

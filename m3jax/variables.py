@@ -18,6 +18,8 @@ class Variable:
         plural: the same, as "model sizes".
         short: the least that is understood without a glossary, as "N" or "target ratio".
         axis: the label of an axis, with symbol and unit.
+        constant: that no run says anything about it, as "all runs have one model size"; "" if it is
+            no run variable.
     """
 
     name: str
@@ -28,6 +30,7 @@ class Variable:
     plural: str
     short: str
     axis: str
+    constant: str = ""
 
 
 VARIABLES = {
@@ -42,6 +45,7 @@ VARIABLES = {
             plural="model sizes",
             short="N",
             axis="model size N, parameters",
+            constant="all runs have one model size",
         ),
         Variable(
             name="target_tokens",
@@ -52,6 +56,7 @@ VARIABLES = {
             plural="corpus sizes",
             short="D_T",
             axis="unique target tokens D_T",
+            constant="all runs have one corpus size",
         ),
         Variable(
             name="epochs",
@@ -62,6 +67,7 @@ VARIABLES = {
             plural="numbers of epochs",
             short="epochs",
             axis="epochs k over the target corpus",
+            constant="no run goes beyond one epoch",
         ),
         Variable(
             name="total_tokens",
@@ -72,6 +78,7 @@ VARIABLES = {
             plural="numbers of training tokens",
             short="total tokens",
             axis="training tokens D",
+            constant="all runs have the same total tokens",
         ),
         Variable(
             name="source_tokens",
@@ -92,6 +99,7 @@ VARIABLES = {
             plural="target ratios",
             short="target ratio",
             axis="target ratio r, share of all tokens",
+            constant="all runs have one target ratio",
         ),
         Variable(
             name="final_ratio",
@@ -102,6 +110,7 @@ VARIABLES = {
             plural="final ratios",
             short="final ratio",
             axis="final ratio r_f",
+            constant="no two-stage runs",
         ),
         Variable(
             name="first_ratio",
@@ -112,6 +121,7 @@ VARIABLES = {
             plural="first ratios",
             short="first ratio",
             axis="first ratio r_1",
+            constant="all two-stage runs have one share of the ratio before the final stage",
         ),
         Variable(
             name="stage_fraction",

@@ -32,7 +32,20 @@ def test_percents():
 
 
 @pytest.mark.parametrize(
-    "write", ["count", "flop", "ratio", "loss", "percent", "share", "r_squared"]
+    "write", ["count", "flop", "ratio", "loss", "percent", "rough_percent", "share", "r_squared"]
 )
 def test_what_is_not_known_is_a_dash(write):
     assert {getattr(formatting, write)(x) for x in (None, np.nan, np.inf)} == {formatting.MISSING}
+
+
+def test_sentences():
+    assert [formatting.rough_percent(x) for x in (0.0123, 0.05, 0.123, 1.5)] == [
+        "1.2%",
+        "5%",
+        "12%",
+        "150%",
+    ]
+    assert formatting.write_brief("epochs", 4.0) == "4"
+    assert formatting.write_brief("target_tokens", 1.2e6) == "1.20M"
+    lists = [["a"], ["a", "b"], ["a", "b", "c"]]
+    assert [formatting.enumeration(words) for words in lists] == ["a", "a and b", "a, b and c"]

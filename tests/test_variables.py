@@ -29,6 +29,7 @@ def test_every_variable_has_words_of_its_own():
     for field in ("symbol", "noun", "plural", "short", "axis"):
         words = [getattr(variable, field) for variable in VARIABLES.values()]
         assert len(set(words)) == len(words), field
+    assert {name for name, variable in VARIABLES.items() if variable.constant} == {*RUN_VARIABLES}
     assert all(name == variable.name for name, variable in VARIABLES.items())
 
 

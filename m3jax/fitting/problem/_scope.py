@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping
 import jax
 import numpy as np
 
-from ...laws import RUN_VARIABLES, Law
+from ...laws import Law
 from ...recipe import Recipe
+from ...variables import RUN_VARIABLES, VARIABLES
 
 _RANK = 1e-7  # what must be left of a unit column for it to count as its own
 _NEGLIGIBLE = 1e-9  # spread of a log-variable below which it did not vary
@@ -76,17 +77,6 @@ def _spread(span: tuple[float, float]) -> float:
     return math.log(span[1] / span[0])
 
 
-_REASONS = {
-    "n_params": "all runs have one model size",
-    "target_tokens": "all runs have one corpus size",
-    "epochs": "no run goes beyond one epoch",
-    "total_tokens": "all runs have the same total tokens",
-    "target_ratio": "all runs have one target ratio",
-    "final_ratio": "no two-stage runs",
-    "first_ratio": "all two-stage runs have one share of the ratio before the final stage",
-}
-
-
 def unmet_needs(law: Law, scope: Scope, fixed: Collection[str]) -> tuple[set[str], list[str]]:
     """Coefficients that the runs cannot determine because a variable does not vary, and why."""
     frozen: dict[str, list[str]] = {}
@@ -97,7 +87,7 @@ def unmet_needs(law: Law, scope: Scope, fixed: Collection[str]) -> tuple[set[str
                 frozen.setdefault(variable, []).append(c.name)
     messages = []
     for variable, names in frozen.items():
-        text = f"{_REASONS[variable]}: {', '.join(names)} not determined, held at neutral"
+        text = f"{VARIABLES[variable].constant}: {', '.join(names)} not determined, held at neutral"
         if variable == "final_ratio" and "eta" in names and "gamma" in law.names:
             text += " (eta = 0: gamma stands for gamma + eta)"
         messages.append(text)
