@@ -50,13 +50,27 @@ def write_text(path: str | os.PathLike[str], text: str) -> Path:
     return write_bytes(path, text.encode())
 
 
-def write_csv(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]]) -> Path:
-    """`write_text` of rows that share their keys, None left blank."""
+def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
+    """`rows` as all CSV of m3jax is written: lists joined by "; ", None left blank.
+
+    `columns` names and orders the columns; by default the keys of the first row, which all share.
+    """
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
+    names = list(rows[0]) if columns is None else list(columns)
+    writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
-    return write_text(path, buffer.getvalue())
+    for row in rows:
+        writer.writerow({key: "; ".join(v) if isinstance(v, list) else v for key, v in row.items()})
+    return buffer.getvalue()
+
+
+def write_csv(
+    path: str | os.PathLike[str],
+    rows: Sequence[Mapping[str, Any]],
+    columns: Sequence[str] | None = None,
+) -> Path:
+    """`write_text` of `csv_text`."""
+    return write_text(path, csv_text(rows, columns))
 
 
 def json_text(content: Any) -> str:

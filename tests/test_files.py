@@ -1,11 +1,11 @@
-"""Files are written whole; JSON has one form and its errors name the file."""
+"""Files are written whole; JSON and CSV have one form, and errors of reading name the file."""
 
 import math
 
 import pytest
 
 from m3jax import M3Error
-from m3jax.files import json_text, parse_json, read_json, write_json
+from m3jax.files import csv_text, json_text, parse_json, read_json, write_csv, write_json
 
 
 def test_json_keeps_names_as_they_are_spelt(tmp_path):
@@ -29,3 +29,11 @@ def test_json_that_cannot_be_read_is_named(tmp_path):
         read_json(tmp_path)
     with pytest.raises(M3Error, match=r"^the prior: not valid JSON, perhaps cut short: .* line 1$"):
         parse_json("{", "the prior")
+
+
+def test_csv_joins_lists_and_leaves_the_unknown_blank(tmp_path):
+    rows = [{"a": "Võro, x", "b": ["p", "q"]}, {"a": None, "b": []}]
+    path = write_csv(tmp_path / "a.csv", rows)
+    assert path.read_bytes().decode() == 'a,b\n"Võro, x",p; q\n,\n'
+    assert csv_text([], columns=("b", "a")) == "b,a\n"
+    assert csv_text([{"a": 1, "b": 2}], columns=("b", "a")) == "b,a\n2,1\n"
