@@ -28,7 +28,7 @@ from .pooling import (
     prior_factor,
 )
 from .problem import FitProblem, ParameterSpace, prepare, resolve, undetermined
-from .uncertainty import draws_of
+from .uncertainty import FittedProblem, bootstrap_draws
 
 _ALONE = "nothing to pool: fewer than two languages have 3 runs; each is fitted by itself"
 _BLOCK = 1024  # languages fitted together: their arrays stay near the cache
@@ -95,7 +95,8 @@ class FitPlan:
             has_say = np.einsum("ljj->lj", data.prior_precision) > 0
             eye = np.eye(len(self.law.names))
             factor = np.where(has_say, space.prior_sd, 0.0)[..., None] * eye
-            drawn = draws_of(self.law, problem, space, found, data, factor, self.settings, report)
+            fitted = FittedProblem(self.law, problem, space, found, data, self.settings)
+            drawn = bootstrap_draws(fitted, factor, report)
             return _assemble(self.law, problem, found, data, drawn, failed, self.settings)
 
     def take(self, rows: np.ndarray) -> FitPlan:
@@ -156,7 +157,8 @@ def _fit_given(
     space = problem.space(law)
     data = final_data(problem, space, priors, settings["huber_delta"])
     factor = prior_factor(priors.cov, data.free, priors.rotation)
-    drawn = draws_of(law, problem, space, found, data, factor, settings, report, priors)
+    fitted = FittedProblem(law, problem, space, found, data, settings)
+    drawn = bootstrap_draws(fitted, factor, report, priors)
     for i, told in enumerate(borrowing(law, problem, priors)):
         problem.messages[i].extend(told)
     # What all languages share was held, at what they say of it together: that is a prior too.

@@ -160,7 +160,7 @@ def _of(fits: Fits, runs: RunTable, one: Linearised, language: str) -> Diagnosis
         n_runs=int(fits.n_runs[i]),
         n_independent=one.n_clusters,
         r2=float(fits.r2[i]),
-        noise=one.scale,
+        noise=one.noise_sd,
         prediction_error=float(np.sqrt(np.median(np.maximum(spread, 0.0)))),
         condition_number=_condition(one),
         converged=bool(fits.converged[i]),

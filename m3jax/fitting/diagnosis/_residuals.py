@@ -88,19 +88,19 @@ class Trend:
 
 def run_diagnoses(one: Linearised, runs: RunTable) -> tuple[RunDiagnosis, ...]:
     """Every run of a language that has weight, in the table's order."""
-    names = run_names(runs, one.place)
+    names = run_names(runs, one.position)
     error = np.sqrt(np.diagonal(one.covariance_x))
     # Where the Hessian is large against the gradient, leaving a run out is one Newton step.
     shift = np.abs(one.score @ one.inverse_hessian) / np.where(error > 0, error, np.inf)
     out = []
     for i, name in enumerate(names):
         residual = -float(one.residual[i])
-        standardised, most = residual / one.scale, int(np.argmax(shift[i]))
+        standardised, most = residual / one.noise_sd, int(np.argmax(shift[i]))
         side = "above" if residual > 0 else "below"
         out.append(
             RunDiagnosis(
                 name=name,
-                row=int(runs.row[one.place[i]]),
+                row=int(runs.row[one.position[i]]),
                 residual=residual,
                 standardised=standardised,
                 leverage=float(one.leverage[i]),
@@ -115,7 +115,7 @@ def run_diagnoses(one: Linearised, runs: RunTable) -> tuple[RunDiagnosis, ...]:
 
 def outliers(one: Linearised, told: tuple[RunDiagnosis, ...]) -> tuple[RunDiagnosis, ...]:
     """Runs further out than chance allows among so many, the furthest first."""
-    limit = student_quantile(1 - _FALSE_OUTLIER / (2 * len(told)), max(one.spare, 3))
+    limit = student_quantile(1 - _FALSE_OUTLIER / (2 * len(told)), max(one.degrees_of_freedom, 3))
     found = [run for run in told if abs(run.standardised) > limit]
     return tuple(sorted(found, key=lambda run: -abs(run.standardised)))
 
@@ -141,7 +141,7 @@ def trends(one: Linearised, scope: Scope) -> tuple[Trend, ...]:
     that are one and the same in these runs, one is tested.
     """
     residual = -one.residual
-    clipped = np.clip(residual / one.scale, -_CLIPPED, _CLIPPED)
+    clipped = np.clip(residual / one.noise_sd, -_CLIPPED, _CLIPPED)
     basis = _range(one.jacobian)
     values: dict[str, np.ndarray] = {}
     for name in sorted(_WORDS, key=lambda name: name not in one.law.variables):
@@ -161,7 +161,7 @@ def trends(one: Linearised, scope: Scope) -> tuple[Trend, ...]:
         message = _where(name, x, clipped) if p < _FALSE_TREND else None
         error, words = message or (0.0, "")
         flagged = abs(error) >= _MATTERS
-        size = percent(abs(math.expm1(error * one.scale)))
+        size = percent(abs(math.expm1(error * one.noise_sd)))
         out.append(
             Trend(
                 variable=name,
@@ -226,7 +226,7 @@ def _p_value(
     own = np.bincount(group, rest * clipped)
     variance = max(float(rest @ rest * np.mean(clipped**2)), float(own @ own)) * len(rest) / spare
     t = abs(float(rest @ clipped)) / math.sqrt(max(variance, 1e-300))
-    v = float(min(spare, one.spare))
+    v = float(min(spare, one.degrees_of_freedom))
     z = t * (1 - 1 / (4 * v)) / math.sqrt(1 + t * t / (2 * v))  # Abramowitz and Stegun 26.7.8
     return 2 * NormalDist().cdf(-z)
 

@@ -1,25 +1,22 @@
 """How sure a fit is: bootstrap draws, covariances, profile likelihood."""
 
 from ._bootstrap import cluster_table, weight_power
-from ._covariance import (
-    Linearised,
-    check_languages,
-    covariance,
-    delta_interval,
-    linearise,
-    student_quantile,
-)
-from ._draws import draws_of
+from ._covariance import covariance, delta_interval
+from ._draws import FittedProblem, bootstrap_draws
+from ._linearise import check_languages, linearise
+from ._linearised import Linearised
 from ._profile import Profile, profile
+from ._robust import student_quantile
 
 __all__ = [
+    "FittedProblem",
     "Linearised",
     "Profile",
+    "bootstrap_draws",
     "check_languages",
     "cluster_table",
     "covariance",
     "delta_interval",
-    "draws_of",
     "linearise",
     "profile",
     "student_quantile",

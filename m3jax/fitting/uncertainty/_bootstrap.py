@@ -18,10 +18,10 @@ from ..engine import LANES_PER_ROW, FitData, Resample, fit_lanes, jit_over_devic
 
 _ROUNDS, _TOLERANCE = (8, 4, 8, 40), 1e-4
 _LEAST_ROOT = 0.5  # of chi-squared over its freedom, cubed: draws are at most 2.8 times as wide
-_TASKS = 50_000  # held on the host at a time
+_TASKS_AT_ONCE = 50_000  # refits held on the host
 
 
-class Source(NamedTuple):
+class BootstrapSource(NamedTuple):
     """What draws are made from; a batch has a leading axis on every leaf.
 
     Attributes:
@@ -30,8 +30,8 @@ class Source(NamedTuple):
         weight, log_loss: of the runs, zero weight on padding, (n,).
         fitted: log loss at the best fit, (n,).
         residual: what a run's log loss is above the fit to the other clusters, (n,).
-        member: the runs, cluster by cluster, (n,).
-        place: of a run in its cluster, (n,).
+        member: indices of the runs, cluster by cluster, (n,).
+        place: of a run within its cluster, 0, 1, ..., (n,).
         first, size: of each cluster, where in `member` it begins and how many runs it has, (n,).
         power: of the exponential weights, see `weight_power`, ().
         prior_mean: (p,).
@@ -56,14 +56,14 @@ class Source(NamedTuple):
     prior_freedom: Array
 
 
-def key_of(seed: int, language: str) -> np.ndarray:
+def language_key(seed: int, language: str) -> np.ndarray:
     """A language's random key: its draws do not depend on the other languages of a table."""
     words = np.random.SeedSequence([seed, zlib.crc32(language.encode())]).generate_state(2)
     return words.astype(np.uint32)
 
 
 def cluster_table(cluster: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
-    """`member`, `place`, `first` and `size` of a `Source`, from clusters and weights (L, n)."""
+    """The fields of `BootstrapSource` that order the runs, from clusters and weights (L, n)."""
     n = cluster.shape[1]
     used = weight > 0
     # Runs without weight come last and belong to no cluster.
@@ -76,31 +76,40 @@ def cluster_table(cluster: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarr
 
 
 def weight_power(clusters: np.ndarray, runs: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Power of the exponential weights of each language's clusters, all arrays (L,).
+    """Power a of the exponential weights E^a of each language's clusters, all arrays (L,).
 
-    A fit takes its `free` coefficients out of the scatter of the runs. Where clusters are single
-    runs the plain bootstrap (power 1) covers as it should, measured on synthetic truth; where they
-    are several runs each, fewer independent ones are left by comparison, and the weights' variance
-    grows by the factor that the textbook's correction for degrees of freedom grows.
+    Exponential weights (a = 1) have variance 1, as in the plain Bayesian bootstrap. Where clusters
+    are single runs that covers as it should, measured on synthetic truth. Where they are several
+    runs each, fewer independent ones are left by comparison, and the weights' variance grows by the
+    factor that the textbook's correction for degrees of freedom grows,
+
+        Var[E^a] / E[E^a]² = Γ(1 + 2a) / Γ(1 + a)² − 1 = (1 − p/n) / (1 − p/G)
+
+    for p free coefficients, n runs and G clusters, each fraction held above 1/4.
     """
     left = np.maximum(clusters - free, clusters / 4) / clusters
     variance = np.maximum(runs - free, runs / 4) / runs / left
     power = np.linspace(1.0, 2.0, 201)
-    variances = [math.exp(math.lgamma(1 + 2 * k) - 2 * math.lgamma(1 + k)) - 1 for k in power]
+    variances = [math.exp(math.lgamma(1 + 2 * a) - 2 * math.lgamma(1 + a)) - 1 for a in power]
     return np.interp(variance, variances, power)
 
 
-def draw(numbers: Array, source: Source, *, kind: str) -> Resample:
+def resample(numbers: Array, source: BootstrapSource, *, kind: str) -> Resample:
     """Draws number `numbers` (R, K) of rows of one language each, `source` with leading axis R.
 
-    "cluster": the Bayesian bootstrap (Rubin 1981), random positive weights on whole clusters.
-    "residual": whole clusters' residuals of the fit to the others (Efron 1979), with a random sign,
-    on top of the fitted losses. A cluster takes those of one that is as likely as any other.
+    "cluster": the Bayesian bootstrap (Rubin 1981). Each cluster g of G has its weight multiplied by
+    G u_g / Σ u, with u exponential, or a power of it: see `weight_power`.
+
+    "residual": the residual bootstrap (Efron 1979) by clusters. The losses are the fitted ones plus
+    those residuals of another cluster, drawn with equal chance, that it has against the fit to all
+    others (`Linearised.deleted_residual`), under one random sign (as in the wild bootstrap).
+
     Either way the prior's centre is drawn from the prior: were it fixed, what only the prior
-    decides would look certain. Where its variances are estimates the draws are Student's t.
+    decides would look certain. Where its variances are estimates the draws are Student's t,
+    m + F (z / √(χ²_ν / ν)) with F the prior's factor.
     """
 
-    def one(number: Array, source: Source) -> Resample:
+    def resample_language(number: Array, source: BootstrapSource) -> Resample:
         n, p = source.weight.shape[0], source.prior_mean.shape[0]
         key = jax.random.fold_in(jax.random.wrap_key_data(source.key), number)
         for_runs, for_prior = jax.random.split(key)
@@ -111,10 +120,10 @@ def draw(numbers: Array, source: Source, *, kind: str) -> Resample:
         moved = source.prior_factor @ (normal / jnp.sqrt(chi))
         weight, log_loss = source.weight, source.log_loss
         if kind == "cluster":
-            there = jnp.zeros(n, bool).at[source.cluster].max(source.weight > 0)
+            exists = jnp.zeros(n, bool).at[source.cluster].max(source.weight > 0)
             share = jax.random.exponential(for_runs, (n,), jnp.float32) ** source.power
-            share = jnp.where(there, share, 0.0)
-            share = share * (jnp.sum(there) / jnp.sum(share))
+            share = jnp.where(exists, share, 0.0)
+            share = share * (jnp.sum(exists) / jnp.sum(share))
             weight = weight * share[source.cluster]
         else:
             for_donor, for_sign = jax.random.split(for_runs)
@@ -123,59 +132,70 @@ def draw(numbers: Array, source: Source, *, kind: str) -> Resample:
             donor = jnp.minimum((share * count).astype(jnp.int32), count - 1)[source.cluster]
             place = source.place % jnp.maximum(source.size[donor], 1)
             sign = jax.random.rademacher(for_sign, (n,), jnp.float32)[source.cluster]
-            taken_over = source.residual[source.member[source.first[donor] + place]]
-            log_loss = source.fitted + sign * taken_over
+            donated = source.residual[source.member[source.first[donor] + place]]
+            log_loss = source.fitted + sign * donated
         return Resample(weight, log_loss, source.prior_mean + moved)
 
-    return jax.vmap(jax.vmap(one, in_axes=(0, None)))(numbers, source)
+    return jax.vmap(jax.vmap(resample_language, in_axes=(0, None)))(numbers, source)
 
 
 def bootstrap(
     law: Law,
     x: np.ndarray,
     data: FitData,
-    source: Source,
+    source: BootstrapSource,
     delta: float,
     draws: int,
     *,
     kind: str,
     report: Progress,
 ) -> np.ndarray:
-    """Draws of the solver's variables, (L, draws, p), from x (L, 1 or draws, p), the best fits.
-
-    What `data` holds is held where x has it, which may differ from draw to draw.
+    """Draws of the solver's variables, (L, draws, p): refits to resampled runs, see `resample`.
 
     In single precision: what that costs in accuracy is far below the spread of the draws.
+
+    Args:
+        law: the law.
+        x: the best fits that the refits start from, (L, 1 or draws, p). What `data.free` leaves out
+            keeps the value it has there, which may differ from draw to draw.
+        data: of the fits, leading axis L.
+        source: what is resampled, leading axis L.
+        delta: of the Huber loss.
+        draws: how many for each language.
+        kind: "cluster" or "residual".
+        report: progress.
     """
     count, _, p = x.shape
     out = np.empty((count, draws, p))
     if draws == 0 or count == 0:
         return out
-    run = jit_over_devices(draw, "kind")
+    run = jit_over_devices(resample, "kind")
 
-    step = max(1, _TASKS // draws)
+    step = max(1, _TASKS_AT_ONCE // draws)
     for begin in range(0, count, step):
         report("bootstrap", begin, count)
-        here = slice(begin, min(begin + step, count))
-        some = take_rows(source, here)
+        rows = slice(begin, min(begin + step, count))
+        part = take_rows(source, rows)
 
-        def drawing(tasks: np.ndarray, languages: np.ndarray, some: Source = some) -> Resample:
+        def resampled(
+            tasks: np.ndarray, languages: np.ndarray, part: BootstrapSource = part
+        ) -> Resample:
             numbers = (tasks % draws).astype(np.int32)
-            drawn: Resample = run(numbers, take_rows(some, languages), kind=kind)
-            return drawn
+            resamples: Resample = run(numbers, take_rows(part, languages), kind=kind)
+            return resamples
 
         solution = fit_lanes(
             law,
-            np.broadcast_to(x[here], (len(x[here]), draws, p)).reshape(-1, p),
-            np.repeat(np.arange(len(x[here])), draws),
-            take_rows(data, here),
+            np.broadcast_to(x[rows], (len(x[rows]), draws, p)).reshape(-1, p),
+            np.repeat(np.arange(len(x[rows])), draws),
+            take_rows(data, rows),
             delta,
             rounds=_ROUNDS,
             tolerance=_TOLERANCE,
             precision="float32",
             lanes=LANES_PER_ROW,
-            drawing=drawing,
+            drawing=resampled,
         )
-        out[here] = solution.x.reshape(-1, draws, p)
+        out[rows] = solution.x.reshape(-1, draws, p)
     report("bootstrap", count, count)
     return out

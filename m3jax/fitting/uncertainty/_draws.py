@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,30 +14,81 @@ from ...laws import Law
 from ..engine import BestFits, FitData
 from ..pooling import Priors
 from ..problem import FitProblem, ParameterSpace
-from ._bootstrap import Source, bootstrap, cluster_table, key_of, weight_power
-from ._covariance import Linearised
+from ._bootstrap import BootstrapSource, bootstrap, cluster_table, language_key, weight_power
+from ._linearised import Linearised
 
 
-def draws_of(
-    law: Law,
-    problem: FitProblem,
-    space: ParameterSpace,
-    found: BestFits,
-    data: FitData,
-    factor: np.ndarray,
-    settings: Mapping[str, Any],
+@dataclasses.dataclass(frozen=True)
+class FittedProblem:
+    """The languages of a fit and their best fits, L of them.
+
+    Attributes:
+        law: the law.
+        problem: the languages.
+        space: what the solver's variables are.
+        best_fits: of each language.
+        data: what the best fits were made with.
+        settings: as in `Fits.settings`.
+    """
+
+    law: Law
+    problem: FitProblem
+    space: ParameterSpace
+    best_fits: BestFits
+    data: FitData
+    settings: Mapping[str, Any]
+
+    def linearised(self, i: int) -> Linearised:
+        """The best fit of one language to first order."""
+        problem, used = self.problem, self.problem.weight[i] > 0
+        return Linearised(
+            law=self.law,
+            recipe=take_rows(problem.recipe, (i, used)),
+            position=np.flatnonzero(used),
+            log_loss=problem.log_loss[i, used],
+            residual=self.best_fits.residual[i, used],
+            jacobian=self.best_fits.jacobian[i, used] * problem.free[i],
+            weight=problem.weight[i, used],
+            cluster=problem.cluster[i, used],
+            theta=self.space.centre[i] @ self.best_fits.x[i],
+            free=problem.free[i],
+            space=self.space.take(i),
+            delta=self.settings["huber_delta"],
+            prior_mean=self.data.prior_mean[i],
+            prior_precision=self.data.prior_precision[i],
+            prior_weight=float(self.data.prior_weight[i]),
+        )
+
+    def measured_above_fit(self) -> np.ndarray:
+        """Deleted residuals, (L, n): log loss of a run above the fit to the other clusters."""
+        out = np.zeros_like(self.problem.log_loss)
+        for i, used in enumerate(self.problem.weight > 0):
+            out[i, used] = -self.linearised(i).deleted_residual
+        return out
+
+
+def bootstrap_draws(
+    fitted: FittedProblem,
+    prior_factor: np.ndarray,
     report: Progress,
     priors: Priors | None = None,
 ) -> np.ndarray:
     """Bootstrap draws of theta, (L, draws, p).
 
-    `data` is what the best fits `found` were made with, `factor` (L, p, p) that of its prior's
-    covariance, and `priors` where the prior comes from, if not the weak one.
+    Each is the fit's own objective minimised anew, for runs that `resample` has reweighted or
+    given other losses. What the fits of all languages share is drawn from its normal posterior.
+
+    Args:
+        fitted: the fits.
+        prior_factor: F with F @ F.T the covariance of each language's prior, (L, p, p).
+        report: progress.
+        priors: where the prior comes from, if not the weak one.
     """
+    problem, space, settings = fitted.problem, fitted.space, fitted.settings
     count, p = problem.free.shape
     if not count or not settings["draws"]:
         return np.empty((count, settings["draws"], p))
-    x = np.where(problem.free, found.x, space.to_x(problem.held))
+    x = np.where(problem.free, fitted.best_fits.x, space.to_x(problem.held))
     starts = x[:, None]
     if priors is not None and priors.shared.any():
         rng = np.random.default_rng([settings["seed"], 4])
@@ -45,65 +97,32 @@ def draws_of(
         starts = np.clip(starts, space.lower[:, None], space.upper[:, None])
     used = problem.weight > 0
     table = cluster_table(problem.cluster, problem.weight)
-    residual = -found.residual
+    residual = -fitted.best_fits.residual
     if settings["bootstrap"] == "residual":
-        residual = _deleted(law, problem, found, space, data, settings)
-    source = Source(
-        key=np.array([key_of(settings["seed"], name) for name in problem.languages]),
+        residual = fitted.measured_above_fit()
+    source = BootstrapSource(
+        key=np.array([language_key(settings["seed"], name) for name in problem.languages]),
         cluster=problem.cluster,
         weight=problem.weight,
         log_loss=problem.log_loss,
-        fitted=problem.log_loss + found.residual,
+        fitted=problem.log_loss + fitted.best_fits.residual,
         residual=residual,
         power=weight_power(
             np.count_nonzero(table["size"], axis=1), used.sum(axis=1), problem.free.sum(axis=1)
         ),
-        prior_mean=data.prior_mean,
-        prior_factor=factor,
+        prior_mean=fitted.data.prior_mean,
+        prior_factor=prior_factor,
         prior_freedom=np.full((count, p), np.inf if priors is None else priors.freedom),
         **table,
     )
-    drawn = bootstrap(
-        law,
+    draws = bootstrap(
+        fitted.law,
         starts,
-        data,
+        fitted.data,
         source,
         settings["huber_delta"],
         settings["draws"],
         kind=settings["bootstrap"],
         report=report,
     )
-    return np.einsum("lij,lbj->lbi", space.centre, drawn)
-
-
-def _deleted(
-    law: Law,
-    problem: FitProblem,
-    found: BestFits,
-    space: ParameterSpace,
-    data: FitData,
-    settings: Mapping[str, Any],
-) -> np.ndarray:
-    """How far each run's log loss lies above the fit to the other clusters, (L, n)."""
-    out = np.zeros_like(problem.log_loss)
-    for i in range(len(problem.languages)):
-        used = problem.weight[i] > 0
-        one = Linearised(
-            law=law,
-            recipe=take_rows(problem.recipe, (i, used)),
-            place=np.flatnonzero(used),
-            log_loss=problem.log_loss[i, used],
-            residual=found.residual[i, used],
-            jacobian=found.jacobian[i, used] * problem.free[i],
-            weight=problem.weight[i, used],
-            cluster=problem.cluster[i, used],
-            theta=space.centre[i] @ found.x[i],
-            free=problem.free[i],
-            space=space.take(i),
-            delta=settings["huber_delta"],
-            prior_mean=data.prior_mean[i],
-            prior_precision=data.prior_precision[i],
-            prior_weight=float(data.prior_weight[i]),
-        )
-        out[i, used] = -one.deleted
-    return out
+    return np.einsum("lij,lbj->lbi", space.centre, draws)

@@ -9,11 +9,14 @@ import jax
 import numpy as np
 
 from ..._errors import M3Error
-from ...laws import LogSpaceLaw
+from ...laws import Law, LogSpaceLaw
 from ...runs import RunTable
 from .._fits import Fits
 from ..engine import FitData, fit_lanes
-from ._covariance import Linearised, linearise, student_quantile
+from ._covariance import level_of
+from ._linearise import linearise
+from ._linearised import Linearised
+from ._robust import student_quantile
 
 _ROUNDS, _TOLERANCE = (12, 12, 40, 100), 1e-9
 _REACH = 4.0  # grid to either side of the best fit, in standard errors
@@ -25,11 +28,12 @@ class Profile:
     """The objective along one coefficient, all others refitted at each value.
 
     Attributes:
-        language, coefficient: whose.
+        language: whose runs.
+        coefficient: which one.
         values: of the coefficient in its own unit, ascending, (m,). For the amplitude of a term of
             a log-space law: the size of the term in the middle of the runs, in nats.
-        statistic: what the objective loses against the best fit, scaled so that at the truth it is
-            the square of a Student's t, (m,).
+        statistic: the deviance T, what the objective loses against the best fit, scaled so that at
+            the truth it is the square of a Student's t, (m,).
         low, high: the interval of values whose statistic stays below the quantile of the level; an
             end that the runs do not close is the coefficient's bound.
         closed: whether the runs close it, below and above.
@@ -57,24 +61,26 @@ def profile(
 ) -> dict[str, Profile]:
     """Profiles of chosen coefficients of one language: intervals that need not be symmetric.
 
-    The coefficient is held at each of `points` values around the best fit and all others are
-    refitted. The loss of objective is compared with what the scatter of the runs makes of it: twice
-    the loss times the ratio of the coefficient's variance without to that with the sandwich (Royall
-    1986 and Stafford 1996, for likelihoods that are not the truth's), clustered by `run_id`.
+    The coefficient x_j is held at each of `points` values v around the best fit and all others are
+    refitted. With F the objective, H its Hessian and C the sandwich covariance clustered by
+    `run_id`, the deviance of the profile likelihood is
+
+        T(v) = 2 (min_{x: x_j = v} F(x) − min_x F(x)) (H⁻¹)_jj / C_jj,
+
+    scaled for an objective that is not the log likelihood of the runs (Royall 1986, Stafford 1996).
+    The interval holds the v with T(v) < t², t the quantile of Student's distribution.
 
     Args:
         fits: from `fit`.
         runs: the table it was fitted to.
         coefficients: names; they must not be held in the fit.
-        language: may be left out where there is only one.
+        language: may be left out where there is only linearised.
         points: values on the grid, at least 5.
         level: of the intervals; default that of the fits.
 
     Raises `M3Error` for unknown or held coefficients, and as `covariance` does.
     """
-    level = float(fits.settings["level"]) if level is None else level
-    if not 0 < level < 1:
-        raise M3Error(f"level: expected a number between 0 and 1, got {level}")
+    level = level_of(fits, level)
     if points < 5:
         raise M3Error(f"points: expected at least 5, got {points}")
     i = fits.index(language)
@@ -87,99 +93,101 @@ def profile(
             )
         if fits.frozen[i, fits.law.names.index(coefficient)]:
             raise M3Error(f"language {name!r}: {coefficient} was held in the fit, not fitted")
-    (one,) = linearise(fits, runs, [name])
+    (linearised,) = linearise(fits, runs, [name])
     with jax.enable_x64(True):
-        return {c: _profile(fits, one, name, c, points, level) for c in coefficients}
+        return {c: _profile(linearised, name, c, points, level) for c in coefficients}
 
 
 def _profile(
-    fits: Fits, one: Linearised, language: str, coefficient: str, points: int, level: float
+    linearised: Linearised, language: str, coefficient: str, points: int, level: float
 ) -> Profile:
-    law = fits.law
-    j = law.names.index(coefficient)
-    best = one.space.to_x(one.theta)
-    base = float(_objective(fits, one, best[None], None)[1][0])
-    low, high = float(one.space.lower[j]), float(one.space.upper[j])
-    spread = max(float(np.sqrt(one.covariance_x[j, j])), 1e-6)
-    scale = one.inverse_hessian[j, j] / max(one.covariance_x[j, j], 1e-300)
-    limit = student_quantile((1 + level) / 2, one.spare) ** 2
-    # What the others do, to first order, as this one moves: a good start of their refit.
-    along = one.inverse_hessian[:, j] / max(one.inverse_hessian[j, j], 1e-300)
+    space, covariance, inverse = (
+        linearised.space,
+        linearised.covariance_x,
+        linearised.inverse_hessian,
+    )
+    j = linearised.law.names.index(coefficient)
+    best = space.to_x(linearised.theta)
+    least = float(_objectives(linearised, best[None], None)[0])
+    low, high = float(space.lower[j]), float(space.upper[j])
+    error = max(float(np.sqrt(covariance[j, j])), 1e-6)
+    scale = inverse[j, j] / max(covariance[j, j], 1e-300)
+    limit = student_quantile((1 + level) / 2, linearised.degrees_of_freedom) ** 2
+    # How the others move with this coefficient, to first order: a good start of their refit.
+    along = inverse[:, j] / max(inverse[j, j], 1e-300)
     reach = _REACH
     for _ in range(_WIDENINGS + 1):
         grid = np.linspace(
-            max(best[j] - reach * spread, low), min(best[j] + reach * spread, high), points
+            max(best[j] - reach * error, low), min(best[j] + reach * error, high), points
         )
         starts = best + (grid - best[j])[:, None] * along
         starts[:, j] = grid
-        _, value = _objective(fits, one, starts, j)
+        objective = _objectives(linearised, starts, j)
         # A refit that found a better valley than the fit's own is a statistic of nothing.
-        statistic = 2 * np.maximum(value - base, 0.0) * scale
-        lowest, highest = statistic[0] >= limit, statistic[-1] >= limit
-        if (lowest or grid[0] <= low) and (highest or grid[-1] >= high):
+        statistic = 2 * np.maximum(objective - least, 0.0) * scale
+        closed_below, closed_above = statistic[0] >= limit, statistic[-1] >= limit
+        if (closed_below or grid[0] <= low) and (closed_above or grid[-1] >= high):
             break
         reach *= 2
     middle = int(np.argmin(np.abs(grid - best[j])))
     down = _crossing(grid[middle::-1], statistic[middle::-1], limit)
     up = _crossing(grid[middle:], statistic[middle:], limit)
-    natural = np.exp if _is_log(fits, coefficient) else np.asarray
+    natural = np.exp if _is_logarithm(linearised.law, coefficient) else np.asarray
     return Profile(
-        language,
-        coefficient,
-        natural(grid),
-        statistic,
-        float(natural(low if down is None else down)),
-        float(natural(high if up is None else up)),
-        (down is not None, up is not None),
-        level,
+        language=language,
+        coefficient=coefficient,
+        values=natural(grid),
+        statistic=statistic,
+        low=float(natural(low if down is None else down)),
+        high=float(natural(high if up is None else up)),
+        closed=(down is not None, up is not None),
+        level=level,
     )
 
 
-def _is_log(fits: Fits, coefficient: str) -> bool:
-    law = fits.law
+def _is_logarithm(law: Law, coefficient: str) -> bool:
+    """Whether the solver's variable is the logarithm of the coefficient or of its term."""
     in_term = isinstance(law, LogSpaceLaw) and coefficient in law.terms
     return in_term or law.coefficients[law.names.index(coefficient)].log
 
 
-def _objective(
-    fits: Fits, one: Linearised, starts: np.ndarray, held: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Refits from starts (m, p), with x[held] where it is; ends and objectives, prior included."""
+def _objectives(linearised: Linearised, starts: np.ndarray, held: int | None) -> np.ndarray:
+    """Objectives (m,), prior included, of refits from starts (m, p), with x[held] where it is."""
     count = len(starts)
 
     def copies(leaf: np.ndarray) -> np.ndarray:
         return np.broadcast_to(leaf, (count, *np.shape(leaf))).copy()
 
-    lower, upper = copies(one.space.lower), copies(one.space.upper)
+    lower, upper = copies(linearised.space.lower), copies(linearised.space.upper)
     if held is not None:
         # Between equal bounds it stays, with the same variables and the same prior.
         lower[:, held] = upper[:, held] = starts[:, held]
     data = FitData(
-        recipe=jax.tree.map(copies, one.recipe),
-        log_loss=copies(one.log_loss),
-        weight=copies(one.weight),
-        centre=copies(one.space.centre),
+        recipe=jax.tree.map(copies, linearised.recipe),
+        log_loss=copies(linearised.log_loss),
+        weight=copies(linearised.weight),
+        centre=copies(linearised.space.centre),
         lower=lower,
         upper=upper,
-        free=copies(one.free),
-        prior_mean=copies(one.prior_mean),
-        prior_precision=copies(one.prior_precision),
-        prior_weight=copies(np.asarray(one.prior_weight)),
+        free=copies(linearised.free),
+        prior_mean=copies(linearised.prior_mean),
+        prior_precision=copies(linearised.prior_precision),
+        prior_weight=copies(np.asarray(linearised.prior_weight)),
     )
     end = fit_lanes(
-        fits.law,
+        linearised.law,
         starts,
         np.arange(count),
         data,
-        one.delta,
+        linearised.delta,
         rounds=_ROUNDS,
         tolerance=_TOLERANCE,
         precision="float64",
         lanes=1,
     )
     if not np.all(np.isfinite(end.value)):
-        raise M3Error(f"law {fits.law.name}: the loss along the profile is not finite")
-    return end.x, end.value
+        raise M3Error(f"law {linearised.law.name}: the loss along the profile is not finite")
+    return end.value
 
 
 def _crossing(grid: np.ndarray, statistic: np.ndarray, limit: float) -> float | None:

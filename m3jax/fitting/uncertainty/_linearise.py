@@ -1,0 +1,117 @@
+"""Linearising fits at the runs they were made from, many languages in one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+import jax
+import numpy as np
+
+from ..._batching import take_rows
+from ..._errors import M3Error
+from ...laws import Law
+from ...recipe import Array, Recipe
+from ...runs import RunTable
+from .._fits import Fits
+from ..problem import ParameterSpace
+from ._linearised import Linearised
+from ._robust import huber_loss
+
+_OBJECTIVE_MISMATCH = 0.01  # relative difference that tells other runs from rounding
+
+
+def check_languages(fits: Fits, runs: RunTable) -> None:
+    """Raise `M3Error` unless the table holds exactly the languages of the fits."""
+    known = {*fits.languages, *fits.failed}
+    for name in sorted(known - set(runs.languages)):
+        raise M3Error(f"{runs.source}: no runs of {name!r}, which the fits hold")
+    for name in sorted(set(runs.languages) - known):
+        raise M3Error(f"{runs.source}: runs of {name!r}, which the fits do not hold")
+
+
+def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Linearised]:
+    """The fits of some fitted languages at their optimum, in one batch.
+
+    Raises `M3Error` if their runs are not those that the fits were made from.
+    """
+    names = tuple(languages)
+    if not names:
+        return []
+    batch = runs.batch(languages=names)
+    language_index = [fits.index(name) for name in names]
+    counts = batch.mask.sum(axis=1)
+    for name, i, count in zip(names, language_index, counts.tolist(), strict=True):
+        if count != fits.n_runs[i]:
+            raise M3Error(
+                f"{runs.source}, language {name!r}: found {count} runs, the fit was made from"
+                f" {fits.n_runs[i]}"
+            )
+    # Repeat the last language up to a power of two, so that few shapes are ever compiled.
+    full = np.minimum(np.arange(1 << (len(names) - 1).bit_length()), len(names) - 1)
+    recipe = take_rows(batch.recipe, full)
+    with jax.enable_x64(True):
+        predicted, jacobians = map(
+            np.asarray,
+            _log_loss_and_jacobian(fits.law, fits.theta[np.array(language_index)[full]], recipe),
+        )
+    delta = float(fits.settings["huber_delta"])
+    out = []
+    for i, (name, j) in enumerate(zip(names, language_index, strict=True)):
+        real, free = batch.mask[i], ~fits.frozen[j]
+        log_loss = np.log(batch.loss[i][real])
+        own_recipe = take_rows(take_rows(batch.recipe, i), real)
+        space = ParameterSpace.of(fits.law, own_recipe, float(log_loss.mean()), free)
+        weight = batch.weight[i][real]
+        residual = predicted[i][real] - log_loss
+        misfit = float(np.sum(weight * huber_loss(residual, delta)))
+        _check_objective(runs.source, name, misfit, float(fits.objective[j]))
+        if not np.all(np.isfinite(jacobians[i][real])):
+            raise M3Error(f"language {name!r}: law {fits.law.name} has no derivative at its fit")
+        used = weight > 0
+        jacobian = (jacobians[i][real] @ space.centre) * free
+        both = free & free[:, None]
+        precision = space.centre.T @ fits.prior_precision[j] @ space.centre
+        out.append(
+            Linearised(
+                law=fits.law,
+                recipe=take_rows(own_recipe, used),
+                position=np.flatnonzero(runs.language == name)[used],
+                log_loss=log_loss[used],
+                residual=residual[used],
+                jacobian=jacobian[used],
+                weight=weight[used],
+                cluster=batch.cluster[i][real][used],
+                theta=fits.theta[j],
+                free=free,
+                space=space,
+                delta=delta,
+                prior_mean=space.to_x(fits.prior_mean[j]),
+                prior_precision=np.where(both, precision, 0.0),
+                prior_weight=float(fits.prior_weight[j]),
+            )
+        )
+    return out
+
+
+@partial(jax.jit, static_argnames="law")
+def _log_loss_and_jacobian(law: Law, thetas: Array, recipes: Recipe) -> tuple[Array, Array]:
+    """Log losses (L, n) and their derivatives (L, n, p) at thetas (L, p)."""
+
+    def of_language(theta: Array, recipe: Recipe) -> tuple[Array, Array]:
+        def predict(theta: Array) -> Array:
+            return law.log_loss_theta(theta, recipe)
+
+        return predict(theta), jax.jacfwd(predict)(theta)
+
+    return jax.vmap(of_language)(thetas, recipes)
+
+
+def _check_objective(source: str, language: str, objective: float, expected: float) -> None:
+    apart = abs(objective - expected) > _OBJECTIVE_MISMATCH * max(objective, expected) + 1e-9
+    if apart or not np.isfinite(objective):
+        raise M3Error(
+            f"{source}, language {language!r}: as many runs as the fit was made from, but not the"
+            f" same: its objective is {expected:.6g} and on these runs {objective:.6g}; give the"
+            " table, names and units of the fit"
+        )
