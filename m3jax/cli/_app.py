@@ -85,13 +85,13 @@ def _options(
     pass
 
 
+app.command("run")(run_command)
 app.command("fit")(fit_command)
 app.command("predict")(predict_command)
 app.command("diagnose")(diagnose_command)
 app.command("compare")(compare_command)
-app.command("pilot")(pilot_command)
-app.command("next")(next_command)
-app.command("map")(map_command)
 app.command("optimize")(optimize_command)
-app.command("run")(run_command)
+app.command("map")(map_command)
+app.command("next")(next_command)
+app.command("pilot")(pilot_command)
 app.command("laws")(laws_command)

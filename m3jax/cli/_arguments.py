@@ -7,37 +7,37 @@ from .._errors import M3Error
 
 def pairs(option: str, text: str | None) -> dict[str, str]:
     """NAME=VALUE,… as a dict; nothing for None."""
-    found: dict[str, str] = {}
+    values: dict[str, str] = {}
     for part in text.split(",") if text else ():
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):
             raise M3Error(f"{option}: expected NAME=VALUE,…, found {part!r}")
-        if name in found:
+        if name in values:
             raise M3Error(f"{option}: {name!r} is given twice")
-        found[name] = value
-    return found
+        values[name] = value
+    return values
 
 
 def numbers(option: str, text: str | None) -> dict[str, float]:
     """NAME=NUMBER,… as a dict."""
-    return {name: one(f"{option} {name}", v) for name, v in pairs(option, text).items()}
+    return {name: number(f"{option} {name}", v) for name, v in pairs(option, text).items()}
 
 
 def units(text: str | None) -> dict[str, str | float]:
     """NAME=UNIT,… as a dict, factors as numbers."""
-    found: dict[str, str | float] = {}
+    scales: dict[str, str | float] = {}
     for name, value in pairs("--units", text).items():
         try:
-            found[name] = float(value)
+            scales[name] = float(value)
         except ValueError:
-            found[name] = value
-    return found
+            scales[name] = value
+    return scales
 
 
 _SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 
-def one(option: str, text: str) -> float:
+def number(option: str, text: str) -> float:
     """A number, perhaps with a suffix K, M, B or T."""
     text = text.strip()
     scale = _SUFFIXES.get(text[-1:], 1.0)
@@ -51,27 +51,25 @@ def one(option: str, text: str) -> float:
 
 def amounts(option: str, text: str) -> list[float]:
     """Numbers separated by commas."""
-    return [one(option, part) for part in text.split(",")]
+    return [number(option, part) for part in text.split(",")]
 
 
 def names(option: str, text: str) -> list[str]:
     """Names separated by commas, each once."""
-    found = [part.strip() for part in text.split(",")]
-    if not all(found):
+    parts = [part.strip() for part in text.split(",")]
+    if not all(parts):
         raise M3Error(f"{option}: expected NAME,…, found {text!r}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(parts))
 
 
-def amount(option: str, text: str | None) -> float | None:
-    """A number, or None."""
-    return None if text is None else one(option, text)
-
-
-def bounds(option: str, text: str | None) -> tuple[float, float] | None:
-    """LOW,HIGH, or None."""
-    if text is None:
-        return None
+def bounds(option: str, text: str) -> tuple[float, float]:
+    """LOW,HIGH."""
     values = amounts(option, text)
     if len(values) != 2:
         raise M3Error(f"{option}: expected LOW,HIGH, found {text!r}")
     return values[0], values[1]
+
+
+def by_language(option: str, text: str) -> list[float] | dict[str, float]:
+    """Numbers separated by commas, for all languages, or LANGUAGE=NUMBER,…."""
+    return numbers(option, text) if "=" in text else amounts(option, text)

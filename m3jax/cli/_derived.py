@@ -126,9 +126,9 @@ def _parsed(known: Option, flag: str, text: Any) -> Any:
 
 
 _PARSERS: dict[str, Callable[[str, Any], Any]] = {
-    "number": arguments.one,
+    "number": arguments.number,
     "numbers": arguments.amounts,
-    "numbers by language": arguments.amounts,
+    "numbers by language": arguments.by_language,
     "pair": arguments.bounds,
     "texts": arguments.names,
     "numbers by name": arguments.numbers,

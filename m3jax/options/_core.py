@@ -118,6 +118,11 @@ class Options:
                 raise M3Error(f"{field.name}: expected {expected(option_of(field))}, got None")
 
     @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """Of the options, in order."""
+        return tuple(field.name for field in dataclasses.fields(cls))
+
+    @classmethod
     def of(cls, **values: Any) -> Self:
         """From values by name. Raises `M3Error` on an unknown or missing name."""
         fields = {field.name: field for field in dataclasses.fields(cls)}
@@ -270,7 +275,7 @@ def _text(value: Any) -> str:
 
 
 def _switch(value: Any) -> bool:
-    if value not in (True, False):
+    if type(value).__name__ not in ("bool", "bool_"):  # NumPy's, too
         raise TypeError("neither true nor false")
     return bool(value)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ..options import FitOptions, read_toml, toml_kinds
+from ..options import KINDS, CompareOptions, FitOptions, OptimizeOptions, read_toml, toml_kinds
 
-# Section -> key -> what it may hold. "pair" is two numbers, low and high.
-_KEYS: dict[str, dict[str, str]] = {
+# Section -> key -> kind of value, a key of `options.KINDS`.
+_KINDS: dict[str, dict[str, str]] = {
     "": {"title": "text", "output": "text"},
     "runs": {
         "path": "text",
@@ -21,40 +21,15 @@ _KEYS: dict[str, dict[str, str]] = {
         "drop_highest": "whole number",
     },
     "fit": {"law": "text", **toml_kinds(FitOptions)},
-    "compare": {"laws": "texts", "holdouts": "texts", "fraction": "number"},
-    "optimize": {
-        "compute": "numbers",
-        "target_tokens": "numbers",
-        "languages": "texts",
-        "n_params": "pair",
-        "epochs": "pair",
-        "target_ratio": "pair",
-        "final_ratio": "pair",
-        "stage_fraction": "pair",
-        "first_share": "number",
-        "max_total_tokens": "number",
-        "max_source_tokens": "number",
-        "max_source_epochs": "number",
-        "ladder": "numbers",
-        "min_first_ratio": "number",
-        "inference_tokens": "number",
-        "max_gpu_hours": "number",
-        "flops_per_second": "number",
-        "source_fits": "text",
-        "max_source_loss": "number",
-        "objective": "text",
-        "certify": "true or false",
-        "gap": "number",
-        "extrapolate": "true or false",
-        "draws": "whole number",
-        "level": "number",
-    },
+    # The rest of its options are those of the fit.
+    "compare": {"laws": "texts", **toml_kinds(CompareOptions, ("holdouts", "fraction"))},
+    "optimize": toml_kinds(OptimizeOptions),
 }
 _REQUIRED = {"runs": ("path",), "compare": ("laws",), "optimize": ("compute", "target_tokens")}
 
 
 @dataclasses.dataclass(frozen=True)
-class Config:
+class RunConfig:
     """A checked configuration; each section holds keyword arguments.
 
     Attributes:
@@ -65,7 +40,7 @@ class Config:
         drop_highest: for `RunTable.drop_highest`.
         fit: for `fit`.
         compare: for `compare`, or None to leave the comparison out.
-        optimize: for `optimize`; `source_fits` is the path of a fit file.
+        optimize: for `optimize`, or None to leave the recipes out.
     """
 
     title: str
@@ -75,24 +50,24 @@ class Config:
     drop_highest: int
     fit: Mapping[str, Any]
     compare: Mapping[str, Any] | None
-    optimize: Mapping[str, Any]
+    optimize: Mapping[str, Any] | None
 
 
-def read_config(path: str | os.PathLike[str]) -> Config:
+def read_config(path: str | os.PathLike[str]) -> RunConfig:
     """Read and check a configuration.
 
     Raises `M3Error` on a missing or broken file, an unknown or missing key, or a value of the wrong
     kind; the values themselves are checked where they are used.
     """
     path = Path(path)
-    content = read_toml(path, _KEYS)
-    for section in ("runs", "optimize", *(["compare"] if "compare" in content else [])):
-        for key in _REQUIRED[section]:
+    content = read_toml(path, _KINDS)
+    for section, keys in _REQUIRED.items():
+        for key in keys if section in content or section == "runs" else ():
             if key not in content.get(section, {}):
-                raise M3Error(f"{path}: [{section}] needs {key!r} ({_KEYS[section][key]})")
+                raise M3Error(f"{path}: [{section}] needs {key!r} ({KINDS[_KINDS[section][key]]})")
 
     runs = dict(content["runs"])
-    return Config(
+    return RunConfig(
         title=content.get("title", path.stem),
         output=Path(content.get("output", Path("out") / path.stem)),
         runs_path=(path.parent / runs.pop("path")),
@@ -100,5 +75,5 @@ def read_config(path: str | os.PathLike[str]) -> Config:
         runs=runs,
         fit=content.get("fit", {}),
         compare=content.get("compare"),
-        optimize=content["optimize"],
+        optimize=content.get("optimize"),
     )

@@ -414,7 +414,7 @@ MISTAKES = {
     "unknown unit": ((*FIT, "--units", "loss=furlong"), "unknown unit 'furlong'"),
     "too many to drop": ((*FIT, "--drop-highest", 48), "drop_highest: expected 0 to 47"),
     "starts that are no number": ((*FIT, "--starts", "many"), "--starts"),
-    "no starts": ((*FIT, "--starts", 0), "starts >= 1"),
+    "no starts": ((*FIT, "--starts", 0), "starts: expected a whole number >= 1, got 0"),
     "level": ((*FIT, "--level", 1), "level"),
     "prior": ((*FIT, "--prior", "strong"), "prior"),
     "fits of another ending": ((*FIT, "-o", "fits.txt"), "fits.txt: expected a file name ending"),
@@ -561,7 +561,7 @@ def test_an_interrupt_is_one_line(here, monkeypatch):
     def interrupt(path):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("m3jax.config.read_config", interrupt)
+    monkeypatch.setattr("m3jax.pipeline.read_config", interrupt)
     result = call("run", "study.toml")
     assert result.code == 130
     assert result.err.strip() == "m3jax: error: interrupted"

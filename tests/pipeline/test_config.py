@@ -55,7 +55,7 @@ def test_defaults(write):
     assert config.drop_highest == 0
     assert config.fit == {}
     assert config.compare is None
-    assert config.optimize == {"compute": 1e20, "target_tokens": [30_000_000, 1e8]}
+    assert config.optimize == {"compute": (1e20,), "target_tokens": [30_000_000, 1e8]}
 
 
 def test_every_key_is_handed_on(write):
@@ -76,6 +76,8 @@ draws = 8
 level = 0.8
 prior = "none"
 seed = 7
+precision = "float32"
+engine = "host"
 [compare]
 laws = ["m3", "chinchilla"]
 holdouts = ["compute"]
@@ -113,16 +115,18 @@ level = 0.5
         "level": 0.8,
         "prior": "none",
         "seed": 7,
+        "precision": "float32",
+        "engine": "host",
     }
     assert config.compare == {
-        "laws": ["m3", "chinchilla"],
-        "holdouts": ["compute"],
+        "laws": ("m3", "chinchilla"),
+        "holdouts": ("compute",),
         "fraction": 0.3,
     }
     assert config.optimize == {
-        "compute": [1e19, 1e20],
+        "compute": (1e19, 1e20),
         "target_tokens": 1e8,
-        "languages": ["Icelandic"],
+        "languages": ("Icelandic",),
         "n_params": (1e7, 1e9),
         "epochs": (1, 32),
         "target_ratio": (0.1, 1),
@@ -200,29 +204,30 @@ def test_unknown_keys(write, text, words):
         ("fit = 'm3'\n" + SMALL, "[fit]: expected a section, found 'm3'"),
         (SMALL.replace('"runs.csv"', "5"), "[runs] path: expected text, found 5"),
         (SMALL + "[fit]\nlaw = 3", "[fit] law: expected text, found 3"),
-        (SMALL + "[fit]\nhuber_delta = '1e-3'", "huber_delta: expected number, found '1e-3'"),
-        (SMALL + "[fit]\nhuber_delta = true", "huber_delta: expected number, found True"),
-        (SMALL + "[fit]\nstarts = 4.0", "starts: expected whole number, found 4.0"),
-        (SMALL + "[fit]\nstarts = true", "starts: expected whole number, found True"),
+        (SMALL + "[fit]\nhuber_delta = '1e-3'", "huber_delta: expected a number, found '1e-3'"),
+        (SMALL + "[fit]\nhuber_delta = true", "huber_delta: expected a number, found True"),
+        (SMALL + "[fit]\nstarts = 4.0", "starts: expected a whole number, found 4.0"),
+        (SMALL + "[fit]\nstarts = true", "starts: expected a whole number, found True"),
         (SMALL + "[fit]\nfixed = {alpha = 'x'}", "fixed: expected numbers by name"),
         (SMALL + "[fit]\nfixed = {alpha = false}", "fixed: expected numbers by name"),
         (SMALL + "[fit]\nfixed = 0.3", "fixed: expected numbers by name, found 0.3"),
         (SMALL + "[runs.columns]\nloss = 5", "columns: expected texts by name"),
-        (SMALL + "[runs.units]\nloss = true", "units: expected units by name"),
-        (SMALL + "[compare]\nlaws = 'm3'", "[compare] laws: expected texts, found 'm3'"),
-        (SMALL + "[compare]\nlaws = []", "[compare] laws: expected texts, found []"),
-        (SMALL + "[compare]\nlaws = ['m3', 5]", "[compare] laws: expected texts"),
-        (SMALL.replace("1e20", "'1e20'"), "compute: expected numbers, found '1e20'"),
-        (SMALL.replace("1e20", "true"), "compute: expected numbers, found True"),
-        (SMALL.replace("1e20", "[]"), "compute: expected numbers, found []"),
-        (SMALL.replace("1e20", "[1e20, true]"), "compute: expected numbers, found [1e+20, True]"),
-        (SMALL + "epochs = [1, 2, 3]", "epochs: expected pair, found [1, 2, 3]"),
-        (SMALL + "epochs = 4", "epochs: expected pair, found 4"),
-        (SMALL + "epochs = [1, true]", "epochs: expected pair, found [1, True]"),
-        (SMALL + "epochs = ['1', '2']", "epochs: expected pair, found ['1', '2']"),
+        (SMALL + "[runs.units]\nloss = true", "units: expected units (words or factors) by name"),
+        (SMALL + "[compare]\nlaws = []", "[compare] laws: expected one or more names, found []"),
+        (SMALL + "[compare]\nlaws = ['m3', 5]", "[compare] laws: expected one or more names"),
+        (SMALL.replace("1e20", "'1e20'"), "compute: expected one or more numbers, found '1e20'"),
+        (SMALL.replace("1e20", "true"), "compute: expected one or more numbers, found True"),
+        (SMALL.replace("1e20", "[]"), "compute: expected one or more numbers, found []"),
+        (
+            SMALL.replace("1e20", "[1e20, true]"),
+            "compute: expected one or more numbers, found [1e+20, True]",
+        ),
+        (SMALL + "epochs = [1, 2, 3]", "epochs: expected a pair (low, high), found [1, 2, 3]"),
+        (SMALL + "epochs = 4", "epochs: expected a pair (low, high), found 4"),
+        (SMALL + "epochs = [1, true]", "epochs: expected a pair (low, high), found [1, True]"),
+        (SMALL + "epochs = ['1', '2']", "epochs: expected a pair (low, high), found ['1', '2']"),
         (SMALL + "extrapolate = 1", "extrapolate: expected true or false, found 1"),
-        (SMALL + "languages = 'Icelandic'", "languages: expected texts, found 'Icelandic'"),
-        (SMALL + "max_total_tokens = '4M'", "max_total_tokens: expected number, found '4M'"),
+        (SMALL + "max_total_tokens = '4M'", "max_total_tokens: expected a number, found '4M'"),
     ],
 )
 def test_values_of_the_wrong_kind(write, text, words):
@@ -234,13 +239,23 @@ def test_values_of_the_wrong_kind(write, text, words):
     [
         ("", "[runs] needs 'path' (text)"),
         ("[runs]\ndrop_highest = 1", "[runs] needs 'path' (text)"),
-        ("[runs]\npath = 'runs.csv'", "[optimize] needs 'compute' (numbers)"),
+        (
+            "[runs]\npath = 'runs.csv'\n[optimize]",
+            "[optimize] needs 'compute' (one or more numbers)",
+        ),
         (
             "[runs]\npath = 'runs.csv'\n[optimize]\ncompute = 1",
-            "[optimize] needs 'target_tokens' (numbers)",
+            "[optimize] needs 'target_tokens' (one or more numbers, for all languages or by"
+            " language)",
         ),
-        (SMALL + "[compare]\nfraction = 0.3", "[compare] needs 'laws' (texts)"),
+        (SMALL + "[compare]\nfraction = 0.3", "[compare] needs 'laws' (one or more names)"),
     ],
 )
 def test_missing_keys(write, text, words):
     assert refused(write(text)) == words
+
+
+def test_recipes_may_be_left_out(write):
+    config = read_config(write("[runs]\npath = 'runs.csv'\n[compare]\nlaws = 'm3'"))
+    assert config.optimize is None
+    assert config.compare == {"laws": ("m3",)}

@@ -1,13 +1,14 @@
-"""The command that compares laws: `m3jax compare`."""
+"""The command `m3jax compare`: which law predicts runs that it has not seen."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..._errors import M3Error
+from ...options import CompareOptions
 from .. import _arguments as arguments
 from .._common import (
     DropHighest,
@@ -20,6 +21,7 @@ from .._common import (
     read_table,
     use_cache,
 )
+from .._derived import with_options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,36 +30,26 @@ if TYPE_CHECKING:
     from ...runs import RunTable
 
 
+@with_options(CompareOptions)
 def compare_command(
     table: Table,
     laws: Annotated[
         str, typer.Option(help="Laws to compare: all, or m3,chinchilla; `m3jax laws` lists them.")
     ] = "all",
-    holdout: Annotated[
-        str,
-        typer.Option(
-            help="What to hold out: compute, n_params, total_tokens, epochs (the highest),"
-            " target_tokens, target_ratio (the lowest), two-stage, folds, language. May be a list."
-        ),
-    ] = "compute",
     columns: Map = None,
     units: Units = None,
     drop_highest: DropHighest = 0,
-    fraction: Annotated[float, typer.Option(help="Share of the runs that is held out.")] = 0.2,
-    huber_delta: Annotated[
-        float, typer.Option(help="Residuals in log loss beyond this count linearly.")
-    ] = 1e-3,
-    starts: Annotated[int, typer.Option(help="Descents for each fit.")] = 8,
-    prior: Annotated[
-        str, typer.Option(help="weak: keeps the undecided sane; none; or your own .json file.")
-    ] = "weak",
-    seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
+    *,
+    options: dict[str, Any],
     report: Annotated[
         Path | None, typer.Option("--report", help="Write a page with figures to this .html file.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Fit laws without some of the runs, and see which of them predicts those best."""
+    """Fit laws without some of the runs, and see which of them predicts those best.
+
+    Example: m3jax compare runs.csv --laws m3,chinchilla --holdout compute,epochs
+    """
     from ...comparison import predict_held_out, score
 
     if report is not None and report.suffix != ".html":
@@ -66,27 +58,17 @@ def compare_command(
         from ...output.figures import new_figure
 
         new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
-    holdouts = arguments.names("--holdout", holdout)
-    chosen = arguments.names("--laws", laws)
+    chosen = CompareOptions.of(**options)
+    law_names = arguments.names("--laws", laws)
     runs = read_table(table, columns, units, drop_highest)
     use_cache()
     with progress_bar(as_json) as progress:
-        found = predict_held_out(
-            runs,
-            chosen,
-            holdouts=holdouts,
-            fraction=fraction,
-            huber_delta=huber_delta,
-            starts=starts,
-            prior=prior,
-            seed=seed,
-            progress=progress,
-        )
-    scores = score(runs, found, huber_delta=huber_delta, seed=seed)
+        held_out = predict_held_out(runs, law_names, progress=progress, **options)
+    scores = score(runs, held_out, huber_delta=chosen.huber_delta, seed=chosen.seed)
     if report is not None:
-        _write_report(report, runs, found, scores, seed)
+        _write_report(report, runs, held_out, scores, chosen.seed)
     if as_json:
-        print_json([one.to_dict() for one in scores])
+        print_json([score.to_dict() for score in scores])
         return
     from ...output import show_scores
 
@@ -96,7 +78,11 @@ def compare_command(
 
 
 def _write_report(
-    path: Path, runs: RunTable, found: Sequence[HeldOut], scores: Sequence[Score], seed: int
+    path: Path,
+    runs: RunTable,
+    held_out: Sequence[HeldOut],
+    scores: Sequence[Score],
+    seed: int,
 ) -> None:
     from ...comparison import stacking_weights
     from ...output import write_comparison
@@ -105,10 +91,10 @@ def _write_report(
     weights = {}
     for language in runs.languages:
         try:
-            weights[language] = stacking_weights(runs, found, language, seed=seed)
+            weights[language] = stacking_weights(runs, held_out, language, seed=seed)
         except M3Error:
             continue  # the tables say why
-    pictures = comparison_figures(runs, found).values()
+    pictures = comparison_figures(runs, held_out).values()
     write_comparison(
         path,
         title=f"Laws compared: {runs.source}",

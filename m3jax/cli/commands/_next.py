@@ -1,53 +1,31 @@
-"""`m3jax next`: the further small runs that would sharpen the recommendation most."""
+"""The command `m3jax next`: the further small runs that would sharpen the recommendation most."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ...options import Limits, NextOptions
 from .. import _arguments as arguments
 from .._common import FitFile, Json, Language, print_json, progress_bar, use_cache
+from .._derived import with_options
 
 if TYPE_CHECKING:
     from ...design import NextRuns
 
+# The limits of the recipe to be decided on have the names of the runs' ranges; only one is asked.
+_LIMITS = tuple(name for name in Limits.names() if name != "ladder")
 
+
+@with_options(NextOptions, but=_LIMITS)
 def next_command(
     fits: FitFile,
-    budget: Annotated[
-        str, typer.Option("--budget", "-b", help="FLOP for all runs of a language together.")
-    ],
-    runs: Annotated[int, typer.Option("--runs", "-n", help="How many, for each language.")] = 8,
-    compute: Annotated[
-        str | None,
-        typer.Option(
-            "--compute",
-            "-c",
-            help="Budget(s) of the recipe to decide on; by default ten times the largest run.",
-        ),
-    ] = None,
-    target_tokens: Annotated[
-        str | None,
-        typer.Option(
-            "--target-tokens",
-            "-t",
-            help="Unique target tokens there are; by default the most in the runs.",
-        ),
-    ] = None,
     language: Language = None,
-    criterion: Annotated[
-        str,
-        typer.Option(help="Lower the regret of the recipe, or know the coefficients: regret, …"),
-    ] = "regret",
-    ladder: Annotated[
-        str | None, typer.Option(help="The only model sizes that can be trained: 70M,160M,410M")
-    ] = None,
-    reach: Annotated[
-        float, typer.Option(help="How many times beyond the ranges of the runs; 1: within.")
-    ] = 1.0,
+    *,
+    options: dict[str, Any],
     n_params: Annotated[str | None, typer.Option(help="Range LOW,HIGH of the runs.")] = None,
     unique_tokens: Annotated[
         str | None, typer.Option(help="Range LOW,HIGH of the runs' unique target tokens.")
@@ -57,74 +35,46 @@ def next_command(
     stage_fraction: Annotated[
         str | None, typer.Option(help="Range LOW,HIGH of two-stage runs' final stage.")
     ] = None,
-    max_loss: Annotated[
-        float | None, typer.Option(help="Propose no run whose predicted loss is higher.")
-    ] = None,
-    noise: Annotated[
-        float | None,
-        typer.Option(help="Standard deviation of log losses; by default what the fit left over."),
-    ] = None,
-    draws: Annotated[int, typer.Option(help="Bootstrap draws to use.")] = 200,
-    seed: Annotated[int, typer.Option(help="Same seed, same runs.")] = 0,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Write the run sheet to this .csv or .json file."),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Propose the further small runs that would sharpen the recommendation most."""
+    """Propose the further small runs that would sharpen the recommendation most.
+
+    Example: m3jax next fits.json --budget 1e18 --runs 8 -o sheet.csv
+    """
     from ...design import next_runs, write_sheet
     from ...fitting import Fits
 
     loaded = Fits.load(fits)
     loaded.require_any()
     ranges = {
-        name: span
-        for name, option, text in (
+        name: arguments.bounds(flag, text)
+        for name, flag, text in (
             ("n_params", "--n-params", n_params),
             ("target_tokens", "--unique-tokens", unique_tokens),
             ("epochs", "--epochs", epochs),
             ("target_ratio", "--target-ratio", target_ratio),
             ("stage_fraction", "--stage-fraction", stage_fraction),
         )
-        if (span := arguments.bounds(option, text)) is not None
+        if text is not None
     }
     use_cache()
     with progress_bar(as_json) as progress:
-        found = [
-            next_runs(
-                loaded,
-                budget=arguments.one("--budget", budget),
-                runs=runs,
-                language=name,
-                compute=None if compute is None else arguments.amounts("--compute", compute),
-                target_tokens=(
-                    None
-                    if target_tokens is None
-                    else arguments.amounts("--target-tokens", target_tokens)
-                ),
-                criterion=criterion,
-                ladder=None if ladder is None else arguments.amounts("--ladder", ladder),
-                ranges=ranges,
-                reach=reach,
-                max_loss=max_loss,
-                noise=noise,
-                draws=draws,
-                seed=seed,
-                progress=progress,
-            )
+        sheets = [
+            next_runs(loaded, language=name, ranges=ranges, progress=progress, **options)
             for name in language or loaded.languages
         ]
     if output is not None:
-        write_sheet(output, found)
+        write_sheet(output, sheets)
     if as_json:
-        print_json([one.to_dict() for one in found])
-    else:
-        _show(found)
-        if output is not None:
-            typer.echo(
-                f"\nwritten to {output}: train these, fill in `loss`, add them to your table"
-            )
+        print_json([sheet.to_dict() for sheet in sheets])
+        return
+    _show(sheets)
+    if output is not None:
+        typer.echo(f"\nwritten to {output}: train these, fill in `loss`, add them to your table")
 
 
 def _show(found: Sequence[NextRuns]) -> None:

@@ -29,10 +29,16 @@ def predict_command(
     final_ratio: Annotated[
         str | None, typer.Option(help="Share in the final stage; default the same.")
     ] = None,
+    first_ratio: Annotated[
+        str | None, typer.Option(help="Share before the final stage; default 0 with two stages.")
+    ] = None,
     language: Language = None,
     as_json: Json = False,
 ) -> None:
-    """Predict the loss of recipes, with intervals. Values may be lists: 10M,100M."""
+    """Predict the loss of recipes, with intervals. Values may be lists: 10M,100M.
+
+    Example: m3jax predict fits.json --n-params 124M --target-tokens 100M --epochs 4
+    """
     import numpy as np
 
     from ...fitting import Fits
@@ -47,6 +53,8 @@ def predict_command(
     }
     if final_ratio is not None:
         given["final_ratio"] = arguments.amounts("--final-ratio", final_ratio)
+    if first_ratio is not None:
+        given["first_ratio"] = arguments.amounts("--first-ratio", first_ratio)
     longest = max(len(v) for v in given.values())
     for name, values in given.items():
         if len(values) not in (1, longest):

@@ -17,33 +17,38 @@ def run_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Do it all from one file: read, fit, compare, optimize, draw, report."""
+    """Do it all from one file: read, fit, compare, optimize, draw, report.
+
+    Example: m3jax run configs/quickstart.toml
+    """
     import dataclasses
 
-    from ...pipeline import read_config
+    from ...pipeline import read_config, run
 
     settings = read_config(config)
     if output is not None:
         settings = dataclasses.replace(settings, output=output)
-    from ...pipeline import run
-
     use_cache()
     with progress_bar(as_json) as progress:
-        outcome = run(settings, progress=progress)
+        result = run(settings, progress=progress)
+    recommendations = result.recommendations
     if as_json:
         print_json(
             {
-                "recipes": outcome.recommendations.records(),
-                "scores": [score.to_dict() for score in outcome.scores],
-                "files": [str(path) for path in outcome.files],
+                "recipes": [] if recommendations is None else recommendations.records(),
+                "scores": [score.to_dict() for score in result.scores],
+                "files": [str(path) for path in result.files],
             }
         )
         return
     from ...output import show_diagnoses, show_fits, show_recommendations, show_scores
 
-    show_fits(outcome.fits, outcome.runs.notes, brief=True)
-    law, source = outcome.fits.law.name, outcome.runs.source
-    show_diagnoses(outcome.diagnoses, law, source, brief=True)
-    show_scores(outcome.scores)
-    show_recommendations(outcome.recommendations)
-    typer.echo(f"\nwritten to {settings.output}: {', '.join(p.name for p in outcome.files)}")
+    show_fits(result.fits, result.runs.notes, brief=True)
+    law, source = result.fits.law.name, result.runs.source
+    show_diagnoses(result.diagnoses, law, source, brief=True)
+    show_scores(result.scores)
+    if recommendations is None:
+        typer.echo(f"no recipes: {config} has no [optimize]")
+    else:
+        show_recommendations(recommendations)
+    typer.echo(f"\nwritten to {settings.output}: {', '.join(p.name for p in result.files)}")

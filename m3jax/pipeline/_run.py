@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 from .._progress import Progress, silent
 from ..comparison import HeldOut, Score, check_comparison, predict_held_out, score
 from ..export import write_plan, write_recipes
-from ..files import write_bytes, write_text
+from ..files import write_bytes, write_json
 from ..fitting import Diagnosis, Fits, diagnose, fit
 from ..optimization import Recommendations, optimize
 from ..runs import RunTable
-from ._config import Config
+from ._config import RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class PipelineResult:
-    """What `run` found and the files it wrote."""
+class RunResult:
+    """What `run` found and the files it wrote; no recommendations where none were asked for."""
 
     runs: RunTable
     fits: Fits
     scores: list[Score]
-    recommendations: Recommendations
+    recommendations: Recommendations | None
     diagnoses: dict[str, Diagnosis]
     files: tuple[Path, ...]
 
 
-def run(config: Config, *, progress: Progress | None = None) -> PipelineResult:
+def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
     """Read, fit, compare, optimize, and write everything into the configuration's output folder.
 
-    Files: `fits.json` with `fits.npz`, `scores.json`, `recipes.csv`, `plan.json`, PNG pictures and
-    `report.html`. All results exist before the first file is written. Pictures need matplotlib.
-    Raises `M3Error` on bad input.
+    Files: `fits.json` with `fits.npz`, `scores.json`, PNG pictures, `report.html` and, where
+    recipes are asked for, `recipes.csv` and `plan.json`. All results exist before the first file
+    is written. Pictures need matplotlib. Raises `M3Error` on bad input.
     """
     from ..output import write_report
     from ..output.figures import comparison_figures, new_figure, to_png
@@ -45,50 +44,48 @@ def run(config: Config, *, progress: Progress | None = None) -> PipelineResult:
         check_comparison(**config.compare)
     fits = fit(runs, progress=progress, **config.fit)
     fits.require_any()
-    asked = dict(config.optimize)
-    if "source_fits" in asked:
-        asked["source_fits"] = Fits.load(asked["source_fits"])
-    recommendations = optimize(fits, progress=progress, **asked)
+    recommendations = None
+    if config.optimize is not None:
+        recommendations = optimize(fits, progress=progress, **config.optimize)
     scores: list[Score] = []
-    found: list[HeldOut] = []
+    held_out: list[HeldOut] = []
     if config.compare is not None:
         names = ("huber_delta", "starts", "prior", "seed")
         shared = {name: value for name, value in config.fit.items() if name in names}
-        found = predict_held_out(runs, progress=progress, **{**config.compare, **shared})
+        held_out = predict_held_out(runs, progress=progress, **{**config.compare, **shared})
         scores = score(
-            runs, found, **{n: shared[n] for n in ("huber_delta", "seed") if n in shared}
+            runs, held_out, **{n: shared[n] for n in ("huber_delta", "seed") if n in shared}
         )
 
     diagnoses = diagnose(fits, runs)
     report("drawing", 0, 1)
     pictures = _pictures(runs, fits, recommendations, diagnoses)
-    drawn = comparison_figures(runs, found)
+    drawn = comparison_figures(runs, held_out)
     pictures |= {name: (text, to_png(figure)) for name, (text, figure) in drawn.items()}
     report("drawing", 1, 1)
     out = config.output
     files = [
         fits.save(out / "fits.json"),
         out / "fits.npz",
-        write_text(out / "scores.json", json.dumps([s.to_dict() for s in scores], indent=1) + "\n"),
-        write_recipes(out / "recipes.csv", recommendations),
-        write_plan(out / "plan.json", recommendations),
+        write_json(out / "scores.json", [score.to_dict() for score in scores]),
     ]
-    for name, (_, png) in pictures.items():
-        path = out / f"{name}.png"
-        files.append(write_bytes(path, png))
+    if recommendations is not None:
+        files.append(write_recipes(out / "recipes.csv", recommendations))
+        files.append(write_plan(out / "plan.json", recommendations))
+    files += [write_bytes(out / f"{name}.png", png) for name, (_, png) in pictures.items()]
     files.append(
         write_report(
             out / "report.html",
             title=config.title,
             fits=fits,
-            recommendations=recommendations,
-            scores=[s.to_dict() for s in scores],
+            recommendations=recommendations,  # type: ignore[arg-type]
+            scores=[score.to_dict() for score in scores],
             figures=dict(pictures.values()),
             diagnoses=diagnoses,
             notes=runs.notes,
         )
     )
-    return PipelineResult(runs, fits, scores, recommendations, diagnoses, tuple(files))
+    return RunResult(runs, fits, scores, recommendations, diagnoses, tuple(files))
 
 
 _MOST_PICTURED = 4  # languages; a report with hundreds of pictures helps nobody
@@ -97,14 +94,12 @@ _MOST_PICTURED = 4  # languages; a report with hundreds of pictures helps nobody
 def _pictures(
     runs: RunTable,
     fits: Fits,
-    recommendations: Recommendations,
+    recommendations: Recommendations | None,
     diagnoses: dict[str, Diagnosis],
 ) -> dict[str, tuple[str, bytes]]:
     """File name -> (caption, PNG)."""
     from ..output.figures import (
         fit_quality,
-        loss_surface,
-        recipes_by_corpus,
         residuals_by_variable,
         to_png,
     )
@@ -115,26 +110,42 @@ def _pictures(
             to_png(fit_quality(fits, runs)),
         )
     }
-    for i, language in enumerate(recommendations.languages[:_MOST_PICTURED]):
-        slug = "".join(c if c.isalnum() else "_" for c in language)
-        pictures[f"residuals_{i}_{slug}"] = (
+    languages = fits.languages if recommendations is None else recommendations.languages
+    for i, language in enumerate(languages[:_MOST_PICTURED]):
+        name = "".join(c if c.isalnum() else "_" for c in language)
+        pictures[f"residuals_{i}_{name}"] = (
             f"{language}: how far each run lies from the fit, against what varies in the runs",
             to_png(residuals_by_variable(diagnoses[language], runs)),
         )
-        feasible = list(zip(*recommendations.feasible[i].nonzero(), strict=True))
-        if not feasible:
-            continue
-        figure = recipes_by_corpus(recommendations, language)
-        pictures[f"recipes_{i}_{slug}"] = (
+        if recommendations is not None:
+            pictures |= {
+                f"{kind}_{i}_{name}": picture
+                for kind, picture in _recipe_pictures(runs, fits, recommendations, i).items()
+            }
+    return pictures
+
+
+def _recipe_pictures(
+    runs: RunTable, fits: Fits, recommendations: Recommendations, place: int
+) -> dict[str, tuple[str, bytes]]:
+    """Kind -> (caption, PNG), of the language at a place of the recommendations."""
+    from ..output.figures import loss_surface, recipes_by_corpus, to_png
+
+    language = recommendations.languages[place]
+    feasible = list(zip(*recommendations.feasible[place].nonzero(), strict=True))
+    if not feasible:
+        return {}
+    # The middle of what was asked is where most users look first.
+    budget, size = feasible[len(feasible) // 2]
+    surface = loss_surface(fits, recommendations, (place, budget, size), runs=runs)
+    return {
+        "recipes": (
             f"{language}: best recipe against corpus size, with"
             f" {recommendations.level:.0%} intervals",
-            to_png(figure),
-        )
-        # The middle of what was asked is where most users look first.
-        budget, size = feasible[len(feasible) // 2]
-        figure = loss_surface(fits, recommendations, (i, budget, size), runs=runs)
-        pictures[f"surface_{i}_{slug}"] = (
+            to_png(recipes_by_corpus(recommendations, language)),
+        ),
+        "surface": (
             f"{language}: predicted loss around the best recipe, all compute spent",
-            to_png(figure),
-        )
-    return pictures
+            to_png(surface),
+        ),
+    }

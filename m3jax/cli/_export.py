@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..._errors import M3Error
+from .._errors import M3Error
 
 if TYPE_CHECKING:
-    from ...stages import Batch
+    from ..stages import Batch
 
 Export = Annotated[
     str | None,
@@ -38,8 +38,8 @@ SourceData = Annotated[
 
 def check_export(form: str | None, size: int | None, sequence_length: int | None) -> Batch | None:
     """The batch, None if there is none; raises `M3Error` on what cannot be exported."""
-    from ...export import check_format
-    from ...stages import Batch
+    from ..export import check_format
+    from ..stages import Batch
 
     if (size is None) != (sequence_length is None):
         raise M3Error("--batch-size and --sequence-length: expected both or neither")
