@@ -284,7 +284,7 @@ def _assemble(
     mean = loss.sum(axis=1) / np.maximum(n_runs, 1)
     total = np.sum(np.where(problem.mask, loss - mean[:, None], 0.0) ** 2, axis=1)
     error = np.sum((loss * np.expm1(found.residual)) ** 2, axis=1)
-    told = at_bounds(law, problem, space, x, theta)
+    told = at_bounds(law, problem, x)
     for i in np.flatnonzero(~found.converged.astype(bool)):
         told[i].insert(0, "the fit stopped at its iteration limit; try more starts")
     return Fits(

@@ -1,7 +1,7 @@
 """What the runs determine, which of them stand out, and what to do about it."""
 
-from ._diagnostics import CoefficientDiagnosis, Diagnosis, diagnose
-from ._residuals import RunDiagnosis, Trend
+from ._diagnose import diagnose
+from ._diagnosis import CoefficientDiagnosis, Diagnosis, RunDiagnosis, Trend
 
 __all__ = [
     "CoefficientDiagnosis",

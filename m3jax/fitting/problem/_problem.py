@@ -17,7 +17,7 @@ from ._scope import Scope, unmet_needs
 from ._space import ParameterSpace
 
 FEWEST_RUNS = 3  # of a language that takes from others, or from a prior, what its runs leave open
-_SPARE_RUNS = 2  # runs beyond the number of coefficients that a fit on its own must have
+SPARE_RUNS = 2  # runs beyond the number of coefficients that a fit on its own must have
 
 
 @dataclasses.dataclass
@@ -163,7 +163,7 @@ def _too_few(
             if distinct < FEWEST_RUNS:
                 failed[name] = runs, f"too few runs: {distinct}; pooling needs {FEWEST_RUNS}"
             continue
-        needed = count + _SPARE_RUNS
+        needed = count + SPARE_RUNS
         if stated:
             needed = max(needed, FEWEST_RUNS)
         if distinct < needed:

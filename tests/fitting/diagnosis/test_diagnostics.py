@@ -159,7 +159,7 @@ def test_what_the_runs_lack_is_said_first_with_what_to_add(full):
         told(full, "one stage")
     )
     text = told(full, "one epoch")
-    assert "all runs at one epoch or fewer: repetition is not determined (P, delta, " in text
+    assert "no run goes beyond one epoch: repetition is not determined (P, delta, " in text
     assert "add runs of several epochs" in text
     first = full.found["one size"].verdicts[0]
     assert first.startswith("all runs have one model size: the effect of model size is not")
@@ -269,7 +269,9 @@ def test_a_planted_trend_is_found_where_it_is(simple):
     assert first.correlation > 0.3
     assert first.slope > 0
     said = first.message
-    assert said.startswith(("losses at large epochs", "losses at small epochs"))
+    assert said.startswith(
+        ("losses at large numbers of epochs", "losses at small numbers of epochs")
+    )
     assert "under-predicted by" in said if "large" in said else "over-predicted by" in said
     assert f"{said}: law chinchilla knows nothing of that" in told(simple, "trend")
     assert simple.found["trend"].grade == "weak"
