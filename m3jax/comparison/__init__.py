@@ -1,8 +1,10 @@
 """Which law to trust: hold-outs, scores on them, and what to make of several laws."""
 
+from ..options import HOLDOUTS
 from ._averaging import AveragedRecommendations, recommend, weigh
-from ._compare import HeldOut, check_comparison, compare, predict_held_out
-from ._holdouts import HOLDOUTS, Split, extrapolation_distance, holdout_mask, splits
+from ._compare import check_comparison, compare, predict_held_out
+from ._held_out import HeldOut
+from ._holdouts import Split, extrapolation_distance, holdout_mask, splits
 from ._information import information_criteria
 from ._regret import slices
 from ._scores import Score, score

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -13,8 +12,10 @@ import numpy as np
 from .._progress import Progress, silent
 from ..fitting import Fits, fit, predict
 from ..laws import Law, get_law, list_laws
+from ..options import CompareOptions, FitOptions, takes
 from ..recipe import Recipe
 from ..runs import RunTable
+from ._held_out import FittedTo, HeldOut
 from ._holdouts import Split, check_holdout, extrapolation_distance, splits
 from ._scores import Score, score
 
@@ -22,105 +23,66 @@ _FEW = 64  # fits of a law that the host does sooner than it compiles whole desc
 _THREADS = 2  # laws at a time: while one compiles the other fits
 
 
-class Fitted(NamedTuple):
-    """What a law was fitted with in a hold-out, to one language; means where there were several.
-
-    Attributes:
-        n_train: runs.
-        objective: sum of Huber losses on them.
-        n_coefficients: how many were fitted.
-    """
-
-    n_train: float
-    objective: float
-    n_coefficients: float
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class HeldOut:
-    """What a law fitted without some runs says about them.
-
-    Attributes:
-        law: the law.
-        holdout: a member of `HOLDOUTS`.
-        held: runs that were held out, (n,) bool.
-        predicted: their predicted losses, nats per token, (n,); NaN for other runs, and where the
-            law could not be fitted.
-        distance: of each held-out run from the nearest fitted one, decades, (n,).
-        fitted: language -> what it was fitted with, where it could be.
-        messages: language -> why there is no prediction, where there is none.
-    """
-
-    law: Law
-    holdout: str
-    held: np.ndarray
-    predicted: np.ndarray
-    distance: np.ndarray
-    fitted: Mapping[str, Fitted]
-    messages: Mapping[str, str]
-
-
+@takes(CompareOptions)
 def compare(
     runs: RunTable,
     laws: str | Sequence[str | Law] = "all",
     *,
-    holdouts: Sequence[str] = ("compute",),
-    fraction: float = 0.2,
-    huber_delta: float = 1e-3,
-    starts: int = 8,
-    prior: str = "weak",
-    seed: int = 0,
+    options: CompareOptions,
     progress: Progress | None = None,
 ) -> list[Score]:
     """Fit every law without the held-out runs and score it on them.
 
-    `laws` is "all" or a list of laws and their names. `huber_delta`, `starts`, `prior` and `seed`
-    are those of `fit`; runs of weight 0 are not scored.
+    Args:
+        runs: the run table; runs of weight 0 are not scored.
+        laws: "all", or laws and their names.
+        options: the fields of `CompareOptions`, each a keyword.
+        progress: called as `progress(stage, done, total)`.
+
     One score for each law, hold-out and language, in that order of nesting. Where a law cannot be
     fitted or nothing is held out, the score says so. Raises `M3Error` on unknown laws or hold-outs.
     """
-    found = predict_held_out(
-        runs,
-        laws,
-        holdouts=holdouts,
-        fraction=fraction,
-        huber_delta=huber_delta,
-        starts=starts,
-        prior=prior,
-        seed=seed,
-        progress=progress,
-    )
-    return score(runs, found, huber_delta=huber_delta, seed=seed)
+    held_out = predict_held_out(runs, laws, options=options, progress=progress)
+    return score(runs, held_out, huber_delta=options.huber_delta, seed=options.seed)
 
 
+@takes(CompareOptions)
 def predict_held_out(
     runs: RunTable,
     laws: str | Sequence[str | Law] = "all",
     *,
-    holdouts: Sequence[str] = ("compute",),
-    fraction: float = 0.2,
-    huber_delta: float = 1e-3,
-    starts: int = 8,
-    prior: str = "weak",
-    seed: int = 0,
+    options: CompareOptions,
     progress: Progress | None = None,
 ) -> list[HeldOut]:
     """What each law, fitted without the held-out runs, predicts for them: what `score` scores.
 
-    Arguments and errors are those of `compare`. One result for each law and hold-out, in that order
-    of nesting. All hold-outs and languages of a law are fitted in one batch.
+    Args:
+        runs: the run table.
+        laws: "all", or laws and their names.
+        options: the fields of `CompareOptions`, each a keyword.
+        progress: called as `progress(stage, done, total)`.
+
+    One result for each law and hold-out, in that order of nesting. All hold-outs and languages of a
+    law are fitted in one batch. Raises as `compare` does.
     """
     chosen = _chosen(laws)
-    options = {"huber_delta": huber_delta, "starts": starts, "prior": prior, "seed": seed}
-    parts = {
-        name: splits(runs, name, fraction=fraction, seed=seed) for name in dict.fromkeys(holdouts)
+    splits_of = {
+        name: splits(runs, name, fraction=options.fraction, seed=options.seed)
+        for name in dict.fromkeys(options.holdouts)
     }
-    study = _Study(runs, parts, {**options, "draws": 0})
+    fit_options = FitOptions(
+        huber_delta=options.huber_delta,
+        starts=options.starts,
+        prior=options.prior,
+        seed=options.seed,
+        draws=0,
+    )
+    study = _HoldoutStudy(runs, splits_of, fit_options)
     report = progress or silent
     results: dict[int, list[HeldOut]] = {}
     report("comparing", 0, len(chosen))
     with ThreadPoolExecutor(_THREADS) as pool:
-        waiting = {pool.submit(study.of, law): i for i, law in enumerate(chosen)}
+        waiting = {pool.submit(study.predict, law): i for i, law in enumerate(chosen)}
         try:
             for done in as_completed(waiting):
                 results[waiting[done]] = done.result()
@@ -128,7 +90,7 @@ def predict_held_out(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return [one for i in range(len(chosen)) for one in results[i]]
+    return [held_out for i in range(len(chosen)) for held_out in results[i]]
 
 
 def check_comparison(
@@ -146,21 +108,21 @@ def _chosen(laws: str | Sequence[str | Law]) -> list[Law]:
     return list(dict.fromkeys(get_law(each) for each in listed))
 
 
-class _Study:
+class _HoldoutStudy:
     """All splits of a run table, stacked so that one fit of a law does them all."""
 
     def __init__(
-        self, runs: RunTable, parts: Mapping[str, tuple[Split, ...]], options: Mapping[str, Any]
+        self, runs: RunTable, splits_of: Mapping[str, tuple[Split, ...]], options: FitOptions
     ) -> None:
-        self.runs, self.parts, self.options = runs, parts, options
+        self.runs, self.splits_of, self.options = runs, splits_of, options
         self.distance = {
-            name: _first_known([extrapolation_distance(runs, split) for split in several], runs)
-            for name, several in parts.items()
+            name: _first_known([extrapolation_distance(runs, split) for split in of_holdout], runs)
+            for name, of_holdout in splits_of.items()
         }
         # A split of a language is fitted as a language of its own, called by its key.
         self.keys: dict[str, tuple[str, int, str]] = {}
         rows, labels = [], []
-        for name, number, split in self._apart():
+        for name, number, split in self._separate_splits():
             for language in runs.languages:
                 here = runs.language == language
                 train = np.flatnonzero(here & split.fitted)
@@ -173,84 +135,88 @@ class _Study:
             _stack(runs, np.concatenate(rows), np.concatenate(labels)) if self.keys else None
         )
 
-    def _apart(self) -> Iterator[tuple[str, int, Split]]:
-        for name, several in self.parts.items():
-            for number, split in enumerate(several):
+    def _separate_splits(self) -> Iterator[tuple[str, int, Split]]:
+        """Hold-out, number and split of those whose languages are fitted each by itself."""
+        for name, of_holdout in self.splits_of.items():
+            for number, split in enumerate(of_holdout):
                 if not split.pooled:
                     yield name, number, split
 
-    def of(self, law: Law) -> list[HeldOut]:
+    def predict(self, law: Law) -> list[HeldOut]:
         """The results of one law, one a hold-out."""
         fits = None
         if self.stacked is not None:
             engine = "host" if len(self.keys) <= _FEW else "batch"
-            fits = fit(self.stacked, law, engine=engine, **self.options)
-        found = {name: _Gathered(len(self.runs)) for name in self.parts}
+            options = dataclasses.replace(self.options, engine=engine)
+            fits = fit(self.stacked, law, options=options)
+        predictions = {name: _Predictions(len(self.runs)) for name in self.splits_of}
         for language in self.runs.languages:
-            mine = [k for k, key in self.keys.items() if key[2] == language]
-            self._predict(law, fits, mine, language, found)
-        for name, several in self.parts.items():
-            for split in several:
+            keys = [key for key, (_, _, of) in self.keys.items() if of == language]
+            if fits is not None:
+                self._add_separate(law, fits, keys, language, predictions)
+        for name, of_holdout in self.splits_of.items():
+            for split in of_holdout:
                 if split.pooled:
-                    self._pooled(law, split, found[name])
-        return [self._gathered(law, name, found[name]) for name in self.parts]
+                    self._add_pooled(law, split, predictions[name])
+        return [self._held_out(law, name, predictions[name]) for name in self.splits_of]
 
-    def _predict(
+    def _add_separate(
         self,
         law: Law,
-        fits: Fits | None,
-        mine: Sequence[str],
+        fits: Fits,
+        keys: Sequence[str],
         language: str,
-        found: Mapping[str, _Gathered],
+        predictions: Mapping[str, _Predictions],
     ) -> None:
-        """Fill in what the fits of one language, under the keys `mine`, say."""
-        if fits is None:
-            return
-        for key in mine:
+        """Add what the fits of one language, under its keys, predict."""
+        for key in keys:
             if key in fits.failed:
-                found[self.keys[key][0]].messages[language] = fits.failed[key][1]
-        good = [key for key in mine if key not in fits.failed]
+                predictions[self.keys[key][0]].messages[language] = fits.failed[key][1]
+        fitted = [key for key in keys if key not in fits.failed]
         here = np.flatnonzero(self.runs.language == language)
-        if not good:
+        if not fitted:
             return
         recipe = _recipe_of(self.runs, here)
-        losses = predict(law, fits.theta[[fits.index(key) for key in good]], recipe)
-        for key, loss in zip(good, losses, strict=True):
+        losses = predict(law, fits.theta[[fits.index(key) for key in fitted]], recipe)
+        for key, loss in zip(fitted, losses, strict=True):
             name, number, _ = self.keys[key]
-            held = self.parts[name][number].held[here]
-            found[name].add(fits, fits.index(key), language, here[held], loss[held])
+            held = self.splits_of[name][number].held[here]
+            predictions[name].add(fits, fits.index(key), language, here[held], loss[held])
 
-    def _pooled(self, law: Law, split: Split, found: _Gathered) -> None:
+    def _add_pooled(self, law: Law, split: Split, predictions: _Predictions) -> None:
+        """Add what a fit of all languages predicts for the one that is held out."""
         language = str(self.runs.language[split.held][0]) if split.held.any() else None
         if language is None:
             return
-        fits = fit(self.runs.select(split.fitted), law, pool="partial", **self.options)
+        options = dataclasses.replace(self.options, pool="partial")
+        fits = fit(self.runs.select(split.fitted), law, options=options)
         if language in fits.failed:
-            found.messages[language] = fits.failed[language][1]
+            predictions.messages[language] = fits.failed[language][1]
             return
         held = np.flatnonzero(split.held)
         loss = fits.predict(_recipe_of(self.runs, held), language)
-        found.add(fits, fits.index(language), language, held, loss)
+        predictions.add(fits, fits.index(language), language, held, loss)
 
-    def _gathered(self, law: Law, name: str, found: _Gathered) -> HeldOut:
+    def _held_out(self, law: Law, name: str, predictions: _Predictions) -> HeldOut:
         held = np.zeros(len(self.runs), dtype=bool)
-        for split in self.parts[name]:
+        for split in self.splits_of[name]:
             held |= split.held
-        messages = dict(found.messages)
+        messages = dict(predictions.messages)
         for language in self.runs.languages:
-            if language not in found.fitted and language not in messages:
-                messages[language] = self._reason(name, language)
+            if language not in predictions.fitted and language not in messages:
+                messages[language] = self._why_nothing(name, language)
         fitted = {
-            language: Fitted(*np.mean(several, axis=0).tolist())
-            for language, several in found.fitted.items()
+            language: FittedTo(*np.mean(fits, axis=0).tolist())
+            for language, fits in predictions.fitted.items()
         }
-        return HeldOut(law, name, held, found.predicted, self.distance[name], fitted, messages)
+        return HeldOut(law, name, held, predictions.loss, self.distance[name], fitted, messages)
 
-    def _reason(self, name: str, language: str) -> str:
+    def _why_nothing(self, name: str, language: str) -> str:
+        """Why a hold-out has no prediction of a language, in words."""
         here = self.runs.language == language
-        if name == "language" and not self.parts[name]:
+        if name == "language" and not self.splits_of[name]:
             return "nothing to learn from: there is one language only"
-        if any(np.any(split.held & here) for split in self.parts[name]):
+        if any(np.any(split.held & here) for split in self.splits_of[name]):
             return (
                 "nothing is left to fit: all runs are, or share a run_id with, the far end"
                 " or have no weight"
@@ -260,21 +226,22 @@ class _Study:
         return f"nothing is held out: {name} does not vary"
 
 
-class _Gathered:
-    """What the splits of a hold-out have said so far."""
+class _Predictions:
+    """What the splits of a hold-out have predicted so far."""
 
     def __init__(self, count: int) -> None:
-        self.predicted = np.full(count, np.nan)
-        self.fitted: dict[str, list[Fitted]] = {}
+        self.loss = np.full(count, np.nan)
+        self.fitted: dict[str, list[FittedTo]] = {}
         self.messages: dict[str, str] = {}
 
     def add(
-        self, fits: Fits, i: int, language: str, rows: np.ndarray, predicted: np.ndarray
+        self, fits: Fits, index: int, language: str, rows: np.ndarray, loss: np.ndarray
     ) -> None:
-        self.predicted[rows] = predicted
-        free = int((~fits.frozen[i]).sum())
-        told = Fitted(int(fits.n_runs[i]), float(fits.objective[i]), free)
-        self.fitted.setdefault(language, []).append(told)
+        """Losses (m,) that the fit of a language predicts for rows (m,) of the table."""
+        self.loss[rows] = loss
+        free = int((~fits.frozen[index]).sum())
+        fitted = FittedTo(int(fits.n_runs[index]), float(fits.objective[index]), free)
+        self.fitted.setdefault(language, []).append(fitted)
 
 
 def _recipe_of(runs: RunTable, rows: np.ndarray) -> Recipe:
@@ -283,7 +250,7 @@ def _recipe_of(runs: RunTable, rows: np.ndarray) -> Recipe:
 
 
 def _stack(runs: RunTable, rows: np.ndarray, language: np.ndarray) -> RunTable:
-    """Runs by row, some of them several times, under other language names."""
+    """Runs by row, some of them arrays times, under other language names."""
     return dataclasses.replace(
         runs,
         language=language,
@@ -296,8 +263,8 @@ def _stack(runs: RunTable, rows: np.ndarray, language: np.ndarray) -> RunTable:
     )
 
 
-def _first_known(several: Sequence[np.ndarray], runs: RunTable) -> np.ndarray:
+def _first_known(arrays: Sequence[np.ndarray], runs: RunTable) -> np.ndarray:
     out = np.full(len(runs), np.nan)
-    for values in several:
+    for values in arrays:
         out = np.where(np.isnan(out), values, out)
     return out

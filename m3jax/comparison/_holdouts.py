@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from .._errors import M3Error
+from ..options import HOLDOUTS
 from ..runs import RunTable
 
 # What is held out: the runs at the far end of a variable. +1 the highest, −1 the lowest.
@@ -20,7 +21,6 @@ _FAR_END = {
     "target_ratio": -1,
 }
 _SINGLE = (*_FAR_END, "two-stage")
-HOLDOUTS = (*_SINGLE, "folds", "language")
 FOLDS = 5
 ANCHORS = 3  # runs that a left-out language keeps: pooling needs as many
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..fitting import interval
 from ..runs import RunTable
+from ._held_out import HeldOut
 from ._information import information_criteria
 from ._regret import regret
-
-if TYPE_CHECKING:
-    from ._compare import HeldOut
 
 _DRAWS, _LEVEL = 1000, 0.9
 

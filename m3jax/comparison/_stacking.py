@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .._errors import M3Error
 from ..runs import RunTable
-
-if TYPE_CHECKING:
-    from ._compare import HeldOut
+from ._held_out import HeldOut
 
 _DRAWS = 100
 _STEPS = 500

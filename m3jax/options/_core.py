@@ -245,8 +245,10 @@ def _checked(name: str, known: Option, value: Any) -> Any:
         converted = converted_to(known.kind, value)
     except (TypeError, ValueError) as error:
         raise M3Error(f"{name}: expected {expected(known)}, got {value!r}") from error
-    if known.choices and converted not in known.choices:
-        raise M3Error(f"{name}: expected {expected(known)}, got {value!r}")
+    if known.choices:
+        for part in converted if isinstance(converted, tuple) else (converted,):
+            if part not in known.choices:
+                raise M3Error(f"{name}: expected {expected(known)}, got {part!r}")
     if known.allowed:
         parts = converted if isinstance(converted, tuple) else (converted,)
         if isinstance(converted, Mapping):
