@@ -1,10 +1,19 @@
-"""Shared fixtures: where the real tables are, and strict JAX settings for every test."""
+"""What tests in several folders share: where things are, the command line, made-up texts."""
 
+import contextlib
+import dataclasses
+import io
+import json
+import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import jax
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,3 +33,74 @@ def compiled_code_does_not_pile_up() -> Iterator[None]:
     """Every compiled function holds memory maps, of which Linux gives a process 65,530."""
     yield
     jax.clear_caches()
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """How a command ended: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Standard output as one JSON document, without NaN or Infinity."""
+
+        def refuse(name: str) -> None:
+            raise AssertionError(f"{name} is not JSON")
+
+        return json.loads(self.out, parse_constant=refuse)
+
+
+def call(*arguments: object) -> Result:
+    """`m3jax` with these arguments, in this process."""
+    from m3jax.cli import main
+
+    return call_main(main, "m3jax", *arguments)
+
+
+def ok(*arguments: object) -> Result:
+    """`call`, which must succeed."""
+    result = call(*arguments)
+    assert (result.code, "error" in result.err) == (0, False), result.err
+    return result
+
+
+def call_main(main: Any, name: str, *arguments: object) -> Result:
+    """A script's `main` as if `name` had been called with these arguments."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", [name, *map(str, arguments)])
+        try:
+            code = main() or 0
+        except SystemExit as end:
+            code = end.code or 0
+    return Result(code, out.getvalue(), err.getvalue())
+
+
+def call_script(script: ModuleType, *arguments: object) -> Result:
+    """A script of `benchmarks` or `tools` with these arguments, in this process."""
+    return call_main(script.main, script.__name__, *arguments)
+
+
+def made_up_text(seed: int, letters: str) -> str:
+    """Text with something to learn in it: made-up words, drawn again and again."""
+    rng = np.random.default_rng(seed)
+    known = ["".join(rng.choice(list(letters), rng.integers(2, 8))) for _ in range(200)]
+    return " ".join(rng.choice(known, 4_000))
+
+
+def is_finite(value: Any) -> bool:
+    """Whether every number in a JSON document is finite."""
+    if isinstance(value, dict):
+        return all(map(is_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(is_finite, value))
+    if value is None or isinstance(value, str):
+        return True
+    return math.isfinite(value)

@@ -1,9 +1,6 @@
 """The command line: what it prints and writes, exit codes, one line for every mistake."""
 
-import contextlib
 import csv
-import dataclasses
-import io
 import json
 import os
 import re
@@ -19,7 +16,8 @@ from jax.experimental.compilation_cache import compilation_cache
 
 from benchmarks.support.synthetic import run_table, true_theta
 from m3jax import Fits, M3Error, Recipe, list_laws
-from m3jax.cli import main
+
+from ..conftest import call, ok
 
 SMALL = ("--law", "chinchilla", "--starts", 2, "--draws", 2)
 LANGUAGES = ("language0000", "language0001")
@@ -40,44 +38,6 @@ holdouts = ["compute", "two-stage"]
 compute = 3e19
 target_tokens = [1e8, 3e8]
 """
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        """Standard output as one JSON document, without NaN or Infinity."""
-
-        def refuse(name):
-            raise AssertionError(f"{name} is not JSON")
-
-        return json.loads(self.out, parse_constant=refuse)
-
-
-def call(*arguments) -> Result:
-    """`m3jax` with these arguments, in this process."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        patch.setattr(sys, "argv", ["m3jax", *map(str, arguments)])
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code or 0
-    return Result(code, out.getvalue(), err.getvalue())
-
-
-def ok(*arguments) -> Result:
-    result = call(*arguments)
-    assert (result.code, "error" in result.err) == (0, False), result.err
-    return result
 
 
 def process(*arguments, code: str = "from m3jax.cli import main; main()", **options):

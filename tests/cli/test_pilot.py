@@ -24,7 +24,7 @@ from m3jax.pilot import (
     seed_noise,
 )
 
-from .test_cli import call, ok
+from ..conftest import call, made_up_text, ok
 
 CONFIG = """
 output = "{output}"
@@ -50,13 +50,6 @@ main()
 """
 
 
-def words(seed, letters):
-    """Text with something to learn in it: made-up words, drawn again and again."""
-    rng = np.random.default_rng(seed)
-    known = ["".join(rng.choice(list(letters), rng.integers(2, 8))) for _ in range(200)]
-    return " ".join(rng.choice(known, 4_000))
-
-
 @pytest.fixture(autouse=True, scope="module")
 def short_runs_of_one_size():
     with pytest.MonkeyPatch.context() as patch:
@@ -66,8 +59,8 @@ def short_runs_of_one_size():
 
 
 def write_inputs(folder):
-    (folder / "target.txt").write_text(words(0, "abcdefghijklm"))
-    (folder / "source.txt").write_text(words(1, "nopqrstuvwxyz"))
+    (folder / "target.txt").write_text(made_up_text(0, "abcdefghijklm"))
+    (folder / "source.txt").write_text(made_up_text(1, "nopqrstuvwxyz"))
     (folder / "pilot.toml").write_text(CONFIG.format(output=folder / "runs.csv"))
     return folder
 
@@ -199,7 +192,7 @@ def test_other_texts_or_settings_do_not_mix(finished, folder):
         M3Error, match=r"has runs of Target made in another way .rate = 0\.0045, not"
     ):
         planned(finished[0], training=Training(length=16, rate=0.01))
-    (folder / "target.txt").write_text(words(5, "abcdefghijklm"))
+    (folder / "target.txt").write_text(made_up_text(5, "abcdefghijklm"))
     with pytest.raises(M3Error, match=r"made in another way .target = .*name another output"):
         planned(folder, output=table)
     # Another language may stand beside it, and more runs of the same.
@@ -233,7 +226,7 @@ def test_a_damaged_table_is_told(finished, folder):
         ("target.txt", "", "target.txt: the file is empty"),
         ("source.txt", " \n", "source.txt: the file is empty"),
         ("target.txt", "short", "target.txt: 5 tokens, shorter than one window of 16"),
-        ("source.txt", words(0, "abcdefghijklm"), "100% of the first is in the second"),
+        ("source.txt", made_up_text(0, "abcdefghijklm"), "100% of the first is in the second"),
     ],
 )
 def test_texts_that_will_not_do_are_one_line(folder, name, content, message):
