@@ -21,6 +21,7 @@ _HINTS = {
     "numbers by name": "NAME=V,…",
     "file": "FILE",
     "fit file": "FITS",
+    "recipes": "FILE",
     "prior": "NAME|FILE",
     "number": "NUMBER",
 }
@@ -110,6 +111,7 @@ _TYPES: dict[str, Any] = {
     "true or false": bool,
     "file": Path,
     "fit file": Path,
+    "recipes": Path,
 }
 
 

@@ -32,7 +32,7 @@ from ._limits import (
     SplitOptions,
 )
 from ._next import CRITERIA, FEWEST_DRAWS, NextOptions
-from ._pilot import PilotOptions
+from ._pilot import PilotDesign, PilotOptions, TrainingOptions
 from ._toml import read_toml
 
 __all__ = [
@@ -56,8 +56,10 @@ __all__ = [
     "OptimizeOptions",
     "Option",
     "Options",
+    "PilotDesign",
     "PilotOptions",
     "SplitOptions",
+    "TrainingOptions",
     "at_least",
     "converted_to",
     "default_of",

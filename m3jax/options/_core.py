@@ -223,6 +223,7 @@ KINDS = {
     "prior": "'weak', 'none', 'public', a Prior or the path of a .json file",
     "file": "the path of a file",
     "fit file": "the path of a fit file, or a Fits",
+    "recipes": "the path of a .csv file, or a function from language to recipes",
     "object": "an object",
 }
 
@@ -339,6 +340,7 @@ _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "prior": _as_it_is,
     "file": _path,
     "fit file": _as_it_is,
+    "recipes": _as_it_is,
     "object": _as_it_is,
 }
 

@@ -1,12 +1,18 @@
-"""The options of `m3jax pilot`."""
+"""The options of `m3jax pilot`: what to do, how to train, and which space to spread runs over."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Sequence
 from typing import Any
 
+from .._errors import M3Error
 from ._core import POSITIVE, Allowed, Options, at_least, option, same_as
 from ._fit import FitOptions
+
+_SHARE = Allowed("a number from 0 to 1", lambda x: 0 <= x <= 1)
+_SPAN = Allowed("0 < low <= high", lambda x: x > 0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,8 +39,9 @@ class PilotOptions(Options):
     )
     recipes: Any = option(
         None,
-        kind="file",
-        help="Instead: train these recipes, a .csv file (`m3jax optimize --recipes`).",
+        kind="recipes",
+        help="Instead: train these recipes, a .csv file (`m3jax optimize --recipes`). In Python"
+        " also a function from a language to recipes with leaves (n,).",
     )
     seeds: int = option(
         3,
@@ -61,7 +68,7 @@ class PilotOptions(Options):
     max_overlap: float = option(
         0.2,
         kind="number",
-        allowed=Allowed("a number from 0 to 1", lambda x: 0 <= x <= 1),
+        allowed=_SHARE,
         help="Share of the target text that may stand in the source too.",
     )
     precision: str = option(
@@ -71,3 +78,122 @@ class PilotOptions(Options):
         help="float32, bfloat16 or auto: bfloat16 on accelerators.",
     )
     seed: int = same_as(FitOptions, "seed", help="Another seed, other runs.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingOptions(Options):
+    """How every run is trained; part of what makes two tables comparable.
+
+    The learning rate follows a warmup–stable–decay schedule: it rises, stays constant and falls
+    linearly to (almost) 0, so that it is still high when a final stage that is at least as long as
+    the decay begins. It shrinks with the model's width, `rate`·(64/width)^`rate_power`, as measured
+    on these models. Batches grow with the square root of the run: `batch`·sqrt(tokens/2^20)
+    windows, a power of two.
+    """
+
+    length: int = option(
+        128,
+        kind="whole number",
+        unit="tokens",
+        allowed=at_least(8, "a whole number"),
+        help="Tokens predicted in a window (the context).",
+    )
+    batch: int = option(
+        8,
+        kind="whole number",
+        unit="windows",
+        allowed=at_least(1, "a whole number"),
+        help="Windows a step in a run of 2^20 tokens.",
+    )
+    rate: float = option(
+        4.5e-3, kind="number", allowed=POSITIVE, help="Peak learning rate at width 64."
+    )
+    rate_power: float = option(
+        1.0,
+        kind="number",
+        allowed=Allowed("a finite number", math.isfinite),
+        help="How the rate falls with the width.",
+    )
+    warmup_fraction: float = option(
+        0.03, kind="number", allowed=_SHARE, help="Share of the steps in which the rate rises."
+    )
+    decay_fraction: float = option(
+        0.2, kind="number", allowed=_SHARE, help="Share of the steps in which the rate falls."
+    )
+    weight_decay: float = option(
+        0.1,
+        kind="number",
+        allowed=at_least(0, "a number"),
+        help="Weight decay of AdamW, on all matrices.",
+    )
+    clip: float = option(
+        1.0, kind="number", allowed=POSITIVE, help="Greatest norm of the gradient."
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PilotDesign(Options):
+    """The space that runs are spread over; ranges are spread evenly in their logarithms."""
+
+    compute_span: float = option(
+        16.0,
+        kind="number",
+        allowed=Allowed("a number above 1", lambda x: 1 < x < math.inf),
+        help="The dearest run's compute over the cheapest's.",
+    )
+    tokens_per_param: tuple[float, float] = option(
+        (4.0, 32.0), kind="pair", allowed=_SPAN, help="Tokens trained on for each parameter."
+    )
+    target_tokens: tuple[float, float] = option(
+        (8192.0, math.inf),
+        kind="pair",
+        unit="tokens",
+        allowed=_SPAN,
+        help="Least and most unique target tokens; the text may have fewer.",
+    )
+    epochs: tuple[float, float] = option(
+        (1.0, 64.0), kind="pair", allowed=_SPAN, help="Passes over the target tokens."
+    )
+    target_ratio: tuple[float, float] = option(
+        (0.05, 0.9),
+        kind="pair",
+        allowed=Allowed("0 < low <= high <= 1", lambda x: 0 < x <= 1),
+        help="Share of the target language, where there is a source.",
+    )
+    monolingual: float = option(
+        0.15, kind="number", allowed=_SHARE, help="Share of the runs without source text."
+    )
+    two_stage: float = option(
+        0.4, kind="number", allowed=_SHARE, help="Share of the runs with two stages."
+    )
+    first_shares: Sequence[float] = option(
+        (0.0, 0.3, 0.6),
+        kind="numbers",
+        allowed=Allowed("0 <= share < 1", lambda x: 0 <= x < 1),
+        help="Ratio before the final stage over the average ratio, taken in turn.",
+    )
+    stage_fraction: tuple[float, float] = option(
+        (0.2, 0.8),
+        kind="pair",
+        allowed=Allowed("0 < low <= high < 1", lambda x: 0 < x < 1),
+        help="Share of the steps in the final stage. The least must not be below the"
+        " `decay_fraction` of the training: the learning rate is to be high when that stage"
+        " begins.",
+    )
+    repeat_every: int = option(
+        8,
+        kind="whole number",
+        allowed=at_least(2, "a whole number"),
+        help="Every so many runs one is done again with another seed, to measure noise.",
+    )
+    max_source_epochs: float = option(
+        1.0,
+        kind="number",
+        allowed=POSITIVE,
+        help="Passes over the source text, at most; to laws, source text is read once.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.monolingual + self.two_stage > 1:
+            raise M3Error("monolingual, two_stage: expected shares that add up to at most 1")

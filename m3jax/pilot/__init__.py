@@ -3,9 +3,11 @@
 `prepare` reads the texts and decides which runs to do, `carry_out` trains them.
 """
 
+from ..options import PilotDesign
+from ..options import PilotDesign as Design
 from ._config import read_pilot_config, recipes_from
 from ._corpus import BYTES, Text, read_text, read_tokenizer, split_pair
-from ._design import PilotDesign, from_recipes, space_filling
+from ._design import from_recipes, space_filling
 from ._model import Shape, init, shapes, token_losses
 from ._plan import PilotPlan, digest, prepare
 from ._run import PilotResult, carry_out, seed_noise
@@ -16,6 +18,7 @@ from ._trial import Trial, evenly_spread, reading_order
 
 __all__ = [
     "BYTES",
+    "Design",
     "PilotDesign",
     "PilotPlan",
     "PilotResult",

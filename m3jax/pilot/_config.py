@@ -10,52 +10,28 @@ from typing import Any
 import jax
 
 from .._errors import M3Error
-from ..options import read_toml
+from ..options import (
+    KINDS,
+    PilotDesign,
+    PilotOptions,
+    TrainingOptions,
+    read_toml,
+    toml_kinds,
+)
 from ..recipe import Recipe
 from ..runs import Columns, listed, read_csv, read_recipes
-from ._design import PilotDesign
 from ._train import Training
 
-_KEYS = {
+_KINDS = {
     "": {
         "output": "text",
         "source": "text",
         "targets": "texts by name",
-        "budget": "number",
-        "minutes": "number",
-        "recipes": "text",
-        "seeds": "whole number",
-        "runs": "whole number",
-        "tokenizer": "text",
-        "held_out_tokens": "whole number",
-        "max_overlap": "number",
-        "precision": "text",
         "ensemble": "whole number",
-        "seed": "whole number",
+        **toml_kinds(PilotOptions),
     },
-    "training": {
-        "length": "whole number",
-        "batch": "whole number",
-        "rate": "number",
-        "rate_power": "number",
-        "warmup_fraction": "number",
-        "decay_fraction": "number",
-        "weight_decay": "number",
-        "clip": "number",
-    },
-    "design": {
-        "compute_span": "number",
-        "tokens_per_param": "pair",
-        "target_tokens": "pair",
-        "epochs": "pair",
-        "target_ratio": "pair",
-        "monolingual": "number",
-        "two_stage": "number",
-        "first_shares": "numbers",
-        "stage_fraction": "pair",
-        "repeat_every": "whole number",
-        "max_source_epochs": "number",
-    },
+    "training": toml_kinds(TrainingOptions),
+    "design": toml_kinds(PilotDesign),
 }
 _FILES = ("output", "source", "tokenizer", "recipes")
 
@@ -68,23 +44,16 @@ def read_pilot_config(path: str | os.PathLike[str]) -> dict[str, Any]:
     of the wrong kind; the values themselves are checked where they are used.
     """
     path = Path(path)
-    content = read_toml(path, _KEYS)
+    content = read_toml(path, _KINDS)
     for key in ("output", "source", "targets"):
         if key not in content:
-            raise M3Error(f"{path}: needs {key!r} ({_KEYS[''][key]})")
+            raise M3Error(f"{path}: needs {key!r} ({KINDS[_KINDS[''][key]]})")
     for key in _FILES[1:]:
         if key in content:
             content[key] = path.parent / content[key]
     content["targets"] = {k: path.parent / v for k, v in content["targets"].items()}
     content["training"] = Training(**content.pop("training", {}))
-    kinds = _KEYS["design"]
-    design: dict[str, Any] = {
-        key: tuple(value if isinstance(value, list) else [value])
-        if kinds[key] in ("pair", "numbers")
-        else value
-        for key, value in content.pop("design", {}).items()
-    }
-    content["design"] = PilotDesign(**design)
+    content["design"] = PilotDesign(**content.pop("design", {}))
     return content
 
 

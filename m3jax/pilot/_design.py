@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._errors import M3Error
+from ..options import PilotDesign
 from ..recipe import Recipe
 from ._model import Shape
 from ._train import Training
@@ -20,38 +21,6 @@ Array = npt.NDArray[Any]
 
 _FEWEST_STEPS = 64
 _STEP_GRID = 16  # of runs whose length is given: what is trained in one call divides the steps
-
-
-@dataclasses.dataclass(frozen=True)
-class PilotDesign:
-    """The space that runs are spread over. Ranges are (low, high), spread evenly in their logs.
-
-    Attributes:
-        compute_span: the dearest run's compute over the cheapest's.
-        tokens_per_param: tokens trained on for each parameter.
-        target_tokens: least and most unique target tokens; the text may have fewer.
-        epochs: passes over them.
-        target_ratio: share of the target language, where there is a source.
-        monolingual: share of the runs without source text.
-        two_stage: share of the runs with two stages.
-        first_shares: ratio before the final stage over the average ratio, taken in turn.
-        stage_fraction: share of the steps in the final stage. The least must not be below
-            `Training.decay_fraction`: the learning rate is to be high when that stage begins.
-        repeat_every: every so many runs one is done again with another seed, to measure noise.
-        max_source_epochs: passes over the source text, at most; to laws, source text is read once.
-    """
-
-    compute_span: float = 16.0
-    tokens_per_param: tuple[float, float] = (4.0, 32.0)
-    target_tokens: tuple[float, float] = (8192.0, math.inf)
-    epochs: tuple[float, float] = (1.0, 64.0)
-    target_ratio: tuple[float, float] = (0.05, 0.9)
-    monolingual: float = 0.15
-    two_stage: float = 0.4
-    first_shares: tuple[float, ...] = (0.0, 0.3, 0.6)
-    stage_fraction: tuple[float, float] = (0.2, 0.8)
-    repeat_every: int = 8
-    max_source_epochs: float = 1.0
 
 
 def space_filling(

@@ -6,10 +6,9 @@ import dataclasses
 import datetime
 import hashlib
 import json
-import math
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +16,10 @@ import jax
 
 from .._errors import M3Error
 from .._version import __version__
-from ..recipe import Recipe
+from ..options import PilotDesign, PilotOptions, takes
+from ._config import recipes_from
 from ._corpus import BYTES, Corpus, Encoding, read_text, read_tokenizer, split_pair
-from ._design import PilotDesign, from_recipes, space_filling
+from ._design import from_recipes, space_filling
 from ._model import Shape, shapes
 from ._table import read_card, read_rows
 from ._throughput import flop_per_second
@@ -28,8 +28,6 @@ from ._trial import Trial
 
 _FORMAT = 1  # raised when the same settings would train other models
 _SHARE_TRAINING = 0.8  # of the time; the rest is compiling and evaluating
-
-Recipes = Callable[[str], Recipe]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,23 +76,15 @@ class PilotPlan:
         return found
 
 
+@takes(PilotOptions)
 def prepare(
     targets: Mapping[str, str | os.PathLike[str]],
     source: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
-    budget: float | None = None,
-    minutes: float | None = None,
-    recipes: Recipes | None = None,
-    seeds: int = 3,
-    runs: int = 100,
-    tokenizer: str | os.PathLike[str] | None = None,
+    options: PilotOptions,
     training: Training | None = None,
     design: PilotDesign | None = None,
-    held_out_tokens: int = 65_536,
-    max_overlap: float = 0.2,
-    precision: str = "auto",
-    seed: int = 0,
 ) -> PilotPlan:
     """Read the texts and decide which runs to do. Writes nothing.
 
@@ -102,19 +92,9 @@ def prepare(
         targets: file of scarce text by language.
         source: file of abundant text in another language.
         output: the table, a .csv file; what it holds already is not done again.
-        budget: FLOP (6·N·D) for each language.
-        minutes: instead of `budget`: as much as this machine does in that time, measured now; a
-            table that was begun with as many minutes and runs keeps its budget.
-        recipes: instead of both: given a language, the recipes (leaves (n,)) to train.
-        seeds: runs of each of `recipes`.
-        runs: at most so many runs for each language, within the budget.
-        tokenizer: a Hugging Face `tokenizers` file; without one, tokens are bytes.
+        options: the fields of `PilotOptions`, each a keyword.
         training: how each run is trained.
         design: which space the runs are spread over.
-        held_out_tokens: of each text, never trained on.
-        max_overlap: share of the target text that may be in the source text as well.
-        precision: "float32", "bfloat16", or "auto": bfloat16 on accelerators.
-        seed: of the design; another one gives other runs.
 
     Raises `M3Error` on texts that are missing, empty, too short, or overlap; on a table that other
     texts or settings made; on settings out of range.
@@ -122,12 +102,22 @@ def prepare(
     training, design, output = training or Training(), design or PilotDesign(), Path(output)
     if output.suffix != ".csv":
         raise M3Error(f"{output}: expected a file name ending in .csv")
-    if sum(given is not None for given in (budget, minutes, recipes)) != 1:
+    amounts = (options.budget, options.minutes, options.recipes)
+    if sum(amount is not None for amount in amounts) != 1:
         raise M3Error("expected one of a budget, minutes or recipes")
     if not targets:
         raise M3Error("expected at least one target text")
-    precision = precision_for(precision)
-    _check(training, design, runs, seeds)
+    if not training.decay_fraction <= design.stage_fraction[0]:
+        # A final stage is to begin while the learning rate is still high.
+        raise M3Error(
+            f"stage_fraction: expected {training.decay_fraction:g} (decay_fraction) <= low, got"
+            f" {design.stage_fraction[0]:g}"
+        )
+    recipes = options.recipes
+    if isinstance(recipes, str | os.PathLike):
+        recipes = recipes_from(recipes)
+    tokenizer, held_out_tokens = options.tokenizer, options.held_out_tokens
+    precision = precision_for(options.precision)
     encoding = BYTES if tokenizer is None else read_tokenizer(tokenizer)
     source_text = read_text(source, encoding)
     sizes = shapes(encoding.vocabulary)
@@ -140,7 +130,7 @@ def prepare(
             source_text,
             length=training.length,
             held_out_tokens=held_out_tokens,
-            max_overlap=max_overlap,
+            max_overlap=options.max_overlap,
             span=encoding.span,
         )
         corpora[language] = target, abundant
@@ -155,39 +145,44 @@ def prepare(
             "machine": before.get(language, {}).get("machine", _machine()),
         }
         if recipes is not None:
-            mine = from_recipes(language, sizes, training, recipes(language), seeds=seeds)
+            planned = from_recipes(
+                language, sizes, training, recipes(language), seeds=options.seeds
+            )
         else:
-            asked = {"minutes": minutes, "runs": runs, "seed": seed}
-            if minutes is not None:
+            amount = {"minutes": options.minutes, "runs": options.runs, "seed": options.seed}
+            budget = options.budget
+            if options.minutes is not None:
                 earlier = before.get(language, {}).get("plan", {})
-                same = {key: earlier.get(key) for key in asked} == asked
+                same = {key: earlier.get(key) for key in amount} == amount
                 budget = (
                     earlier["budget"]
                     if same
-                    else _budget(minutes, runs, sizes, training, precision)
+                    else _budget(options.minutes, options.runs, sizes, training, precision)
                 )
             assert budget is not None
-            card["plan"] = {"budget": budget, **asked}
-            mine = space_filling(
+            card["plan"] = {"budget": budget, **amount}
+            planned = space_filling(
                 language,
                 sizes,
                 training,
                 design,
                 budget=budget,
-                runs=runs,
+                runs=options.runs,
                 target_windows=len(target.train),
                 source_windows=len(abundant.train),
-                seed=seed,
+                seed=options.seed,
             )
-        for trial in mine:
+        for trial in planned:
             if trial.unique > len(target.train):
                 raise M3Error(
                     f"{target.text.path}: {trial.target_tokens} unique target tokens asked for, it"
                     f" has {len(target.train) * training.length} to train on"
                 )
-        mine = list(dict.fromkeys(mine))
-        trials += mine
-        run_ids += [f"{language}-{digest([card['setup'], dataclasses.asdict(t)])}" for t in mine]
+        planned = list(dict.fromkeys(planned))
+        trials += planned
+        run_ids += [
+            f"{language}-{digest([card['setup'], dataclasses.asdict(trial)])}" for trial in planned
+        ]
         cards[language] = card
     return PilotPlan(tuple(trials), tuple(run_ids), corpora, cards, training, precision, output)
 
@@ -205,8 +200,6 @@ def _budget(
     minutes: float, runs: int, sizes: Sequence[Shape], training: Training, precision: str
 ) -> float:
     """FLOP that this machine does in so many minutes, on models of the size that this leads to."""
-    if not 0 < minutes < float("inf"):
-        raise M3Error(f"minutes: expected a positive number, got {minutes}")
     shape, budget = sizes[0], 0.0
     for _ in range(2):
         budget = 60 * minutes * _SHARE_TRAINING * flop_per_second(shape, training, precision)
@@ -214,37 +207,6 @@ def _budget(
         typical = (budget / runs / (6 * 12)) ** 0.5
         shape = min(sizes, key=lambda s: abs(s.n_params - typical))
     return budget
-
-
-def _check(training: Training, design: PilotDesign, runs: int, seeds: int) -> None:
-    """Raise `M3Error` on settings that no run can be trained with."""
-    rules = {
-        "length: expected windows of at least 8 tokens": training.length >= 8,
-        "batch: expected at least 1": training.batch >= 1,
-        "rate: expected a positive number": 0 < training.rate < math.inf,
-        "warmup_fraction: expected 0 to 1": 0 <= training.warmup_fraction <= 1,
-        "decay_fraction: expected 0 to 1": 0 <= training.decay_fraction <= 1,
-        "compute_span: expected more than 1": 1 < design.compute_span < math.inf,
-        "monolingual, two_stage: expected shares that add up to at most 1": (
-            min(design.monolingual, design.two_stage) >= 0
-            and design.monolingual + design.two_stage <= 1
-        ),
-        "first_shares: expected 0 <= share < 1": all(0 <= s < 1 for s in design.first_shares),
-        # A final stage is to begin while the learning rate is still high.
-        f"stage_fraction: expected {training.decay_fraction:g} (decay_fraction) <= low < 1": (
-            training.decay_fraction <= design.stage_fraction[0] and design.stage_fraction[1] < 1
-        ),
-        "target_ratio: expected at most 1": design.target_ratio[1] <= 1,
-        "repeat_every: expected at least 2": design.repeat_every >= 2,
-        "runs: expected at least 1": runs >= 1,
-        "seeds: expected at least 1": seeds >= 1,
-    }
-    for name in ("tokens_per_param", "target_tokens", "epochs", "target_ratio", "stage_fraction"):
-        low, high = getattr(design, name)
-        rules[f"{name}: expected 0 < low <= high"] = 0 < low <= high
-    for rule, holds in rules.items():
-        if not holds:
-            raise M3Error(rule)
 
 
 def _settings(

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from .._errors import M3Error
+from ..options import TrainingOptions
 from ._model import Params, Shape, init, token_losses
 
 Array = Any
@@ -23,34 +24,9 @@ _HELD_OUT_BATCH = 16  # windows evaluated together
 _PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
 
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """How every run is trained; part of what makes two tables comparable.
-
-    The rate warms up, stays constant and falls linearly to (almost) 0 over the last
-    `decay_fraction` of the steps, so that it is still high when a final stage that is at least as
-    long begins. It shrinks with the model's width: `rate`·(64/width)^`rate_power`. Batches grow
-    with the square root of the run: `batch`·sqrt(tokens/2^20) windows, a power of two.
-
-    Attributes:
-        length: tokens predicted in a window (the context).
-        batch: windows a step in a run of 2^20 tokens.
-        rate: peak learning rate at width 64.
-        rate_power: how it falls with the width.
-        warmup_fraction: share of the steps in which the rate rises.
-        decay_fraction: share of the steps in which it falls.
-        weight_decay: of AdamW, on all matrices.
-        clip: greatest norm of the gradient.
-    """
-
-    length: int = 128
-    batch: int = 8
-    rate: float = 4.5e-3
-    rate_power: float = 1.0
-    warmup_fraction: float = 0.03
-    decay_fraction: float = 0.2
-    weight_decay: float = 0.1
-    clip: float = 1.0
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Training(TrainingOptions):
+    """How every run is trained, and what follows from it for a run."""
 
     def batch_for(self, total_tokens: float) -> int:
         """Windows a step in a run of so many tokens; at least 4."""

@@ -152,7 +152,7 @@ def test_a_killed_pilot_goes_on_to_the_same_table(finished, folder):
 
 
 def test_a_full_disk_keeps_finished_runs(folder, monkeypatch):
-    import m3jax._files as files
+    import m3jax.files as files
 
     plan, real, left = planned(folder), os.fdopen, [2]  # the card and one ensemble
 
@@ -262,7 +262,7 @@ def test_minutes_are_measured_once(folder, monkeypatch):
         "m3jax.pilot._plan.flop_per_second", lambda *_: pytest.fail("measured again")
     )
     assert planned(folder, **settings).run_ids == first.run_ids
-    with pytest.raises(M3Error, match="minutes: expected a positive number"):
+    with pytest.raises(M3Error, match="minutes: expected a positive finite number"):
         planned(folder, budget=None, minutes=0.0)
 
 
@@ -306,8 +306,8 @@ def test_given_recipes_are_trained(folder):
         (("{f}/pilot.toml", "--budget", "1", "--minutes", "1"), "expected one of --budget"),
         (("{f}/pilot.toml", "--budget", "many"), "--budget: expected a number"),
         (("{f}/pilot.toml", "--budget", "10"), "too small for 8 runs: expected at least"),
-        (("{f}/pilot.toml", "--runs", "0"), "runs: expected at least 1"),
-        (("{f}/pilot.toml", "--precision", "float64"), "precision: expected auto"),
+        (("{f}/pilot.toml", "--runs", "0"), "runs: expected a whole number >= 1"),
+        (("{f}/pilot.toml", "--precision", "float64"), "precision: expected 'float32' or"),
         (("{f}/pilot.toml", "--tokenizer", "{f}/none.json"), "none.json"),
         (("{f}/none.toml",), "none.toml: no such file"),
     ],
@@ -322,8 +322,8 @@ def test_mistakes_are_one_line(folder, arguments, message):
     ("line", "message"),
     [
         ("runz = 3", "unknown key 'runz'; did you mean 'runs'"),
-        ("runs = 1.5", "runs: expected whole number, found 1.5"),
-        ("[design]\nepochs = 3", "epochs: expected pair"),
+        ("runs = 1.5", "runs: expected a whole number, found 1.5"),
+        ("[design]\nepochs = 3", "epochs: expected a pair"),
         ("[training]\nrates = 3", "unknown key 'rates'; did you mean 'rate'"),
         ("", "needs 'output'"),
     ],
@@ -337,12 +337,9 @@ def test_mistakes_in_the_configuration_are_told(tmp_path, line, message):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"design": PilotDesign(epochs=(3, 1))}, "epochs: expected 0 < low <= high"),
         ({"design": PilotDesign(stage_fraction=(0.1, 0.8))}, "stage_fraction: expected 0.2"),
-        ({"design": PilotDesign(monolingual=0.7)}, "monolingual, two_stage: expected shares"),
-        ({"design": PilotDesign(first_shares=(1.0,))}, "first_shares: expected"),
-        ({"training": Training(length=4)}, "length: expected windows of at least 8"),
-        ({"training": Training(rate=math.nan)}, "rate: expected a positive number"),
+        ({"seeds": 0}, "seeds: expected a whole number >= 1"),
+        ({"runs": 0}, "runs: expected a whole number >= 1"),
         ({"targets": {}}, "at least one target text"),
         ({"minutes": 1.0}, "one of a budget, minutes or recipes"),
     ],
@@ -350,6 +347,26 @@ def test_mistakes_in_the_configuration_are_told(tmp_path, line, message):
 def test_settings_out_of_range_are_refused(folder, settings, message):
     with pytest.raises(M3Error, match=message):
         planned(folder, **settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "values", "message"),
+    [
+        (PilotDesign, {"epochs": (3, 1)}, "epochs: expected 0 < low <= high"),
+        (PilotDesign, {"monolingual": 0.7}, "monolingual, two_stage: expected shares"),
+        (PilotDesign, {"first_shares": (1.0,)}, "first_shares: expected 0 <= share < 1"),
+        (PilotDesign, {"target_ratio": (0.1, 2.0)}, "target_ratio: expected 0 < low <= high <= 1"),
+        (PilotDesign, {"compute_span": 1.0}, "compute_span: expected a number above 1"),
+        (PilotDesign, {"repeat_every": 1}, "repeat_every: expected a whole number >= 2"),
+        (Training, {"length": 4}, "length: expected a whole number >= 8"),
+        (Training, {"batch": 0}, "batch: expected a whole number >= 1"),
+        (Training, {"rate": math.nan}, "rate: expected a positive finite number"),
+        (Training, {"decay_fraction": 1.1}, "decay_fraction: expected a number from 0 to 1"),
+    ],
+)
+def test_training_and_design_out_of_range_are_refused(options, values, message):
+    with pytest.raises(M3Error, match=message):
+        options(**values)
 
 
 def test_a_tokenizer_needs_its_package(folder, monkeypatch):

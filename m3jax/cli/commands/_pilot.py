@@ -60,13 +60,15 @@ def pilot_command(
     """
     from ...pilot import carry_out, prepare
 
-    settings = _settings(target, source, language, output) | {"ensemble": ensemble}
+    settings = _settings(target, source, language, output)
+    if ensemble is not None:
+        settings["ensemble"] = ensemble
     if any(name in options for name in _AMOUNTS):
         settings = {name: v for name, v in settings.items() if name not in _AMOUNTS}
     settings |= options
     if sum(name in settings for name in _AMOUNTS) != 1:
         raise M3Error("expected one of --budget, --minutes and --recipes")
-    together = settings.pop("ensemble")
+    together = settings.pop("ensemble", None)
 
     use_cache()
     plan = prepare(**settings)
