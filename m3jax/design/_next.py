@@ -12,9 +12,7 @@ import numpy.typing as npt
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..fitting import Fits, predict
-from ..optimization import Asked, Recommendations, optimize, solve
-from ..optimization.question import user_task
-from ..optimization.solvers import recipes
+from ..optimization import Questions, Recommendations, optimize
 from ..recipe import Recipe
 from ._belief import Belief, noise_of, normals, regret
 from ._room import Bounds, Room, room_for
@@ -242,11 +240,10 @@ def _belief(
     fits: Fits, i: int, found: Recommendations, count: int, noise: float, normal: np.ndarray
 ) -> Belief:
     """What `count` draws say of the questions that have an answer."""
-    asked = found.asked
     theta = fits.draws[i, :count]
     possible = np.flatnonzero(found.feasible.ravel())
     lanes = np.repeat(possible, count)
-    own, best = _solved(fits, asked, lanes, np.tile(theta, (len(possible), 1)))
+    own, best = _solved(found.questions.take(lanes).under(np.tile(theta, (len(possible), 1))))
     own = own.reshape(len(possible), count)
     some = np.unique(np.linspace(0, count - 1, min(count, _CHOICES)).round().astype(int))
 
@@ -265,33 +262,18 @@ def _belief(
     return Belief(theta, np.float64(noise), stake, own, normal, fits.law)
 
 
-def _solved(
-    fits: Fits, asked: Asked, lanes: np.ndarray, theta: np.ndarray
-) -> tuple[np.ndarray, Recipe]:
-    """Lowest log loss (P,) and best recipe, leaves (P,), of questions under coefficients (P, p).
+def _solved(questions: Questions) -> tuple[np.ndarray, Recipe]:
+    """Lowest log loss (P,) and best recipe, leaves (P,), of questions.
 
     In calls as small as `optimize` makes for the fit itself, whose compiled code they share.
     """
-    losses, found = [], []
-    for start in range(0, len(lanes), _BLOCK):
-        mine = lanes[start : start + _BLOCK]
-        question = jax.tree.map(lambda leaf, mine=mine: leaf[..., mine], asked.question)
-        task, args = user_task(fits, asked, mine)
-        solved = solve(
-            fits.law,
-            theta[start : start + _BLOCK].T.copy(),
-            question,
-            asked.regimes[:, mine],
-            ladder=asked.limits.ladder,
-            task=task,
-            args=args,
-            thorough=False,
-        )
-        regime = np.argmin(solved.log_loss, axis=0)
-        z = solved.z[regime, :, np.arange(len(mine))].T
+    losses, recipes = [], []
+    for start in range(0, len(questions), _BLOCK):
+        block = questions.take(np.arange(start, min(start + _BLOCK, len(questions))))
+        solved = block.solve(thorough=False)
         losses.append(solved.log_loss.min(axis=0))
-        found.append(recipes(z, question, regime))
-    return np.concatenate(losses), jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+        recipes.append(block.recipes(solved, np.argmin(solved.log_loss, axis=0)))
+    return np.concatenate(losses), jax.tree.map(lambda *leaves: np.concatenate(leaves), *recipes)
 
 
 def _recipe(room: Room, design: RunSet) -> Recipe:

@@ -3,54 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 
-from ..fitting import Scope
 from ..recipe import REGIMES, Recipe
-from .question import Asked
+from .question import Questions
 from .solvers import LIMITS
 
 _ACTIVE = 1e-6  # d log loss / d log limit above which a limit is worth naming
+_SLACK = 1.001  # times the range of the runs that recipes may reach without a word
+_COMPARED_WITH_RUNS = ("n_params", "target_tokens", "epochs", "total_tokens", "target_ratio")
 
 Position = tuple[int, int, int]  # language, budget, corpus size
-
-
-class Outside(Mapping[Position, tuple[str, ...]]):
-    """Where recipes leave the ground their language's runs cover, in words; found when asked."""
-
-    def __init__(self, scopes: Sequence[Scope], recipe: Recipe, feasible: np.ndarray) -> None:
-        self._scopes, self._recipe, self._feasible = scopes, recipe, feasible
-
-    @cached_property
-    def _found(self) -> dict[Position, tuple[str, ...]]:
-        found: dict[Position, tuple[str, ...]] = {}
-        masked = jax.tree.map(lambda leaf: np.where(self._feasible, leaf, 1.0), self._recipe)
-        for variable in ("n_params", "target_tokens", "epochs", "total_tokens", "target_ratio"):
-            values = np.asarray(getattr(masked, variable))
-            for i, scope in enumerate(self._scopes):
-                low, high = scope.ranges[variable]
-                off = (values[i] > high * 1.001) | (values[i] < low / 1.001)
-                for j, t in np.argwhere(off & self._feasible[i]).tolist():
-                    value = float(values[i, j, t])
-                    factor = value / high if value > high else low / value
-                    side = "above" if value > high else "below"
-                    text = f"{variable} {factor:.3g}× {side} the runs"
-                    found[i, j, t] = (*found.get((i, j, t), ()), text)
-        return found
-
-    def __getitem__(self, position: Position) -> tuple[str, ...]:
-        return self._found[position]
-
-    def __iter__(self) -> Iterator[Position]:
-        return iter(self._found)
-
-    def __len__(self) -> int:
-        return len(self._found)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +51,9 @@ class Recommendations:
         by_regime_loss: its loss, shape (L, C, T, 3).
         infeasible: position -> why no recipe is allowed there.
         notes: per language, what was held and why.
-        outside: position -> in which variables the recipe leaves the runs' range.
         n_draws: bootstrap draws behind the intervals; with none they equal the point values.
         level: of the intervals.
-        asked: the questions, for what builds on the answers.
+        questions: what was asked, for what builds on the answers.
     """
 
     languages: tuple[str, ...]
@@ -110,10 +77,28 @@ class Recommendations:
     by_regime_loss: np.ndarray
     infeasible: Mapping[Position, str]
     notes: tuple[tuple[str, ...], ...]
-    outside: Mapping[Position, tuple[str, ...]]
     n_draws: int
     level: float
-    asked: Asked
+    questions: Questions
+
+    @cached_property
+    def outside(self) -> Mapping[Position, tuple[str, ...]]:
+        """Position -> in which variables the recipe leaves the range of its language's runs."""
+        sentences: dict[Position, tuple[str, ...]] = {}
+        # Where there is no recipe its zeros would divide.
+        recipe = jax.tree.map(lambda leaf: np.where(self.feasible, leaf, 1.0), self.recipe)
+        for variable in _COMPARED_WITH_RUNS:
+            values = np.asarray(getattr(recipe, variable))
+            for i in range(len(self.languages)):
+                low, high = self.questions.scopes[i].ranges[variable]
+                outside = (values[i] > high * _SLACK) | (values[i] < low / _SLACK)
+                for j, t in np.argwhere(outside & self.feasible[i]).tolist():
+                    value = float(values[i, j, t])
+                    factor = value / high if value > high else low / value
+                    side = "above" if value > high else "below"
+                    text = f"{variable} {factor:.3g}× {side} the runs"
+                    sentences[i, j, t] = (*sentences.get((i, j, t), ()), text)
+        return sentences
 
     def active(self, *position: int) -> tuple[str, ...]:
         """Names of the limits that hold the optimum at a position (language, budget, size)."""

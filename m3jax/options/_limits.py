@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +13,9 @@ Bounds = tuple[float, float]
 OBJECTIVES = ("point", "mean", "quantile", "regret")
 METHODS = ("auto", "fast", "general")
 
-_SPAN = Allowed("0 < low <= high", lambda x: 0 < x < math.inf)
-_RATIOS = Allowed("0 < low <= high <= 1", lambda x: 0 < x <= 1)
+_POSITIVES = Allowed("positive finite numbers", POSITIVE.test)
+_SPAN = Allowed("a pair (low, high) with 0 < low <= high", POSITIVE.test)
+_RATIOS = Allowed("a pair (low, high) with 0 < low <= high <= 1", lambda x: 0 < x <= 1)
 
 
 def _bounds(help: str, allowed: Allowed) -> Any:
@@ -38,7 +38,7 @@ class Limits(Options):
         None,
         kind="numbers",
         unit="parameters",
-        allowed=POSITIVE,
+        allowed=_POSITIVES,
         help="The only model sizes that can be trained: 70M,160M,410M.",
     )
     stage_fraction: Bounds | None = _bounds(
@@ -47,7 +47,7 @@ class Limits(Options):
     first_share: float | None = option(
         None,
         kind="number",
-        allowed=Allowed("0 <= first_share < 1", lambda x: 0 <= x < 1),
+        allowed=Allowed("a number, 0 <= first_share < 1", lambda x: 0 <= x < 1),
         help="Ratio before the final stage, over the average ratio. It is r_1 / r of two-stage"
         " recipes; by default what was typical of the runs.",
     )
@@ -137,7 +137,7 @@ class OptimizeOptions(Limits):
     compute: Any = option(
         kind="numbers",
         unit="FLOP",
-        allowed=POSITIVE,
+        allowed=_POSITIVES,
         flags=("--compute", "-c"),
         help="Budget(s) 6·N·D in FLOP: 1e20,1e21.",
     )

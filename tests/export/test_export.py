@@ -320,7 +320,6 @@ def small(found):
             for name in ("loss", "loss_low", "loss_high", "regime_share", "by_regime_loss")
         },
         infeasible={},
-        outside={},
     )
 
 

@@ -248,14 +248,14 @@ def test_some_impossible_problems_do_not_lose_the_others(fits):
         ({"compute": float("nan")}, "compute: expected positive"),
         ({"compute": "much"}, "compute: expected positive"),
         ({"target_tokens": []}, "target_tokens: expected positive"),
-        ({"epochs": (3.0, 2.0)}, "epochs: expected 0 < low <= high"),
-        ({"target_ratio": (0.1, 2.0)}, "target_ratio: expected 0 < low <= high <= 1"),
+        ({"epochs": (3.0, 2.0)}, "epochs: expected a pair .* 0 < low <= high, got"),
+        ({"target_ratio": (0.1, 2.0)}, "target_ratio: expected a pair .* 0 < low <= high <= 1"),
         ({"n_params": 5.0}, "n_params: expected a pair"),
         ({"first_share": 1.0}, "first_share"),
         ({"max_source_tokens": 0.0}, "max_source_tokens"),
         ({"level": 2.0}, "level"),
         ({"languages": ["Klingon"]}, "unknown language 'Klingon'"),
-        ({"languages": []}, "languages: expected at least one"),
+        ({"languages": []}, "languages: expected one or more names"),
     ],
 )
 def test_bad_options_are_refused(fits, options, words):

@@ -34,7 +34,7 @@ def map_command(
     Example: m3jax map fits.json -c 1e19,1e21 -t 10M,10B -o out/map
     """
     from ...fitting import Fits
-    from ...optimization import regime_map as map_regimes
+    from ...optimization import map_regimes
 
     loaded = Fits.load(fits)
     use_cache()

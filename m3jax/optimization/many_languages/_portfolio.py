@@ -12,20 +12,20 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
-import numpy.typing as npt
 
 from ..._errors import M3Error
 from ...fitting import Fits
+from ...options import SplitOptions, takes
 from ...recipe import REGIMES, Recipe
-from ..question import Asked, Limits, ask
-from ..solvers import AT, build, is_posynomial, recipes, solve
+from ..question import Questions, ask
+from ..solvers import AT, build, is_posynomial, recipes
 
 _POINTS = 48  # of each curve, to begin with
 _ROUNDS = 14
 _TOLERANCE = 1e-10  # KKT residual, see `BudgetSplit`
 _SWITCHES = 5  # times regimes are chosen anew
+_SAME = 1e-7  # log loss
 _ABOVE = 1e-4  # how far above the least possible budget curves begin, log
 
 
@@ -91,126 +91,131 @@ class Curve(NamedTuple):
     z: np.ndarray
 
 
-def weights_of(weights: Mapping[str, float] | None, names: Sequence[str]) -> np.ndarray:
-    """Positive weights by name, 1 by default, scaled to sum to one. Raises `M3Error`."""
+def ask_each(fits: Fits, options: SplitOptions, function: str) -> Questions:
+    """One question a language. Raises `M3Error` as `ask` does, in the name of a function."""
+    questions = ask(
+        fits,
+        options,
+        compute=options.compute,
+        target_tokens=options.target_tokens,
+        languages=options.languages,
+        extrapolate=options.extrapolate,
+    )
+    if len(questions) != len(questions.languages):
+        raise M3Error(f"{function}: expected one compute and one target_tokens a language")
+    return questions
+
+
+def normalised_weights(weights: Mapping[str, float] | None, names: Sequence[str]) -> np.ndarray:
+    """Weights by name, 1 by default, scaled to sum to one. Raises `M3Error` on unknown names."""
     for name in weights or {}:
         if name not in names:
             raise M3Error(f"weights: unknown language {name!r}; there are: {', '.join(names)}")
-    values = np.array([float((weights or {}).get(name, 1.0)) for name in names])
-    if not np.all(np.isfinite(values) & (values > 0)):
-        raise M3Error(f"weights: expected positive finite numbers, got {weights!r}")
+    values = np.array([(weights or {}).get(name, 1.0) for name in names])
     return values / values.sum()
 
 
-def split_budget(
-    fits: Fits,
-    *,
-    compute: float,
-    target_tokens: float | Mapping[str, npt.ArrayLike],
-    weights: Mapping[str, float] | None = None,
-    languages: Sequence[str] | None = None,
-    extrapolate: bool = False,
-    **limits: Any,
-) -> BudgetSplit:
+@takes(SplitOptions)
+def split_budget(fits: Fits, *, options: SplitOptions) -> BudgetSplit:
     """Split one budget over languages, a model each, for the lowest weighted mean loss.
 
     Args:
         fits: fitted laws.
-        compute: FLOP for all together.
-        target_tokens: unique target tokens, one number or language -> number.
-        weights: language -> weight, 1 by default.
-        languages: which of the fitted languages; default all.
-        extrapolate: vary even what the runs say nothing about.
-        limits: of each language's recipe, see `Limits`; but for `constraints` and
-            `max_source_loss`.
+        options: the fields of `SplitOptions`, each a keyword. Limits are of each language's
+            recipe; `constraints` and `max_source_loss` are not available.
 
     Raises `M3Error` on bad input, and where the budget cannot train all languages.
     """
-    asked = ask(
-        fits,
-        compute=compute,
-        target_tokens=target_tokens,
-        languages=languages,
-        limits=Limits.of(**limits),
-        extrapolate=extrapolate,
-    )
-    if asked.shape[1:] != (1, 1):
-        raise M3Error("split_budget: expected one compute and one target_tokens a language")
-    if asked.limits.constraints or asked.limits.source_fits is not None:
+    questions = ask_each(fits, options, "split_budget")
+    if questions.has_functions:
         raise M3Error("split_budget: not available under constraints given as functions")
-    weight = weights_of(weights, asked.names)
-    theta = fits.theta[asked.index].T
-    total = float(asked.compute[0])
-    curves = _Curves(fits, asked, theta)
+    weight = normalised_weights(options.weights, questions.languages)
+    total = options.compute
+    curves = _Curves(questions)
     least = curves.least
     needed = np.exp(least.min(axis=0))
     if not np.all(np.isfinite(needed)) or needed.sum() > total * np.exp(-_ABOVE):
         worst = int(np.argmax(needed))
         raise M3Error(
             f"split_budget: a budget of {total:.4g} FLOP cannot train all {len(needed)} languages:"
-            f" the least they need is {needed.sum():.4g}, {asked.names[worst]!r} alone"
+            f" the least they need is {needed.sum():.4g}, {questions.languages[worst]!r} alone"
             f" {needed[worst]:.4g}"
         )
     spare = np.log(total - needed.sum() + needed)  # the most that one can have
-    ends = np.minimum(least + _ABOVE, spare), spare
+    start = np.minimum(least + _ABOVE, spare)
     offered = np.isfinite(least)
 
-    every = [
-        curves.at(k, np.linspace(np.where(offered[k], ends[0][k], spare), spare, _POINTS, axis=1))
+    coarse = [
+        curves.at(k, np.linspace(np.where(offered[k], start[k], spare), spare, _POINTS, axis=1))
         for k in range(len(REGIMES))
     ]
-    worth = np.log(weight)
-    regime = _regimes(every, weight, total)
-    tried: list[tuple[float, float, float, np.ndarray, Curve, Curve]] = []
+    log_weight = np.log(weight)
+    regime = _regimes(coarse, weight, total)
+    splits: list[_Settled] = []
     for _ in range(_SWITCHES):
-        own = Curve(*(_chosen([c[i] for c in every], regime) for i in range(5)))
-        at, whole = _settle(curves, regime, own, worth, total)
+        own = Curve(*(_chosen([c[i] for c in coarse], regime) for i in range(5)))
+        at, refined = _settle(curves, regime, own, log_weight, total)
         mean = float(weight @ np.exp(at.log_loss))
-        price, kkt = _price(at, worth, ends[0][regime, np.arange(len(regime))], spare)
-        tried.append((mean, price, kkt, regime, at, whole))
-        others = np.stack([curves.at(k, at.log_compute[:, None]).log_loss[:, 0] for k in range(3)])
-        better = np.argmin(others, axis=0)
-        lower = others[better, np.arange(len(regime))] < at.log_loss - 1e-7
+        price, kkt = _price(at, log_weight, start[regime, np.arange(len(regime))], spare)
+        splits.append(_Settled(mean, price, kkt, regime, at, refined))
+        log_loss = np.stack(
+            [curves.at(k, at.log_compute[:, None]).log_loss[:, 0] for k in range(3)]
+        )
+        better = np.argmin(log_loss, axis=0)
+        # A regime that is only as good is not worth another round.
+        lower = log_loss[better, np.arange(len(regime))] < at.log_loss - _SAME
         if not lower.any():
             break
         regime = np.where(lower, better, regime)
-    mean, price, kkt, regime, at, whole = min(tried, key=lambda one: one[0])
-    bound = _bound(every, whole, regime, weight, total, price)
+    best = min(splits, key=lambda split: split.mean_loss)
+    bound = _bound(coarse, best.refined, best.regime, weight, total, best.price)
     equal = np.log(np.full(len(weight), total / len(weight)))[:, None]
     alike = np.min([curves.at(k, equal).log_loss[:, 0] for k in range(3)], axis=0)
-    plain = not asked.limits.ladder and not np.isfinite(asked.question.source_tokens).any()
+    capped = bool(questions.limits.ladder) or np.isfinite(questions.values.source_tokens).any()
     return BudgetSplit(
-        languages=asked.names,
+        languages=questions.languages,
         weight=weight,
-        compute=np.exp(at.log_compute),
-        recipe=recipes(at.z, asked.question, regime),
-        regime=regime,
-        loss=np.exp(at.log_loss),
-        mean_loss=mean,
+        compute=np.exp(best.at.log_compute),
+        recipe=recipes(best.at.z, questions.values, best.regime),
+        regime=best.regime,
+        loss=np.exp(best.at.log_loss),
+        mean_loss=best.mean_loss,
         equal_loss=float(weight @ np.exp(alike)),
-        price=price,
-        kkt=kkt,
-        gap=max(mean - bound, 0.0),
-        convex=bool(is_posynomial(fits.law) and plain),
+        price=best.price,
+        kkt=best.kkt,
+        gap=max(best.mean_loss - bound, 0.0),
+        convex=bool(is_posynomial(fits.law) and not capped),
     )
+
+
+class _Settled(NamedTuple):
+    """The best split with each language's regime held: `at`, leaves (L,), and what it rests on."""
+
+    mean_loss: float
+    price: float
+    kkt: float
+    regime: np.ndarray
+    at: Curve
+    refined: Curve
 
 
 class _Curves:
     """The best of each language and regime at any budget."""
 
-    def __init__(self, fits: Fits, asked: Asked, theta: np.ndarray) -> None:
-        self.fits, self.asked, self.theta = fits, asked, theta
+    def __init__(self, questions: Questions) -> None:
+        self.questions = questions
         self.least = np.stack([self._least(k) for k in range(len(REGIMES))])  # (3, L)
 
     def _least(self, regime: int) -> np.ndarray:
         """Log of the least compute that allows any recipe; infinite if the budget does not."""
-        high = np.full(len(self.asked.index), np.log(self.asked.compute[0]))
+        values, offered = self.questions.values, self.questions.offered[regime]
+        high = np.log(values.compute)
         low = np.zeros_like(high)
 
         def possible(log_compute: np.ndarray) -> np.ndarray:
-            question = dataclasses.replace(self.asked.question, compute=np.exp(log_compute))
+            question = dataclasses.replace(values, compute=np.exp(log_compute))
             with np.errstate(invalid="ignore"):
-                return np.asarray(build(question, regime)[1]) & self.asked.regimes[regime]
+                return np.asarray(build(question, regime)[1]) & offered
 
         never = ~possible(high)
         for _ in range(60):
@@ -222,28 +227,19 @@ class _Curves:
     def at(self, regime: int | np.ndarray, log_compute: np.ndarray) -> Curve:
         """The curve of a regime, or of one for each language, at budgets (L, G)."""
         count, points = log_compute.shape
-        lanes = np.repeat(np.arange(count), points)
-        which = np.broadcast_to(regime, count)[lanes]
-        question = jax.tree.map(lambda leaf: leaf[..., lanes], self.asked.question)
-        question = dataclasses.replace(question, compute=np.exp(log_compute.ravel()))
-        offered = np.arange(len(REGIMES))[:, None] == which
-        with jax.enable_x64(True):
-            solved = solve(
-                self.fits.law,
-                self.theta[:, lanes],
-                question,
-                offered & self.asked.regimes[:, lanes],
-                ladder=self.asked.limits.ladder,
-            )
-        each = np.arange(len(lanes))
-        loss = solved.log_loss[which, each]
-        bound = solved.bound[which, each]
+        language = np.repeat(np.arange(count), points)
+        chosen = np.broadcast_to(regime, count)[language]
+        questions = self.questions.take(language).replace(compute=np.exp(log_compute.ravel()))
+        solved = questions.offering(np.arange(len(REGIMES))[:, None] == chosen).solve()
+        lanes = np.arange(len(language))
+        loss = solved.log_loss[chosen, lanes]
+        bound = solved.bound[chosen, lanes]
         return Curve(
             log_compute,
             loss.reshape(count, points),
-            solved.multipliers[which, AT["compute"], each].reshape(count, points),
+            solved.multipliers[chosen, AT["compute"], lanes].reshape(count, points),
             np.where(np.isfinite(bound), bound, loss).reshape(count, points),
-            solved.z[which, :, each].T.reshape(4, count, points),
+            solved.z[chosen, :, lanes].T.reshape(4, count, points),
         )
 
 

@@ -9,24 +9,23 @@ Newton steps finds its minimum, with a bound from duality. Other laws are begun 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpy.typing as npt
 
 from ..._errors import M3Error
 from ...fitting import Fits
 from ...laws import Law
+from ...options import Limits, SplitOptions, default_of, takes
 from ...recipe import REGIMES, SINGLE_STAGE, TWO_STAGE, Array, Recipe
 from ...variables import DECISION_VARIABLES
-from ..question import Asked, Limits, ask
+from ..question import Questions
 from ..solvers import is_posynomial
 from ._barrier import BarrierDomain, End, descend, log_sum
-from ._portfolio import weights_of
+from ._portfolio import ask_each, normalised_weights
 
 _STARTS = 3
 _SCAN = 200  # totals of tokens looked at for starts
@@ -37,7 +36,6 @@ _SUPPORTED = {
     "stage_fraction",
     "first_share",
     "max_total_tokens",
-    "max_source_epochs",
 }
 
 
@@ -86,16 +84,8 @@ class SharedModel:
         ]
 
 
-def shared_model(
-    fits: Fits,
-    *,
-    compute: float,
-    target_tokens: float | Mapping[str, npt.ArrayLike],
-    weights: Mapping[str, float] | None = None,
-    languages: Sequence[str] | None = None,
-    extrapolate: bool = False,
-    **limits: Any,
-) -> SharedModel:
+@takes(SplitOptions)
+def shared_model(fits: Fits, *, options: SplitOptions) -> SharedModel:
     """Size, tokens, and ratio and epochs of each language for the lowest weighted mean loss.
 
     Each language's law is asked about that language against everything else: the text of the other
@@ -104,46 +94,32 @@ def shared_model(
     have no runs that tell.
 
     Ratios sum to at most one, what is left is source text. With two stages all languages are
-    concentrated in the final one by the same factor, so that they share its length.
+    concentrated in the final one by the same factor, so that they share its length. With many
+    languages ratios are smaller than any that was run: give `target_ratio` and `epochs` bounds.
 
     Args:
         fits: fitted laws.
-        compute: budget 6·N·D, FLOP.
-        target_tokens: unique target tokens, one number or language -> number.
-        weights: language -> weight, 1 by default.
-        languages: which of the fitted languages; default all.
-        extrapolate: vary even what the runs say nothing about. With many languages ratios are
-            smaller than any that was run: give `target_ratio` and `epochs` bounds.
-        limits: `n_params`, `epochs`, `target_ratio`, `final_ratio`, `stage_fraction`,
-            `first_share` and `max_total_tokens`, see `Limits`; bounds hold for every language.
+        options: the fields of `SplitOptions`, each a keyword. Of the limits `n_params`, `epochs`,
+            `target_ratio`, `final_ratio`, `stage_fraction`, `first_share` and `max_total_tokens`
+            are available; bounds hold for every language.
 
-    Raises `M3Error` on bad input, limits of other names, and where no recipe keeps them all.
+    Raises `M3Error` on bad input, other limits, and where no recipe keeps them all.
     """
-    asked_limits = Limits.of(**limits)
-    for name, value in limits.items():
-        if name not in _SUPPORTED and value not in (None, (), 0.0):
-            raise M3Error(f"shared_model: limit {name!r} is not available for a shared model")
-    asked = ask(
-        fits,
-        compute=compute,
-        target_tokens=target_tokens,
-        languages=languages,
-        limits=asked_limits,
-        extrapolate=extrapolate,
-    )
-    if asked.shape[1:] != (1, 1):
-        raise M3Error("shared_model: expected one compute and one target_tokens a language")
-    weight = weights_of(weights, asked.names)
-    theta = fits.theta[asked.index]
-    log_t = np.log(asked.question.target_tokens)
-    share = float(np.median(asked.question.first_share))
+    for field in dataclasses.fields(Limits):
+        if field.name not in _SUPPORTED and getattr(options, field.name) != default_of(field):
+            raise M3Error(f"shared_model: limit {field.name!r} is not available for a shared model")
+    questions = ask_each(fits, options, "shared_model")
+    weight = normalised_weights(options.weights, questions.languages)
+    theta = questions.theta
+    log_t = np.log(questions.values.target_tokens)
+    share = float(np.median(questions.values.first_share))
     convex = is_posynomial(fits.law)
     best: tuple[End, int, float] | None = None
     with jax.enable_x64(True):
         for regime in (SINGLE_STAGE, TWO_STAGE):
-            if not all(regime in ground.regimes for ground in asked.grounds):
+            if not questions.offered[regime].all():
                 continue
-            space, starts = _space(asked, log_t, share, regime, 1 if convex else _STARTS)
+            space, starts = _space(questions, log_t, share, regime, 1 if convex else _STARTS)
             if not starts:
                 continue
             scale = partial(_mean_loss, fits.law, theta, log_t, weight, share)
@@ -154,7 +130,7 @@ def shared_model(
             if best is None or end.value < best[0].value - 1e-7:
                 best = end, regime, agreement
     if best is None:
-        raise M3Error(f"shared_model: {_why(asked, log_t)}")
+        raise M3Error(f"shared_model: {_infeasibility(questions, log_t)}")
     end, regime, agreement = best
     x = end.x
     q = x[2] if regime == TWO_STAGE else 0.0
@@ -170,7 +146,7 @@ def shared_model(
     with jax.enable_x64(True):
         loss = np.exp(np.asarray(_log_losses(fits.law, theta, recipe)))
     return SharedModel(
-        languages=asked.names,
+        languages=questions.languages,
         weight=weight,
         n_params=float(np.exp(x[0])),
         total_tokens=float(np.exp(x[1])),
@@ -222,9 +198,9 @@ def _mean_loss(
     return float(weight @ value), gradient, hessian
 
 
-def _bounds(asked: Asked, share: float, regime: int) -> tuple[Any, ...]:
+def _bounds(questions: Questions, share: float, regime: int) -> tuple[Any, ...]:
     """(low, high) of n and q, and of each language's log ratio, final ratio and epochs."""
-    q = asked.question
+    q = questions.values
     low, high = np.log(q.low), np.log(q.high)
     n = low[0].max(), high[0].min()
     concentrate = 0.0, 0.0
@@ -244,13 +220,13 @@ def _inside(low: Any, high: Any) -> tuple[Any, Any]:
 
 
 def _space(
-    asked: Asked, log_t: np.ndarray, share: float, regime: int, many: int
+    questions: Questions, log_t: np.ndarray, share: float, regime: int, many: int
 ) -> tuple[BarrierDomain, list[np.ndarray]]:
     """The limits, and points well inside of them at several totals of tokens; none if there are."""
-    n, q, ratio, final, epochs = _bounds(asked, share, regime)
+    n, q, ratio, final, epochs = _bounds(questions, share, regime)
     count = len(log_t)
-    budget = float(np.log(asked.question.compute[0] / 6.0))
-    most = min(float(np.log(asked.question.total_tokens.min())), budget - n[0])
+    budget = float(np.log(questions.values.compute[0] / 6.0))
+    most = min(float(np.log(questions.values.total_tokens.min())), budget - n[0])
     each, nothing = np.arange(count), np.zeros(count)
     alone = [  # (n, d, q), limit
         ((1, 0, 0), n[1]),
@@ -307,12 +283,12 @@ def _part(bottom: np.ndarray, ceiling: np.ndarray, q: float) -> float:
     return high if high < 1e-9 else low
 
 
-def _why(asked: Asked, log_t: np.ndarray) -> str:
+def _infeasibility(questions: Questions, log_t: np.ndarray) -> str:
     """Why there is no recipe."""
-    regimes = [r for r in (SINGLE_STAGE, TWO_STAGE) if all(r in g.regimes for g in asked.grounds)]
+    regimes = [regime for regime in (SINGLE_STAGE, TWO_STAGE) if questions.offered[regime].all()]
     if not regimes:
         return "some language's runs or limits allow no source text beside it"
-    n, _, ratio, _, epochs = _bounds(asked, 0.0, regimes[0])
+    n, _, ratio, _, epochs = _bounds(questions, 0.0, regimes[0])
     if n[0] > n[1]:
         return "no n_params lies within the bounds of all languages"
     total = float(np.exp(ratio[0]).sum())
@@ -322,7 +298,7 @@ def _why(asked: Asked, log_t: np.ndarray) -> str:
             " one: allow lower ones by target_ratio=(LOW, HIGH)"
         )
     tokens = float(np.exp(epochs[0] + log_t).sum())
-    room = float(asked.question.compute[0] / 6.0 / np.exp(n[0]))
+    room = float(questions.values.compute[0] / 6.0 / np.exp(n[0]))
     if tokens >= room:
         return (
             f"the fewest epochs over all corpora take {tokens:.4g} tokens, the budget allows"

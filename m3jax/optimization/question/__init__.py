@@ -1,16 +1,13 @@
-"""What is asked of a fit: limits, budgets, corpus sizes and objectives."""
+"""What is asked of fits: limits, budgets, corpus sizes and objectives, and how it is answered."""
 
-from ._ask import Asked, ask, why_not
-from ._limits import Limits, amounts
-from ._robust import OBJECTIVES, robust_task, user_task
+from ._ask import ask, positive_numbers
+from ._questions import DrawOptima, Questions
+from ._ranges import AllowedRanges
 
 __all__ = [
-    "OBJECTIVES",
-    "Asked",
-    "Limits",
-    "amounts",
+    "AllowedRanges",
+    "DrawOptima",
+    "Questions",
     "ask",
-    "robust_task",
-    "user_task",
-    "why_not",
+    "positive_numbers",
 ]

@@ -2,8 +2,8 @@
 
 from ._corpus import optimal_corpus
 from ._crossings import crossings, first_best
-from ._guidelines import Guideline, collapse, direct_switch, spread
-from ._map import regime_map
+from ._guidelines import Guideline, collapse, direct_switch, rms_scatter
+from ._map import map_regimes
 from ._regimes import Crossing, RegimeMap
 
 __all__ = [
@@ -14,7 +14,7 @@ __all__ = [
     "crossings",
     "direct_switch",
     "first_best",
+    "map_regimes",
     "optimal_corpus",
-    "regime_map",
-    "spread",
+    "rms_scatter",
 ]

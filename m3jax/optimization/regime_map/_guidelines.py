@@ -38,17 +38,18 @@ class Guideline:
         return {True: "holds", False: "does not hold", None: "cannot be judged"}[self.holds]
 
 
-def _share(held: Sequence[bool | None]) -> float | None:
-    told = [h for h in held if h is not None]
-    return float(np.mean(told)) if told else None
-
-
 SWITCH = "less target text: straight from monolingual to two stages"
 COLLAPSE = "best epochs: one curve in D_T / D*(C)"
 
 
+def _share_that_holds(verdicts: Sequence[bool | None]) -> float | None:
+    """Of the verdicts that are not None, the share of those that are true."""
+    judged = [verdict for verdict in verdicts if verdict is not None]
+    return float(np.mean(judged)) if judged else None
+
+
 def direct_switch(
-    found: Crossings, members: int, compute: np.ndarray, offered: Sequence[int], closest: float
+    changes: Crossings, members: int, compute: np.ndarray, offered: Sequence[int], closest: float
 ) -> Guideline:
     """Guideline 1, from all crossings; rows are members × budgets.
 
@@ -57,23 +58,26 @@ def direct_switch(
     """
     missing = [REGIMES[k] for k in range(len(REGIMES)) if k not in offered]
     if missing:
-        tell = f"the runs, or the limits, leave no {' and no '.join(missing)}"
-        return Guideline(SWITCH, None, tell, None)
+        why = f"the runs, or the limits, leave no {' and no '.join(missing)}"
+        return Guideline(SWITCH, None, why, None)
     count = len(compute)
+    # Of each member, the changes (above, below) that it has at any budget.
     kinds: list[set[tuple[int, int]]] = [set() for _ in range(members)]
-    for row, below, above in zip(found.row, found.below, found.above, strict=True):
+    for row, below, above in zip(changes.row, changes.below, changes.above, strict=True):
         kinds[row // count].add((int(above), int(below)))
     direct = {(MONOLINGUAL, TWO_STAGE)}
-    held = [None if not kind else kind == direct for kind in kinds]
-    share = _share(held[1:])
-    if held[0] is None:
+    verdicts = [None if not kind else kind == direct for kind in kinds]
+    share = _share_that_holds(verdicts[1:])
+    if verdicts[0] is None:
         return Guideline(SWITCH, None, "one regime is best all over the map", share)
-    own = found.row < count
+    of_fit = changes.row < count
     budgets = {
-        kind: np.unique(found.row[own & (found.above == kind[0]) & (found.below == kind[1])])
-        for kind in sorted(kinds[0])
+        (above, below): np.unique(
+            changes.row[of_fit & (changes.above == above) & (changes.below == below)]
+        )
+        for above, below in sorted(kinds[0])
     }
-    if held[0]:
+    if verdicts[0]:
         return Guideline(
             SWITCH,
             True,
@@ -82,8 +86,8 @@ def direct_switch(
             share,
         )
     steps = "; ".join(
-        f"from {REGIMES[above]} to {REGIMES[below]} at {len(at)} of {count} budgets"
-        for (above, below), at in budgets.items()
+        f"from {REGIMES[above]} to {REGIMES[below]} at {len(rows)} of {count} budgets"
+        for (above, below), rows in budgets.items()
     )
     band = ""
     if any(SINGLE_STAGE in kind for kind in kinds[0]):
@@ -91,48 +95,48 @@ def direct_switch(
     return Guideline(SWITCH, False, f"with less target text {steps}{band}", share)
 
 
-def spread(log_epochs: np.ndarray, told: np.ndarray) -> float:
+def rms_scatter(log_epochs: np.ndarray, counts: np.ndarray) -> float:
     """Root mean square of the scatter of curves about their mean at each place, in log epochs.
 
-    Curves (C, X) with `told` marking what counts; places with fewer than two curves say nothing.
-    Infinite where all say nothing.
+    Curves (C, X); `counts`, (C, X) bool, marks what is compared. Places with fewer than two curves
+    are left out; infinite where that leaves none.
     """
-    told = told & (told.sum(axis=0) >= 2)
-    if not told.any():
+    counts = counts & (counts.sum(axis=0) >= 2)
+    if not counts.any():
         return np.inf
-    count = np.maximum(told.sum(axis=0), 1)
-    middle = np.where(told, log_epochs, 0.0).sum(axis=0) / count
-    squares = np.where(told, log_epochs - middle, 0.0) ** 2
-    return float(np.sqrt(squares.sum() / told.sum()))
+    curves = np.maximum(counts.sum(axis=0), 1)
+    mean = np.where(counts, log_epochs, 0.0).sum(axis=0) / curves
+    squares = np.where(counts, log_epochs - mean, 0.0) ** 2
+    return float(np.sqrt(squares.sum() / counts.sum()))
 
 
 def collapse(
     scaled: Sequence[float], plain: Sequence[float], exponent: float, expected: float | None
 ) -> Guideline:
-    """Guideline 2, from the spreads of each member against D_T / D*(C) and against D_T.
+    """Guideline 2, from the scatter of each member's curves against D_T / D*(C) and against D_T.
 
     It holds where budgets scatter by at most 20% in epochs, and by at most half as much (in the
     logarithm) against D_T / D*(C) as against D_T. `exponent` is that of D*(C) in C, `expected` is
     α/(α+β).
     """
 
-    def judged(a: float, b: float) -> bool | None:
+    def holds(scaled: float, plain: float) -> bool | None:
         # Budgets that share no corpus size are as far apart in D_T as can be.
-        return None if not np.isfinite(a) else bool(a <= ALIKE and a <= b / 2)
+        return None if not np.isfinite(scaled) else bool(scaled <= ALIKE and scaled <= plain / 2)
 
-    held = [judged(a, b) for a, b in zip(scaled, plain, strict=True)]
-    share = _share(held[1:])
-    law = f"D* grows as C^{exponent:.3f}"
+    verdicts = [holds(*scatters) for scatters in zip(scaled, plain, strict=True)]
+    share = _share_that_holds(verdicts[1:])
+    growth = f"D* grows as C^{exponent:.3f}"
     if expected is not None:
-        law += f", α/(α+β) is {expected:.3f}"
-    if held[0] is None:
+        growth += f", α/(α+β) is {expected:.3f}"
+    if verdicts[0] is None:
         why = "no two budgets have a best number of epochs, free of bounds, at the same D_T / D*(C)"
-        return Guideline(COLLAPSE, None, f"{why}; {law}", share)
+        return Guideline(COLLAPSE, None, f"{why}; {growth}", share)
     against = f"{np.exp(plain[0]):.3g} against D_T" if np.isfinite(plain[0]) else "none against D_T"
     return Guideline(
         COLLAPSE,
-        held[0],
+        verdicts[0],
         f"budgets differ in best epochs by a factor of {np.exp(scaled[0]):.3g} at the same"
-        f" D_T / D*(C) ({against}); {law}",
+        f" D_T / D*(C) ({against}); {growth}",
         share,
     )

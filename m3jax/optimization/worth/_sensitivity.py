@@ -18,7 +18,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._errors import M3Error
-from ...fitting import Fits
 from ...laws import Law
 from ...recipe import REGIMES, TWO_STAGE, Array, Recipe
 from ...variables import DECISION_VARIABLES, LIMIT_WORDS
@@ -38,6 +37,7 @@ from ..solvers import (
 
 _NEAR = 1e-6  # multiplier and slack both below: the limit may be active or not
 _TIED = 1e-6  # relative loss between regimes
+_WORTH_NAMING = 1e-6  # elasticity of the loss
 _POLISH = 2  # Newton steps before the one that is differentiated
 
 
@@ -117,12 +117,12 @@ def best_recipe(
         *[jax.lax.stop_gradient(problem) for problem, _ in built],
     )
     thetas = jnp.repeat(jax.lax.stop_gradient(theta)[:, None], len(built), axis=1)
-    these, states, _ = screened(law, thetas, lanes)
+    terms, states, _ = screened(law, thetas, lanes)
     # Both starts as lanes of one path.
     state = jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *states)
-    these, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, 2), (these, lanes))
-    end = follow(these, lanes, state, 80)
-    values = value(these, end.u).reshape(2, len(built))
+    terms, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, 2), (terms, lanes))
+    end = follow(terms, lanes, state, 80)
+    values = value(terms, end.u).reshape(2, len(built))
     losses, recipes = [], []
     for i, (problem, possible) in enumerate(built):
         lane = i + len(built) * jnp.argmin(values[:, i])
@@ -157,75 +157,85 @@ class Sensitivities:
 _WORDS = {"compute": "compute", "target_tokens": "unique target tokens"}
 
 
-def sensitivities(fits: Fits, found: Recommendations, *position: int) -> Sensitivities:
+def sensitivities(recommendations: Recommendations, *position: int) -> Sensitivities:
     """How the recipe at a position (language, budget, size) would move.
 
     Raises `M3Error` where there is no recipe, or its limits include functions of the user's.
     """
-    if not found.feasible[position]:
+    if not recommendations.feasible[position]:
         raise M3Error(f"sensitivities: no recipe is allowed at {position}")
-    if found.asked.limits.constraints or found.asked.limits.source_fits is not None:
+    questions = recommendations.questions
+    if questions.has_functions:
         raise M3Error("sensitivities: not available under constraints given as functions")
-    p = int(np.ravel_multi_index(position, found.feasible.shape))
-    regime = int(found.regime[position])
-    law = fits.law
+    p = int(np.ravel_multi_index(position, recommendations.feasible.shape))
+    regime = int(recommendations.regime[position])
+    law, recipe = questions.law, recommendations.at(*position)
     with jax.enable_x64(True):
-        question = jax.tree.map(lambda leaf: jnp.asarray(leaf[..., p]), found.asked.question)
-        if found.asked.limits.ladder is not None:
-            size = float(found.recipe.n_params[position])
+        question = jax.tree.map(lambda leaf: jnp.asarray(leaf[..., p]), questions.values)
+        if questions.limits.ladder is not None:
             question = dataclasses.replace(
                 question,
-                low=question.low.at[0].set(size),
-                high=question.high.at[0].set(size),
+                low=question.low.at[0].set(recipe.n_params),
+                high=question.high.at[0].set(recipe.n_params),
             )
-        theta = jnp.asarray(fits.theta[found.asked.index[position[0]]])
+        theta = jnp.asarray(questions.theta[p])
         lanes = jax.tree.map(lambda leaf: np.asarray(leaf)[..., None], question)
         rows = build(lanes, regime)[0].rows
-        z = jnp.log(
-            jnp.stack([getattr(found.recipe, name)[position] for name in DECISION_VARIABLES])
+        z = jnp.log(jnp.stack([getattr(recipe, name) for name in DECISION_VARIABLES]))
+        solved = recommendations.multipliers[position]
+        multipliers = jnp.asarray([solved[AT[name]] for name in rows])
+        (by_theta, by_question), slacks, rank = _derived(
+            law, regime, rows, theta, question, z, multipliers
         )
-        multipliers = jnp.asarray([found.multipliers[position][AT[name]] for name in rows])
-        moved, slacks, rank = _derived(law, regime, rows, theta, question, z, multipliers)
-    values: dict[str, Array] = {"theta": moved[0], **vars(moved[1])}
-    outputs = ("loss", *DECISION_VARIABLES)
+    elasticity = {
+        name: _relative_changes(np.asarray(getattr(by_question, leaf)), index, scale)
+        for name, (leaf, index, scale) in _scales(question, regime).items()
+    }
+    prices = [
+        _price(name, changes["loss"], float(recommendations.loss[position]))
+        for name, changes in elasticity.items()
+        if abs(changes["loss"]) > _WORTH_NAMING
+    ]
+    for j, c in enumerate(law.coefficients):
+        scale = 1.0 if c.log else float(theta[j])
+        elasticity[c.name] = _relative_changes(np.asarray(by_theta), j, scale)
+    kinks = _kinks(
+        recommendations, position, rows, np.asarray(multipliers), np.asarray(slacks), rank
+    )
+    return Sensitivities(REGIMES[regime], elasticity, tuple(prices), tuple(kinks))
 
-    def row(name: str, at: Any, by: float) -> dict[str, float]:
-        column = np.asarray(values[name])[(slice(None), *at)]
-        return {o: float(c * by) for o, c in zip(outputs, column, strict=True)}
 
-    q = found.asked.question
-    scales: dict[str, tuple[str, tuple[int, ...], float]] = {
-        "compute": ("compute", (), float(q.compute[p])),
-        "target_tokens": ("target_tokens", (), float(q.target_tokens[p])),
+def _scales(question: Question, regime: int) -> dict[str, tuple[str, int, float]]:
+    """What an elasticity is by: name -> the leaf of the question, index in it, and its value."""
+    scales: dict[str, tuple[str, int, float]] = {
+        name: (name, 0, float(getattr(question, name))) for name in ("compute", "target_tokens")
     }
     for name, leaf in (
         ("total_tokens", "total_tokens"),
         ("source_tokens", "source_tokens"),
         ("gpu_hours", "gpu_flops"),
     ):
-        if np.isfinite(getattr(q, leaf)[p]):
-            scales[name] = (leaf, (), float(getattr(q, leaf)[p]))
+        if np.isfinite(value := float(getattr(question, leaf))):
+            scales[name] = (leaf, 0, value)
     for j, variable in enumerate(DECISION_VARIABLES):
         for side in ("low", "high"):
-            scales[f"{side}est {variable}"] = (side, (j,), float(getattr(question, side)[j]))
+            scales[f"{side}est {variable}"] = (side, j, float(getattr(question, side)[j]))
     if regime == TWO_STAGE:
-        scales["lowest stage_fraction"] = ("stage_low", (), float(q.stage_low[p]))
-        scales["highest stage_fraction"] = ("stage_high", (), float(q.stage_high[p]))
-    elasticity = {name: row(*scale) for name, scale in scales.items()}
-    for j, c in enumerate(law.coefficients):
-        elasticity[c.name] = row("theta", (j,), 1.0 if c.log else float(theta[j]))
-    loss = float(found.loss[position])
-    prices = [
-        _price(name, elasticity[name]["loss"], loss)
-        for name in scales
-        if abs(elasticity[name]["loss"]) > 1e-6
-    ]
-    return Sensitivities(
-        REGIMES[regime],
-        elasticity,
-        tuple(prices),
-        tuple(_kinks(found, position, rows, np.asarray(multipliers), np.asarray(slacks), rank)),
-    )
+        scales["lowest stage_fraction"] = ("stage_low", 0, float(question.stage_low))
+        scales["highest stage_fraction"] = ("stage_high", 0, float(question.stage_high))
+    return scales
+
+
+def _relative_changes(jacobian: np.ndarray, index: int, scale: float) -> dict[str, float]:
+    """Relative changes of loss and variables per relative change of one input.
+
+    `jacobian` has (log loss, z) first, then the input's axis, if it has one.
+    """
+    column: np.ndarray = jacobian.reshape(len(jacobian), -1)[:, index]
+    return {
+        name: float(change * scale)
+        for name, change in zip(("loss", *DECISION_VARIABLES), column, strict=True)
+    }
 
 
 @partial(jax.jit, static_argnames=("law", "regime", "rows"))
@@ -271,7 +281,7 @@ def _price(name: str, elasticity: float, loss: float) -> str:
 
 
 def _kinks(
-    found: Recommendations,
+    recommendations: Recommendations,
     position: tuple[int, ...],
     rows: tuple[str, ...],
     multipliers: np.ndarray,
@@ -284,13 +294,13 @@ def _kinks(
         for name, m, s in zip(rows, multipliers, slacks, strict=True)
         if m < np.sqrt(_NEAR) and s < np.sqrt(_NEAR) and (m < _NEAR or s > m * 1e-3)
     ]
-    losses = found.by_regime_loss[position]
-    best = found.regime[position]
+    losses = recommendations.by_regime_loss[position]
+    best = recommendations.regime[position]
     for k, other in enumerate(losses):
         if k != best and other <= losses[best] * (1 + _TIED):
             kinks.append(f"{REGIMES[k]} is as good")
-    if abs(found.recipe.epochs[position] - 1.0) < 1e-6 and not any(
-        name in found.active(*position) for name in ("lowest epochs", "highest epochs")
+    if abs(recommendations.recipe.epochs[position] - 1.0) < 1e-6 and not any(
+        name in recommendations.active(*position) for name in ("lowest epochs", "highest epochs")
     ):
         kinks.append("at one epoch, where repetition begins")
     if float(rank) < 1e-9:

@@ -14,14 +14,14 @@ from m3jax import M3Error, Recipe
 from m3jax.cli import app
 from m3jax.fitting import Fits
 from m3jax.laws import get_law
-from m3jax.optimization import RegimeMap, regime_map
+from m3jax.optimization import RegimeMap, map_regimes
 from m3jax.optimization.regime_map import (
     collapse,
     crossings,
     direct_switch,
     first_best,
     optimal_corpus,
-    spread,
+    rms_scatter,
 )
 from m3jax.output.figures import regime_map as figure_of
 from m3jax.output.figures import to_png
@@ -56,7 +56,7 @@ def fits_of(draws: int = 0, **changes: float) -> Fits:
 def mapped(fits: Fits, **options) -> RegimeMap:
     # Any stage is allowed, so that r_f > r is at every r < 1; two stages then dominate where eta
     # is positive, and one stage where it is negative.
-    return regime_map(
+    return map_regimes(
         fits, compute=COMPUTE, target_tokens=SIZES, **{**GRID, **LIMITS, "draws": 0, **options}
     )
 
@@ -182,8 +182,8 @@ def test_collapse_is_judged_by_how_far_curves_are_apart():
     x = np.linspace(-3, 3, 20)
     curves = np.stack([-0.5 * x, -0.5 * x + 0.3])
     told = np.ones_like(curves, dtype=bool)
-    assert spread(curves, told) == pytest.approx(0.15)
-    assert spread(curves, told & (np.arange(2) == 0)[:, None]) == np.inf
+    assert rms_scatter(curves, told) == pytest.approx(0.15)
+    assert rms_scatter(curves, told & (np.arange(2) == 0)[:, None]) == np.inf
     assert collapse([0.05], [0.4], 0.5, 0.5).holds
     assert collapse([0.05], [0.06], 0.5, 0.5).holds is False
     assert collapse([0.3], [0.9], 0.5, 0.5).holds is False
@@ -198,7 +198,7 @@ def test_epochs_at_a_bound_do_not_count_as_a_collapse(direct):
 
 
 def test_draws_give_intervals_and_shares():
-    found = regime_map(
+    found = map_regimes(
         fits_of(draws=3, **REPEATS),
         compute=COMPUTE,
         target_tokens=SIZES,
@@ -216,10 +216,10 @@ def test_draws_give_intervals_and_shares():
 
 def test_bad_ranges_are_refused():
     fits = fits_of()
-    with pytest.raises(M3Error, match="compute: expected LOW < HIGH"):
-        regime_map(fits, compute=(1e20, 1e18), target_tokens=SIZES)
-    with pytest.raises(M3Error, match="budgets >= 2"):
-        regime_map(fits, compute=COMPUTE, target_tokens=SIZES, budgets=1)
+    with pytest.raises(M3Error, match=r"compute: expected a pair .* 0 < low <= high"):
+        map_regimes(fits, compute=(1e20, 1e18), target_tokens=SIZES)
+    with pytest.raises(M3Error, match="budgets: expected a whole number >= 2"):
+        map_regimes(fits, compute=COMPUTE, target_tokens=SIZES, budgets=1)
     with pytest.raises(M3Error, match="no recipe is allowed anywhere"):
         mapped(fits, n_params=(1e15, 1e16))
 

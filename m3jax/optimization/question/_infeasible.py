@@ -1,0 +1,53 @@
+"""Why a question has no allowed recipe, in a sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...variables import DECISION_VARIABLES
+from ..solvers import NAMED, Question
+
+_AMOUNTS = ("compute", "gpu_hours", "total_tokens", "source_tokens")
+
+
+def infeasibility(
+    question: Question, offered: np.ndarray, blame: np.ndarray, violation: float
+) -> str:
+    """The limits that clash, and by how much.
+
+    Args:
+        question: one, leaves () and (4,).
+        offered: regimes on offer, (3,) bool.
+        blame: a smallest set of the limits `NAMED` that clash, (15,) bool.
+        violation: the least there is of constraints given as functions; 0 without.
+    """
+    if not offered.any():
+        return "the bounds leave no regime: no target_ratio is allowed"
+    if violation > 0:
+        return (
+            "the constraints given as functions cannot be kept together with the other limits: the"
+            f" best point found oversteps them by {violation:.3g}"
+        )
+    names = [name for name, guilty in zip(NAMED, blame, strict=True) if guilty]
+    together = f"these limits clash: {', '.join(names)}"
+    amounts = [name for name in names if name in _AMOUNTS]
+    if not amounts:
+        variables = [name.partition(" ")[2] for name in names]
+        common = [v for v in DECISION_VARIABLES if v in variables]
+        first = common[0] if common else "recipe"
+        return f"no {first} lies between its lowest and highest allowed value; {together}"
+    n, k = question.low[:2]
+    simplest = int(np.argmax(offered))  # the simplest regime is the least demanding
+    r = 1.0 if simplest == 0 else min(question.high[2], question.high[3])
+    total = k * question.target_tokens / r
+    cost = 6.0 * n * total
+    needs, cap, unit = {
+        "compute": (cost + 2.0 * n * question.inference_tokens, question.compute, "FLOP"),
+        "gpu_hours": (cost, question.gpu_flops, "FLOP"),
+        "total_tokens": (total, question.total_tokens, "tokens"),
+        "source_tokens": (total * (1 - r), question.source_tokens, "tokens"),
+    }[amounts[0]]
+    return (
+        f"{amounts[0]}: the least demanding allowed recipe (n_params {n:.4g}, epochs {k:.4g},"
+        f" target_ratio {r:.4g}) needs {needs:.4g} {unit}, the limit is {cap:.4g}; {together}"
+    )

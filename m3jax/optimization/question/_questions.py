@@ -1,0 +1,210 @@
+"""Questions about the best recipe, which solve themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..._progress import Progress, silent
+from ...fitting import Scope
+from ...laws import Law
+from ...options import Limits
+from ...recipe import REGIMES, Recipe
+from ..solvers import Question, Solved, Task, recipes, solve
+from ._infeasible import infeasibility
+from ._objectives import point_task, robust_task
+from ._ranges import AllowedRanges
+
+_BLOCK = 1 << 18  # questions × draws solved in one go
+
+
+@dataclasses.dataclass(frozen=True)
+class DrawOptima:
+    """The best recipes of P questions under each of B draws.
+
+    Attributes:
+        log_loss: by regime, infinite where none is allowed, (3, P, B).
+        z: logarithms of n_params, epochs, target_ratio and final_ratio, (3, 4, P, B).
+    """
+
+    log_loss: np.ndarray
+    z: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Questions:
+    """P questions about the best recipe, with the fits and limits that answer them.
+
+    Attributes:
+        law: that was fitted.
+        languages: L names.
+        draws: bootstrap draws of each language's coefficients, (L, B, p).
+        scopes: what each language's runs cover, L.
+        allowed: what each language's recipes may be, L.
+        limits: as the user gave them.
+        shape: of the batch: (L, C, T) for budgets and corpus sizes, (P,) once lanes were taken.
+        language: of each question, an index into `languages`, (P,).
+        theta: coefficients that each is asked under, (P, p).
+        values: budgets, corpora, bounds and caps, leaves (P,) or (4, P).
+        offered: regimes on offer, (3, P) bool.
+    """
+
+    law: Law
+    languages: tuple[str, ...]
+    draws: np.ndarray
+    scopes: tuple[Scope, ...]
+    allowed: tuple[AllowedRanges, ...]
+    limits: Limits
+    shape: tuple[int, ...]
+    language: np.ndarray
+    theta: np.ndarray
+    values: Question
+    offered: np.ndarray
+
+    def __len__(self) -> int:
+        """P."""
+        return len(self.language)
+
+    @property
+    def has_functions(self) -> bool:
+        """Whether limits are given as functions of the recipe."""
+        return bool(self.limits.constraints) or self.limits.source_fits is not None
+
+    def take(self, lanes: np.ndarray) -> Questions:
+        """Some of the questions, any number of times each: indices (P',)."""
+        return dataclasses.replace(
+            self,
+            shape=lanes.shape,
+            language=self.language[lanes],
+            theta=self.theta[lanes],
+            values=jax.tree.map(lambda leaf: leaf[..., lanes], self.values),
+            offered=self.offered[:, lanes],
+        )
+
+    def under(self, theta: np.ndarray) -> Questions:
+        """The same under other coefficients, (P, p)."""
+        return dataclasses.replace(self, theta=theta)
+
+    def replace(self, **values: np.ndarray) -> Questions:
+        """The same with other budgets, corpora, bounds or caps, by their names in `Question`."""
+        return dataclasses.replace(self, values=dataclasses.replace(self.values, **values))
+
+    def offering(self, regimes: np.ndarray) -> Questions:
+        """The same with only these of the regimes on offer, bool of (3, P) or (P,)."""
+        return dataclasses.replace(self, offered=self.offered & regimes)
+
+    def solve(
+        self,
+        *,
+        only: Sequence[int] | None = None,
+        method: str = "auto",
+        certify: bool = False,
+        gap: float = 1e-4,
+        thorough: bool = True,
+    ) -> Solved:
+        """The best recipe of each regime; arguments and errors are those of `solvers.solve`."""
+        return self._solve_task(
+            point_task(self.law, self.limits),
+            {},
+            only=only,
+            method=method,
+            certify=certify,
+            gap=gap,
+            thorough=thorough,
+        )
+
+    def solve_draws(
+        self,
+        count: int,
+        possible: np.ndarray,
+        *,
+        method: str = "auto",
+        progress: Progress = silent,
+    ) -> DrawOptima:
+        """The best recipes under each of the first `count` draws, where `possible` (P,) bool."""
+        optima = DrawOptima(
+            np.full((len(REGIMES), len(self), count), np.inf),
+            np.zeros((len(REGIMES), 4, len(self), count)),
+        )
+        rows = np.flatnonzero(possible)
+        size = max(1, _BLOCK // max(count, 1))
+        for start in range(0, len(rows) if count else 0, size):
+            progress("optimizing", 1 + count * start // len(rows), 1 + count)
+            block = rows[start : start + size]
+            theta = self.draws[self.language[block], :count]
+            questions = self.take(np.repeat(block, count))
+            questions = questions.under(theta.reshape(len(questions), -1))
+            solved = questions.solve(method=method, thorough=False)
+            shape = len(block), count
+            optima.log_loss[:, block] = solved.log_loss.reshape(len(REGIMES), *shape)
+            optima.z[:, :, block] = solved.z.reshape(len(REGIMES), 4, *shape)
+        return optima
+
+    def solve_robust(
+        self, objective: str, level: float, optima: DrawOptima, possible: np.ndarray
+    ) -> Solved:
+        """The recipes that are best over the draws in `optima`, by one of `options.OBJECTIVES`.
+
+        The best regime goes by the objective. Only that regime has a log loss: the one that `theta`
+        predicts for the recipe, not the objective's value. Questions not `possible`, (P,) bool,
+        have none.
+        """
+        best = np.where(possible[:, None], optima.log_loss.min(axis=0), 0.0)
+        count = best.shape[1]
+        solved = self.offering(possible)._solve_task(
+            robust_task(self.law, self.limits, objective, level),
+            {"draws": self.draws[self.language, :count], "best": best},
+            method="general",
+        )
+        chosen = np.argmin(solved.log_loss, axis=0)
+        log_loss = np.full_like(solved.log_loss, np.inf)
+        for regime in range(len(REGIMES)):
+            lanes = np.flatnonzero((chosen == regime) & np.isfinite(solved.log_loss[regime]))
+            if not len(lanes):
+                continue
+            questions = self.take(lanes)
+            recipe = recipes(solved.z[regime][:, lanes], questions.values, regime)
+            with jax.enable_x64(True):
+                predicted = jax.vmap(self.law.log_loss_theta)(questions.theta, recipe)
+            log_loss[regime, lanes] = np.asarray(predicted)
+        return dataclasses.replace(solved, log_loss=log_loss)
+
+    def recipes(self, solved: Solved, regime: int | np.ndarray) -> Recipe:
+        """Recipes of one regime, or of one for each question (P,); leaves (P,)."""
+        chosen = np.broadcast_to(regime, len(self))
+        z = solved.z[chosen, :, np.arange(len(self))].T
+        return recipes(z, self.values, chosen)
+
+    def why_not(self, p: int, solved: Solved) -> str:
+        """Why question p has no allowed recipe: the limits that clash, and by how much."""
+        question = jax.tree.map(lambda leaf: leaf[..., p], self.values)
+        blame, violation = solved.blame[:, p], float(solved.beyond[p])
+        return infeasibility(question, self.offered[:, p], blame, violation)
+
+    def _solve_task(self, task: Task | None, args: dict[str, np.ndarray], **how: Any) -> Solved:
+        """Solve with an objective or constraints given as functions, or without (None).
+
+        `args` are the objective's, leaves with P first; those of constraints are added.
+        """
+        source = self.limits.source_fits
+        if source is not None:
+            rows = np.array([source.index(name) for name in self.languages])
+            args = args | {
+                "source": source.theta[rows[self.language]],
+                "most": np.full(len(self), np.log(self.limits.max_source_loss or np.nan)),
+            }
+        with jax.enable_x64(True):
+            return solve(
+                self.law,
+                self.theta.T.copy(),
+                self.values,
+                self.offered,
+                ladder=self.limits.ladder,
+                task=task,
+                args=args,
+                **how,
+            )
