@@ -38,6 +38,9 @@ def ratio(x: float | None) -> str:
     return f"{x:.0f}" if abs(x) >= 99.95 else f"{x:#.3g}"
 
 
+LEAST_LOSS = 5e-5  # nats; what is less is written as 0.0000 and is not worth a word
+
+
 def loss(x: float | None) -> str:
     """Losses and differences of losses, nats per token: 1.7005."""
     return MISSING if x is None or not math.isfinite(x) else f"{x:.4f}"

@@ -1,34 +1,37 @@
 """Results for people: tables on the terminal, HTML pages, figures."""
 
-from ._comparison_report import verdict, write_comparison
-from ._report import determined_section, write_report
-from ._terminal import (
-    SHORT,
-    new_table,
-    open_console,
-    say,
+from .html import determined_section, verdict, write_comparison, write_report
+from .terminal import (
+    announce_pilot,
     show_diagnoses,
     show_fits,
     show_map,
+    show_next_runs,
     show_pilot_plan,
+    show_pilot_result,
     show_predictions,
     show_recommendations,
     show_scores,
+    show_shared_model,
+    show_split,
+    show_worth,
 )
 
 __all__ = [
-    "SHORT",
+    "announce_pilot",
     "determined_section",
-    "new_table",
-    "open_console",
-    "say",
     "show_diagnoses",
     "show_fits",
     "show_map",
+    "show_next_runs",
     "show_pilot_plan",
+    "show_pilot_result",
     "show_predictions",
     "show_recommendations",
     "show_scores",
+    "show_shared_model",
+    "show_split",
+    "show_worth",
     "verdict",
     "write_comparison",
     "write_report",

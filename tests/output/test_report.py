@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from m3jax import M3Error, formatting
+from m3jax.comparison import Score
 from m3jax.fitting import Fits, Scope
 from m3jax.laws import get_law
 from m3jax.optimization import Recommendations, optimize
@@ -264,16 +265,17 @@ def test_ticks_are_few_and_inside(low, high):
 
 
 SCORES = [
-    {
-        "law": "m3", "language": ODD, "holdout": "most epochs", "n_train": 30, "n_test": 10,
-        "mae": 0.01234, "mean_relative_error": 0.0056, "r2": 0.91, "message": None,
-    },
-    {
-        "law": "chinchilla", "language": "日本語", "holdout": "most epochs", "n_train": None,
-        "n_test": None, "mae": None, "mean_relative_error": float("nan"), "r2": None,
-        "message": "too few runs <3>",
-    },
-]  # fmt: skip
+    Score("m3", ODD, "most epochs", 30, 10, mae=0.01234, mean_relative_error=0.0056, r2=0.91),
+    Score(
+        "chinchilla",
+        "日本語",
+        "most epochs",
+        3,
+        0,
+        mean_relative_error=float("nan"),
+        message="too few runs <3>",
+    ),
+]
 
 
 def _write(path: Path, case: Case, **changes) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +11,6 @@ from ...options import Limits, NextOptions
 from .. import _arguments as arguments
 from .._common import FitFile, Json, Language, print_json, progress_bar, use_cache
 from .._derived import with_options
-
-if TYPE_CHECKING:
-    from ...design import NextRuns
 
 # The limits of the recipe to be decided on have the names of the runs' ranges; only one is asked.
 _LIMITS = tuple(name for name in Limits.names() if name != "ladder")
@@ -47,6 +43,7 @@ def next_command(
     """
     from ...design import next_runs, write_sheet
     from ...fitting import Fits
+    from ...output import show_next_runs
 
     loaded = Fits.load(fits)
     loaded.require_any()
@@ -72,53 +69,6 @@ def next_command(
     if as_json:
         print_json([sheet.to_dict() for sheet in sheets])
         return
-    _show(sheets)
+    show_next_runs(sheets)
     if output is not None:
         typer.echo(f"\nwritten to {output}: train these, fill in `loss`, add them to your table")
-
-
-def _show(found: Sequence[NextRuns]) -> None:
-    from rich.markup import escape
-
-    from ... import formatting as fmt
-    from ...output import SHORT, new_table, open_console, say
-
-    console = open_console()
-    for one in found:
-        columns = [
-            "run", "model\nparams", "unique\ntokens", "epochs\n", "target\nratio",
-            "final\n(stage)", "total\ntokens", "compute\nFLOP", "predicted\nloss", "worth\n",
-            "regime\n",
-        ]  # fmt: skip
-        table = new_table(f"Next runs for {escape(one.language)}", columns, tight=True)
-        table.columns[-1].justify = "left"
-        for row in one.records():
-            loss, spread = row["predicted_loss"], row["predicted_spread"]
-            two = row["stage_fraction"] < 1
-            table.add_row(
-                escape(row["run_id"]),
-                fmt.count(row["n_params"]),
-                fmt.count(row["target_tokens"]),
-                fmt.ratio(row["epochs"]),
-                fmt.ratio(row["target_ratio"]),
-                f"{row['final_ratio']:.2f} ({row['stage_fraction']:.0%})" if two else "same",
-                fmt.count(row["total_tokens"]),
-                fmt.flop(row["compute"]),
-                f"{loss:.3f} ± {loss * spread:.3f}",
-                f"{row['worth']:.0%}",
-                SHORT[row["regime"]],
-            )
-        console.print(table)
-        spent = sum(row["compute"] for row in one.records())
-        console.print(
-            f"  {spent:.3g} of {one.budget:.3g} FLOP. Expected regret of the recipe, nats/token:"
-            f" {one.regret_now:.2g} now, {one.regret_after:.2g} after these runs,"
-            f" {one.regret_random:.2g} after as dear random ones.",
-            soft_wrap=True,
-        )
-        console.print(
-            f"  Information on the coefficients (log det): +{one.information:.1f}, random runs"
-            f" +{one.information_random:.1f}. Noise reckoned with: {one.noise:.2%}.",
-            soft_wrap=True,
-        )
-        say(console, one.notes)

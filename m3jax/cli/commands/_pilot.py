@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,7 @@ from .._common import Json, print_json, progress_bar, use_cache
 from .._derived import with_options
 
 if TYPE_CHECKING:
-    from ...pilot import PilotPlan, PilotResult
+    from ...pilot import PilotPlan
 
 # One of these says how much to train.
 _AMOUNTS = ("budget", "minutes", "recipes")
@@ -58,6 +57,7 @@ def pilot_command(
 
     Example: m3jax pilot id.txt en.txt --language Indonesian -o runs.csv --minutes 60
     """
+    from ...output import announce_pilot, show_pilot_result
     from ...pilot import carry_out, prepare
 
     settings = _settings(target, source, language, output)
@@ -76,13 +76,13 @@ def pilot_command(
         _show_plan(plan, as_json)
         return
     if not as_json:
-        _say(plan)
+        announce_pilot(plan)
     with progress_bar(as_json) as progress:
         result = carry_out(plan, ensemble=together, workers=workers, progress=progress)
     if as_json:
         print_json({**dataclasses.asdict(result), "output": str(result.output)})
     else:
-        _show_result(result)
+        show_pilot_result(result)
 
 
 def _settings(
@@ -102,41 +102,11 @@ def _settings(
     return {"targets": {language: target}, "source": source, "output": output}
 
 
-def _say(plan: PilotPlan) -> None:
-    """Before hours of work, what it will be; on standard error."""
-    for language, card in plan.cards.items():
-        typer.echo(
-            f"{language}: {card['target']['training_tokens']} target and"
-            f" {card['source']['training_tokens']} source tokens to train on,"
-            f" {card['overlap']:.1%} of the target text is in the source too",
-            err=True,
-        )
-    typer.echo(f"{len(plan.trials)} runs, {plan.compute:.3g} FLOP", err=True)
-    sys.stderr.flush()
-
-
 def _show_plan(plan: PilotPlan, as_json: bool) -> None:
+    from ...output import show_pilot_plan
+
     groups = plan.groups()
     if as_json:
         print_json({"runs": len(plan.trials), "compute": plan.compute, "groups": groups})
-        return
-    from ...output import show_pilot_plan
-
-    show_pilot_plan(groups)
-
-
-def _show_result(result: PilotResult) -> None:
-    typer.echo(
-        f"{result.output}: {result.planned - len(result.diverged)} of {result.planned} runs"
-        f" ({result.trained} trained now in {result.seconds:.0f} s, {result.kept} before)"
-    )
-    for language, noise in result.noise.items():
-        if noise is not None:
-            typer.echo(
-                f"{language}: seeds differ by {noise:.2%} (sd of the loss,"
-                f" {result.repeats[language]} degrees of freedom)"
-            )
-    if result.diverged:
-        typer.echo(
-            f"without a finite loss, not in the table: {', '.join(result.diverged)}", err=True
-        )
+    else:
+        show_pilot_plan(groups)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from html import escape
 
-from .._errors import M3Error
+from ..._errors import M3Error
+from ..tables import Table
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -90,30 +91,37 @@ def bullets(items: Iterable[str]) -> str:
     return f"<ul>{inner}</ul>" if inner else ""
 
 
-def table(
-    headers: Sequence[str], rows: Iterable[Sequence[str]], *, prose: Iterable[int] = ()
-) -> str:
-    """A table of text that scrolls sideways where it does not fit.
+def table(content: Table, *, most: int | None = None, rest: str = "") -> str:
+    """The full view of a table, which scrolls sideways where it does not fit.
 
-    Lines of a cell after its first, which may be empty, are in small type; columns `prose` wrap.
+    Lines of a cell after its first, which may be empty, are in small type; columns of prose wrap.
+    Of more rows than `most` only the first are shown, and a sentence under the table says so, with
+    `rest`, which tells where the others are.
     """
-    wraps = set(prose)
-    head = "".join(f"<th>{escape(text)}</th>" for text in headers)
-    lines = []
-    for row in rows:
-        cells = []
-        for i, text in enumerate(map(escape, row)):
-            first, _, rest = text.partition("\n")
-            large = f"{first}<br>" if first and rest else first
-            small = f"<small>{rest}</small>" if rest else ""
-            prose_cell = f'<td class="prose">{text}</td>'
-            cells.append(prose_cell if i in wraps else f"<td>{large}{small}</td>")
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    inner = "\n".join(lines)
-    return (
-        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
-        f"<tbody>\n{inner}\n</tbody>\n</table></div>"
+    cells = content.cells("full")
+    columns, shown = content.shown("full"), cells if most is None else cells[:most]
+    head = "".join(f"<th>{escape(column.heading('full'))}</th>" for column in columns)
+    body = "\n".join(
+        "<tr>" + "".join(map(_cell, row, (c.prose for c in columns))) + "</tr>" for row in shown
     )
+    text = (
+        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}\n</tbody>\n</table></div>"
+    )
+    if len(shown) == len(cells):
+        return text
+    cut = f"The first {most} of {len(cells)} rows{f'; {rest}' if rest else ''}."
+    return f"{text}\n{paragraph(cut, 'faint')}"
+
+
+def _cell(text: str, prose: bool) -> str:
+    text = escape(text)
+    if prose:
+        return f'<td class="prose">{text}</td>'
+    first, _, details = text.partition("\n")
+    large = f"{first}<br>" if first and details else first
+    small = f"<small>{details}</small>" if details else ""
+    return f"<td>{large}{small}</td>"
 
 
 def details(summary: str, inner: Iterable[str], *, is_open: bool) -> str:

@@ -1,0 +1,46 @@
+"""Every table, defined once for the terminal and for HTML."""
+
+from ._diagnoses import determined_table, diagnoses_table
+from ._fits import coefficients_table, languages_table, population_table
+from ._languages import shared_table, split_table
+from ._map import crossings_table
+from ._recipes import (
+    limits_in_words,
+    outside_in_words,
+    predictions_table,
+    recommendations_table,
+    regime_gaps,
+)
+from ._runs import next_runs_table, pilot_table
+from ._scores import LEVEL_MARK, all_scores_table, holdout_table, medians_table, ranked
+from ._table import Column, Table, View, value, variable
+from ._worth import worth_table
+
+__all__ = [
+    "LEVEL_MARK",
+    "Column",
+    "Table",
+    "View",
+    "all_scores_table",
+    "coefficients_table",
+    "crossings_table",
+    "determined_table",
+    "diagnoses_table",
+    "holdout_table",
+    "languages_table",
+    "limits_in_words",
+    "medians_table",
+    "next_runs_table",
+    "outside_in_words",
+    "pilot_table",
+    "population_table",
+    "predictions_table",
+    "ranked",
+    "recommendations_table",
+    "regime_gaps",
+    "shared_table",
+    "split_table",
+    "value",
+    "variable",
+    "worth_table",
+]

@@ -1,0 +1,62 @@
+"""Tables of what runs determine: languages, and the coefficients of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ... import formatting
+from ...fitting import CoefficientDiagnosis, Diagnosis
+from ._table import Column, Table, value
+
+
+def diagnoses_table(diagnoses: Mapping[str, Diagnosis], title: str) -> Table:
+    """One row a language: what its runs are worth, and the first thing to do about it."""
+    return Table(
+        title=title,
+        columns=(
+            value("language"),
+            value("n_runs", "runs"),
+            value("grade"),
+            value("noise", "scatter around\nthe fit", formatting.percent, brief="noise"),
+            value("r2", "R²", formatting.r_squared),
+            Column(
+                "verdict",
+                "first of all",
+                lambda d: next(iter(d.verdicts), ""),
+                left=True,
+                prose=True,
+            ),
+        ),
+        rows=list(diagnoses.values()),
+    )
+
+
+def determined_table(diagnosis: Diagnosis, law: str) -> Table:
+    """One row a coefficient: how well the runs of one language determine it."""
+    d = diagnosis
+    return Table(
+        title=(
+            f"{d.language}, law {law}: {d.grade} ({d.n_runs} runs, noise"
+            f" {formatting.percent(d.noise)}, R² {formatting.r_squared(d.r2)})"
+        ),
+        columns=(
+            value("name", "coefficient"),
+            value("value", "value", lambda x: f"{x:.4g}"),
+            Column("standard_error", "standard error", standard_error),
+            value("determined", left=True),
+            Column("note", "note", lambda c: c.note, left=True, prose=True),
+        ),
+        rows=d.coefficients,
+    )
+
+
+def standard_error(coefficient: CoefficientDiagnosis) -> str:
+    """The standard error of a coefficient, or the factor it stands for: ± 0.012, ×/÷ 1.34."""
+    error = coefficient.standard_error
+    if error is None:
+        return formatting.MISSING
+    if not coefficient.log:
+        return f"± {error:.2g}"
+    return f"×/÷ {np.exp(error):.3g}" if error < 20 else "any"

@@ -1,0 +1,45 @@
+"""The table of what a recommendation is worth: against other regimes, in loss and in compute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ... import formatting
+from ...variables import REGIME_WORDS, RegimeWords
+from ._table import Column, Table, value, variable
+
+Record = Mapping[str, Any]
+
+
+def worth_table(records: Sequence[Record]) -> Table:
+    """One row a position; see `show_worth` for what the records hold."""
+    return Table(
+        title="What other regimes would lose, nats/token, and below it the compute to be as good",
+        columns=(
+            value("language"),
+            variable("compute", "compute\nFLOP"),
+            variable("target_tokens", "corpus\ntokens"),
+            variable("loss", "loss\nnats/token"),
+            Column("regime", "best regime\n", _regime, left=True),
+            *(_against(words) for words in REGIME_WORDS.values()),
+        ),
+        rows=records,
+    )
+
+
+def _regime(row: Record) -> str:
+    return "none allowed" if row["regime"] is None else REGIME_WORDS[row["regime"]].short
+
+
+def _against(words: RegimeWords) -> Column:
+    """What the best recipe of a regime would lose and how many times the compute it would need."""
+
+    def write(row: Record) -> str:
+        if row["regime"] == words.name:
+            return "best"
+        lost, gain = row[f"lost_{words.key}"], row[f"compute_gain_{words.key}"]
+        text = formatting.MISSING if lost is None else f"+{formatting.loss(lost)}"
+        return text if gain is None else f"{text}\n×{formatting.ratio(gain)}"
+
+    return Column(words.key, f"{words.short}\n", write)

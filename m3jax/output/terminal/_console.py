@@ -1,0 +1,61 @@
+"""The terminal: its width, and how tables and notes are written to it; plain text when piped."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from ..tables import Table
+
+
+def open_console() -> Console:
+    """The console of standard output."""
+    # Piped output has no width of its own: do not fold rows that a program may read.
+    wide = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
+    return Console(width=wide, highlight=False)
+
+
+def to_rich(table: Table, *, tight: bool = False) -> RichTable:
+    """The brief view of a table, without its notes; `tight` where every column counts."""
+    drawn = RichTable(
+        title=escape(table.title),
+        title_justify="left",
+        title_style="bold",
+        header_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0) if tight else (0, 2, 0, 0),
+    )
+    for i, column in enumerate(table.shown("brief")):
+        left = i == 0 or column.left
+        drawn.add_column(
+            escape(column.heading("brief")),
+            justify="left" if left else "right",
+            no_wrap=i == 0,
+        )
+    for cells in table.cells("brief"):
+        drawn.add_row(*map(escape, cells))
+    return drawn
+
+
+def print_table(console: Console, table: Table, *, tight: bool = False) -> None:
+    """Write a table and its notes."""
+    console.print(to_rich(table, tight=tight))
+    print_notes(console, table.notes)
+
+
+def print_notes(console: Console, notes: Sequence[str], prefix: str = "") -> None:
+    """Write notes, a line each."""
+    for note in notes:
+        print_line(console, f"  note: {prefix}{note}")
+
+
+def print_line(console: Console, text: str) -> None:
+    """Write a line as it is, however long."""
+    console.print(escape(text), soft_wrap=True)

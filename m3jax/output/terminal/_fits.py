@@ -1,0 +1,71 @@
+"""Fits and diagnoses on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+
+from ...fitting import Diagnosis, Fits
+from ..tables import (
+    coefficients_table,
+    determined_table,
+    diagnoses_table,
+    languages_table,
+    population_table,
+)
+from ._console import open_console, print_line, print_notes, print_table
+
+DETAILED = 3  # languages; beyond so many, each gets one line
+
+
+def show_fits(fits: Fits, notes: Sequence[str] = (), *, brief: bool = False) -> None:
+    """One table of languages, then (unless `brief`) the coefficients of each."""
+    console = open_console()
+    print_table(console, languages_table(fits))
+    print_notes(console, notes)
+    many = len(fits.languages) > 1
+    for name, messages in zip(fits.languages, fits.messages, strict=True):
+        print_notes(console, messages, f"{name}: " if many else "")
+    for name, (_, reason) in fits.failed.items():
+        print_notes(console, [reason], f"{name}: ")
+    if brief or not fits.languages:
+        return
+    if fits.population is not None:
+        print_table(console, population_table(fits, fits.population))
+    for name in fits.languages:
+        print_table(console, coefficients_table(fits, name))
+
+
+def show_diagnoses(
+    diagnoses: Mapping[str, Diagnosis], law: str, source: str, *, brief: bool = False
+) -> None:
+    """What the runs determine: coefficients and verdicts of each language.
+
+    Of many languages, or if `brief`, one line each.
+    """
+    console = open_console()
+    if brief or len(diagnoses) > DETAILED:
+        title = f"What the runs of {source} tell law {law}"
+        print_table(console, diagnoses_table(diagnoses, title))
+        return
+    for diagnosis in diagnoses.values():
+        _show_diagnosis(console, diagnosis, law)
+
+
+def _show_diagnosis(console: Console, diagnosis: Diagnosis, law: str) -> None:
+    table = determined_table(diagnosis, law)
+    if table.rows:
+        print_table(console, table)
+    else:
+        console.print(escape(table.title), style="bold")
+    for verdict in diagnosis.verdicts:
+        print_line(console, f"  - {verdict}")
+    if diagnosis.outliers:
+        names = ", ".join(
+            f"{run.name} ({np.expm1(run.residual):+.0%})" for run in diagnosis.outliers
+        )
+        print_line(console, f"  outlier runs, loss against the fit: {names}")
+    console.print()

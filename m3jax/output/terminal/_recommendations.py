@@ -1,0 +1,97 @@
+"""Recipes, predictions, regime maps and answers for many languages on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ... import formatting
+from ...optimization import BudgetSplit, Recommendations, RegimeMap, SharedModel
+from ..tables import (
+    crossings_table,
+    predictions_table,
+    recommendations_table,
+    shared_table,
+    split_table,
+    worth_table,
+)
+from ._console import open_console, print_line, print_notes, print_table, to_rich
+
+
+def show_predictions(records: Sequence[Mapping[str, Any]]) -> None:
+    """Predicted losses of given recipes."""
+    print_table(open_console(), predictions_table(records), tight=True)
+
+
+def show_recommendations(recommendations: Recommendations) -> None:
+    """Best recipes, one table a language."""
+    console = open_console()
+    for language in recommendations.languages:
+        print_table(console, recommendations_table(recommendations, language), tight=True)
+
+
+def show_map(regime_map: RegimeMap) -> None:
+    """Thresholds of one language's regime map, and the guidelines."""
+    console, table = open_console(), crossings_table(regime_map)
+    console.print(to_rich(table))
+    if not table.rows:
+        console.print("  nowhere on the map")
+    if regime_map.slope is not None:
+        console.print(
+            f"  monolingual is best above a corpus that grows as C^{regime_map.slope:.3f}"
+        )
+    for guideline in regime_map.guidelines:
+        share = formatting.share(guideline.share)
+        drawn = "" if guideline.share is None else f" (holds in {share} of the draws that can tell)"
+        print_line(console, f"  {guideline.name}: {guideline.verdict}{drawn}: {guideline.evidence}")
+    print_notes(console, table.notes)
+
+
+def show_split(split: BudgetSplit) -> None:
+    """One budget over several languages, a model each."""
+    console = open_console()
+    print_table(console, split_table(split), tight=True)
+    equal = (
+        formatting.loss(split.equal_loss)
+        if np.isfinite(split.equal_loss)
+        else "out of reach for one of them"
+    )
+    print_line(
+        console,
+        f"  Weighted mean loss: {formatting.loss(split.mean_loss)} nats/token;"
+        f" with equal shares {equal}.",
+    )
+
+
+def show_shared_model(shared: SharedModel) -> None:
+    """One model for several languages and a source."""
+    console = open_console()
+    print_table(console, shared_table(shared), tight=True)
+    print_line(
+        console,
+        f"  {formatting.share(shared.source_ratio)} of all tokens are source text."
+        f" Weighted mean loss: {formatting.loss(shared.mean_loss)} nats/token.",
+    )
+
+
+def show_worth(records: Sequence[Mapping[str, Any]]) -> None:
+    """What other regimes would lose, and what each limit costs.
+
+    A record is one position: `language`, `compute`, `target_tokens`, and of its recipe `regime`
+    (None where none is allowed) and `loss`; for each regime by its key, as in `lost_two_stage` and
+    `compute_gain_two_stage`, the nats that it would lose and the times the compute that it would
+    need to be as good, None where it is not on offer; and the sentences `prices` and `kinks` of
+    `Sensitivities`.
+    """
+    console = open_console()
+    print_table(console, worth_table(records), tight=True)
+    for record in records:
+        budget, corpus = (
+            formatting.flop(record["compute"]),
+            formatting.count(record["target_tokens"]),
+        )
+        place = f"{record['language']}, {budget} FLOP, {corpus} tokens"
+        for sentence in (*record["prices"], *record["kinks"]):
+            print_line(console, f"  {place}: {sentence}")
