@@ -20,11 +20,11 @@ from .engine import CANDIDATES_PER_START, BestFits, FitData, multi_start, multi_
 from .pooling import (
     Population,
     Priors,
-    data_of,
     estimate_priors,
-    final_data,
+    final_fit_data,
+    fit_data,
     fit_with_priors,
-    precision_of,
+    inverse_covariance,
     prior_factor,
 )
 from .problem import FitProblem, ParameterSpace, prepare, resolve, undetermined
@@ -155,14 +155,14 @@ def _fit_given(
     priors = priors.take(np.flatnonzero(good))
     report("fitting", len(problem.languages), len(problem.languages))
     space = problem.space(law)
-    data = final_data(problem, space, priors, settings["huber_delta"])
+    data = final_fit_data(problem, space, priors, settings["huber_delta"])
     factor = prior_factor(priors.cov, data.free, priors.rotation)
     fitted = FittedProblem(law, problem, space, found, data, settings)
     drawn = bootstrap_draws(fitted, factor, report, priors)
     for i, told in enumerate(borrowing(law, problem, priors)):
         problem.messages[i].extend(told)
     # What all languages share was held, at what they say of it together: that is a prior too.
-    data = dataclasses.replace(data, prior_precision=precision_of(priors.cov, problem.free))
+    data = dataclasses.replace(data, prior_precision=inverse_covariance(priors.cov, problem.free))
     return _assemble(law, problem, found, data, drawn, failed, settings, priors.population)
 
 
@@ -187,7 +187,7 @@ def solver_data(
     if prior != "none":
         inverse = problem.free / np.maximum(space.prior_sd, 1e-9) ** 2
         precision[:, np.arange(p), np.arange(p)] = inverse
-    return data_of(problem, space, space.prior_mean, precision, prior_weight)
+    return fit_data(problem, space, space.prior_mean, precision, prior_weight)
 
 
 def _solve(

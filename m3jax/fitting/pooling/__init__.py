@@ -1,27 +1,21 @@
 """Fits that lean on the other languages, or on a stated prior."""
 
-from ._pool import (
-    Priors,
-    data_of,
-    estimate_priors,
-    expected_huber,
-    final_data,
-    fit_with_priors,
-    precision_of,
-    prior_factor,
-)
-from ._population import Basis, Messages, Population
+from ._basis import LikelihoodMessages, PopulationBasis
+from ._estimation import estimate_priors
+from ._matrices import inverse_covariance, prior_factor
+from ._population import Population
+from ._priors import Priors, expected_huber, final_fit_data, fit_data, fit_with_priors
 
 __all__ = [
-    "Basis",
-    "Messages",
+    "LikelihoodMessages",
     "Population",
+    "PopulationBasis",
     "Priors",
-    "data_of",
     "estimate_priors",
     "expected_huber",
-    "final_data",
+    "final_fit_data",
+    "fit_data",
     "fit_with_priors",
-    "precision_of",
+    "inverse_covariance",
     "prior_factor",
 ]

@@ -14,7 +14,7 @@ from benchmarks.support.priors import weak_prior
 from benchmarks.support.synthetic import draw_recipes, run_table, true_loss, true_theta
 from m3jax import Fits, M3Error, Recipe, RunTable, fit
 from m3jax.fitting import Population, Prior
-from m3jax.fitting.pooling import Basis, Messages, expected_huber
+from m3jax.fitting.pooling import LikelihoodMessages, PopulationBasis, expected_huber
 from m3jax.fitting.problem import prepare
 from m3jax.laws import get_law
 
@@ -192,12 +192,12 @@ def test_evidence_finds_the_spread_of_languages():
     law = get_law("chinchilla")
     rng = np.random.default_rng(0)
     free, sd = np.ones(5, bool), np.array([1.0, 1.0, 0.3, 1.0, 0.3])
-    basis = Basis.of(law, np.zeros(5), sd, free, "partial")
+    basis = PopulationBasis.of(law, np.zeros(5), sd, free, "partial")
     x = 0.1 * sd * rng.standard_normal((200, 5)) + 0.2 * sd
     information = np.broadcast_to(1e6 * np.eye(5), (200, 5, 5))
     variance = basis.start()
     for _ in range(8):
-        found = basis.estimate(Messages(information, 1e6 * x), variance)
+        found = basis.estimate(LikelihoodMessages(information, 1e6 * x), variance)
         variance = found.variance
     assert found.mean == pytest.approx(x.mean(axis=0), abs=0.02)
     assert np.sqrt(variance[2]) == pytest.approx(0.03, rel=0.3)
