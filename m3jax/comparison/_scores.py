@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..fitting import interval
+from ..fitting import huber, interval
 from ..runs import RunTable
 from ._held_out import HeldOut
 from ._information import information_criteria
@@ -111,8 +111,7 @@ def _scored(runs: RunTable, one: HeldOut, language: str, delta: float) -> Score:
     if message is not None:
         return dataclasses.replace(blank, message=message)
     fitted, predicted, measured = one.fitted[language], one.predicted[test], runs.loss[test]
-    size = np.abs(np.log(predicted / measured))
-    huber = np.where(size <= delta, 0.5 * size**2, delta * (size - 0.5 * delta))
+    losses = huber(np.log(predicted / measured), delta, np)
     spread = np.sum((measured - measured.mean()) ** 2)
     lost, groups = regret(runs, test, one.predicted)
     weight = runs.weight[here & ~one.held].sum() if one.held.any() else fitted.n_train
@@ -129,7 +128,7 @@ def _scored(runs: RunTable, one: HeldOut, language: str, delta: float) -> Score:
         mae=float(np.mean(np.abs(predicted - measured))),
         mean_relative_error=float(np.mean(np.abs(predicted / measured - 1))),
         r2=float(1 - np.sum((predicted - measured) ** 2) / spread) if spread > 0 else None,
-        test_objective=float(np.sum(runs.weight[test] * huber)),
+        test_objective=float(np.sum(runs.weight[test] * losses)),
         regret=lost,
         n_slices=groups,
     )

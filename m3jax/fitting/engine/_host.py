@@ -1,14 +1,15 @@
-"""A few fits of many laws: Levenberg–Marquardt on the host, in all fits at once.
+"""Levenberg–Marquardt from Python, for a few fits of many laws.
 
 The engine for many languages (`_solver`) compiles a whole descent, which pays where there are
 hundreds of fits and takes longer than everything else where there are a few. Here losses and their
-Jacobian alone are compiled, which is tens of times sooner done, and NumPy makes the steps: of the
-same objective, with the same reweighting and damping, in float64 throughout.
+Jacobian alone are compiled, which is tens of times sooner done, and NumPy makes the same steps, in
+float64 throughout. Fits go on side by side: `data` and x have a leading axis of B fits.
 """
 
 from __future__ import annotations
 
-from functools import cache
+import dataclasses
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -17,166 +18,106 @@ import numpy as np
 from ..._batching import take_rows
 from ...laws import Law, LogSpaceLaw
 from ...recipe import Array, Recipe
-from ._objective import FitData, dispersion
+from ._amplitudes import amplitude_indices, best_log_amplitudes
+from ._objective import FitData, dispersion, evaluate_residuals, huber
 from ._search import BestFits
+from ._step import Control, Evaluation, Solution, advance, first_state
 
 _SCREEN, _FINISH = 30, 300  # iterations
 _SETTLED = 1e-4  # relative gain at which screening stops
-_TINY = 1e-18
-_SWEEPS = 30  # of coordinate descent over the amplitudes
-_SMALL_SHARE = 2e-3  # of the loss, that a start gives a term at least
-_STIFFNESS = (0.25, 1.5)  # as in `_solver`
-_LEAST, _MOST = 1e-12, 1e10  # damping
+# Descents come from rough starts, and elimination with pivoting takes worse conditioned systems
+# than Cholesky's factorisation.
+_FIRST_DAMPING, _LEAST_DAMPING = 1e-3, 1e-12
 
 
 @cache
 def _compiled(law: Law) -> Any:
     """Log losses (B, n) of `law` at theta (B, p) and their derivatives (B, n, p)."""
 
-    def run(theta: Array, recipe: Recipe) -> tuple[Array, Array]:
+    def log_loss(theta: Array, recipe: Recipe) -> tuple[Array, Array]:
         return jax.value_and_grad(law.log_loss_theta)(theta, recipe)
 
-    return jax.jit(jax.vmap(jax.vmap(run, in_axes=(None, 0))))
+    return jax.jit(jax.vmap(jax.vmap(log_loss, in_axes=(None, 0))))
 
 
-class _Batch:
-    """Fits that go on side by side, B of them; `language` (B,) says whose runs each is of."""
+def _residuals_and_jacobian(
+    law: Law, x: np.ndarray, data: FitData
+) -> tuple[np.ndarray, np.ndarray]:
+    """Residuals (B, n) at x (B, p), zero on padding, and their Jacobian in x, (B, p, n)."""
+    theta = np.einsum("bij,bj->bi", data.centre, x)
+    predicted, slope = (np.asarray(leaf) for leaf in _compiled(law)(theta, data.recipe))
+    residual = np.where(data.weight > 0, predicted - data.log_loss, 0.0)
+    jacobian = np.swapaxes(slope @ data.centre, 1, 2)
+    return residual, np.where(data.weight[:, None] > 0, jacobian, 0.0)
 
-    def __init__(self, law: Law, data: FitData, language: np.ndarray, delta: float) -> None:
-        self.law, self.delta = law, delta
-        self.data: FitData = take_rows(data, language)
 
-    def look(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Residuals (B, n), zero on padding, and their Jacobian in x, (B, n, p)."""
-        data = self.data
-        theta = np.einsum("bij,bj->bi", data.centre, x)
-        with np.errstate(over="ignore", invalid="ignore"):
-            predicted, slope = (np.asarray(v) for v in _compiled(self.law)(theta, data.recipe))
-            residual = np.where(data.weight > 0, predicted - data.log_loss, 0.0)
-            jacobian = slope @ data.centre
-        return residual, np.where(data.weight[..., None] > 0, jacobian, 0.0)
+def _control(tolerance: float) -> Control:
+    return Control(tolerance, _FIRST_DAMPING, _LEAST_DAMPING)
 
-    def misfit(self, residual: np.ndarray) -> np.ndarray:
-        """Sum of Huber losses, (B,)."""
-        size = np.abs(residual)
-        huber = np.where(
-            size <= self.delta, 0.5 * residual**2, self.delta * (size - 0.5 * self.delta)
-        )
-        return np.sum(self.data.weight * huber, axis=1)
 
-    def surprise(self, x: np.ndarray) -> np.ndarray:
-        """Negative log density of the prior, (B,)."""
-        off = x - self.data.prior_mean
-        return 0.5 * np.einsum("bi,bij,bj->b", off, self.data.prior_precision, off)
+def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return np.linalg.solve(matrix, right[..., None])[..., 0]
 
-    def minimise(
-        self, start: np.ndarray, noise: np.ndarray, iterations: int, tolerance: float
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ends (B, p), objectives (B,) and which converged, of descents from `start` (B, p)."""
-        data = self.data
-        count, p = start.shape
-        trial = np.clip(start, data.lower, data.upper)
-        x, value = trial.copy(), np.full(count, np.inf)
-        gradient, curvature = np.zeros((count, p)), np.tile(np.eye(p), (count, 1, 1))
-        slope, bend, damping, stiffness = (np.full(count, v) for v in (0.0, 0.0, 1e-3, 1.0))
-        done, converged = np.zeros(count, dtype=bool), np.zeros(count, dtype=bool)
-        precision = noise[:, None, None] * data.prior_precision
-        for iteration in range(iterations):
-            residual, jacobian = self.look(trial)
-            new = self.misfit(residual) + noise * self.surprise(trial)
-            new = np.where(np.isfinite(new) & np.isfinite(jacobian).all(axis=(1, 2)), new, np.inf)
-            rounding = 2 * np.finfo(float).eps * np.abs(value)
-            better = ~done & (new < np.where(np.isfinite(value), value + rounding, np.inf))
-            if iteration:
-                gain = np.where(np.isfinite(value), value, 0.0) - new
-                promised = -(slope + 0.5 * stiffness * bend)
-                with np.errstate(divide="ignore", invalid="ignore"):
-                    ratio = gain / np.maximum(promised, 1e-300)
-                    felt = 2 * (-gain - slope) / bend
-                telling = np.abs(gain) > 40 * rounding
-                ratio = np.where(telling, ratio, 1.0)
-                by = np.where(ratio > 0.75, 0.2, np.where(ratio < 0.25, 2.0, 1.0))
-                damping = np.clip(damping * np.where(better, by, 4.0), _LEAST, _MOST)
-                known = telling & np.isfinite(felt) & (bend > 0)
-                stiffness = np.where(known, np.clip(felt, *_STIFFNESS), stiffness)
-                level = ~better & (np.abs(promised) <= tolerance * value)
-                converged |= level & ~done
-                done |= level | (damping >= _MOST)
-            if better.any():
-                closeness = self.delta / np.maximum(np.abs(residual), self.delta)
-                weight = data.weight * closeness**1.5
-                pull = data.weight * np.clip(residual, -self.delta, self.delta)
-                normal = jacobian.swapaxes(1, 2) @ (jacobian * weight[..., None]) + precision
-                slopes = np.einsum("bnp,bn->bp", jacobian, pull)
-                slopes += np.einsum("bij,bj->bi", precision, trial - data.prior_mean)
-                x[better], value[better] = trial[better], new[better]
-                gradient[better], curvature[better] = slopes[better], normal[better]
-            done |= ~np.isfinite(value)
-            if done.all():
+
+def minimise_on_host(
+    law: Law,
+    start: np.ndarray,
+    data: FitData,
+    delta: float,
+    *,
+    max_iterations: int,
+    control: Control,
+) -> Solution:
+    """`minimise` from `start` (B, p) for B fits, each of which stops where it is done."""
+
+    def evaluate(x: np.ndarray) -> Evaluation:
+        return evaluate_residuals(*_residuals_and_jacobian(law, x, data), x, data, delta, np)
+
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        state = first_state(start, data.box, control, np)
+        for _ in range(max_iterations):
+            evaluation = evaluate(state.trial)
+            new = advance(state, evaluation, data.box, control, solve=_solve, xp=np)
+            state = jax.tree.map(partial(_unless, state.done), state, new)
+            if state.done.all():
                 break
-            pressed = ((x <= data.lower) & (gradient > 0)) | ((x >= data.upper) & (gradient < 0))
-            moving = data.free & ~pressed
-            diagonal = np.einsum("bii->bi", curvature)
-            floor = 1e-12 * diagonal.max(axis=1, keepdims=True) + 1e-300
-            scale = moving / np.sqrt(np.maximum(diagonal, floor))
-            scaled = stiffness[:, None, None] * curvature * scale[:, None] * scale[..., None]
-            scaled[:, np.arange(p), np.arange(p)] += damping[:, None] + 1.0 - moving
-            move = -scale * np.linalg.solve(scaled, (gradient * scale)[..., None])[..., 0]
-            promise = -0.5 * np.einsum("bp,bp->b", gradient, move)
-            trial = np.where(done[:, None], x, np.clip(x + move, data.lower, data.upper))
-            move = trial - x
-            slope = np.einsum("bp,bp->b", gradient, move)
-            bend = np.einsum("bi,bij,bj->b", move, curvature, move)
-            steady = np.clip(10 * tolerance, _LEAST, 1e-3)
-            stationary = ~done & (promise <= tolerance * value + _TINY) & (damping <= steady)
-            converged |= stationary
-            done |= stationary
-            if done.all():
-                break
-        return x, value, converged
+    return Solution.of(state)
 
-    def with_best_amplitudes(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """x (B, p) with the free amplitudes that fit best given the rest, and its misfit (B,).
 
-        A term's share of the loss is the derivative of the log loss in its log amplitude, so the
-        sizes of the terms can be read off the Jacobian. Of laws whose terms are not simply added,
-        x as it is.
-        """
-        law, data = self.law, self.data
-        residual, jacobian = self.look(x)
-        if not isinstance(law, LogSpaceLaw) or law.combine is not None:
-            return x, _finite(self.misfit(residual))
-        at = np.array([law.names.index(name) for name in law.terms])
-        relative = np.exp(np.minimum(residual, 50.0))[..., None] * np.maximum(jacobian[..., at], 0)
-        relative = np.where(np.isfinite(relative), relative, 0.0)  # (B, n, terms)
-        free = data.free[:, at]
-        held = np.sum(np.where(free[:, None], 0.0, relative), axis=2)
-        sizes = np.where(free[:, None], relative, 0.0)
-        weighted = sizes * data.weight[..., None]
-        gram = weighted.swapaxes(1, 2) @ sizes
-        right = np.einsum("bnt,bn->bt", weighted, 1.0 - held)
-        diagonal = np.maximum(np.einsum("btt->bt", gram), 1e-300)
-        # Factors on the amplitudes that x has.
-        found = np.zeros_like(right)
-        for _ in range(_SWEEPS):
-            for t in range(len(at)):
-                step = (right[:, t] - np.einsum("bt,bt->b", gram[:, t], found)) / diagonal[:, t]
-                found[:, t] = np.maximum(found[:, t] + step, 0.0)
-        typical = np.sum(data.weight * data.log_loss, axis=1) / np.sum(data.weight, axis=1)
-        size = np.log(np.maximum(found, 1e-300)) + x[:, at]
-        least = np.log(_SMALL_SHARE) + typical[:, None]
-        size = np.clip(np.maximum(size, least), data.lower[:, at], data.upper[:, at])
-        size = np.where(free, size, x[:, at])
-        fitted = np.sum(relative * np.exp(np.minimum(size - x[:, at], 300.0))[:, None], axis=2)
-        with np.errstate(divide="ignore"):
+def _unless(done: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """New leaves (B, ...), but old ones of the fits that are done (B,)."""
+    return np.where(done.reshape(-1, *[1] * (new.ndim - 1)), old, new)
+
+
+def _with_best_amplitudes(
+    law: Law, x: np.ndarray, data: FitData, delta: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """x (B, p) with the free amplitudes that fit best given the rest, and its misfit (B,).
+
+    A term's share of the loss is the derivative of the log loss in its log amplitude, so the terms
+    can be read off the Jacobian. Of laws whose terms are not simply added, x as it is.
+    """
+    with np.errstate(all="ignore"):
+        residual, jacobian = _residuals_and_jacobian(law, x, data)
+        if isinstance(law, LogSpaceLaw) and law.combine is None:
+            at = amplitude_indices(law)
+            share = np.exp(np.minimum(residual, 50.0))[:, None] * np.maximum(jacobian[:, at], 0.0)
+            share = np.where(np.isfinite(share), share, 0.0)  # of the measured loss, (B, t, n)
+            log = best_log_amplitudes(share, x[:, at], data.free[:, at], data, np)
+            log = np.where(
+                data.free[:, at], np.clip(log, data.lower[:, at], data.upper[:, at]), x[:, at]
+            )
+            factor = np.exp(np.minimum(log - x[:, at], 300.0))
+            fitted = np.sum(share * factor[..., None], axis=1)
             residual = np.where(data.weight > 0, np.log(fitted), 0.0)
-        better = x.copy()
-        better[:, at] = size
-        return better, _finite(self.misfit(residual))
+            x = x.copy()
+            x[:, at] = log
+        misfit = _misfit(residual, data, delta)
+    return x, np.where(np.isfinite(misfit), misfit, np.inf)
 
 
-def _finite(value: np.ndarray) -> np.ndarray:
-    return np.where(np.isfinite(value), value, np.inf)
+def _misfit(residual: np.ndarray, data: FitData, delta: float) -> np.ndarray:
+    return np.sum(data.weight * huber(residual, delta, np), axis=1)
 
 
 def multi_start_on_host(
@@ -184,45 +125,53 @@ def multi_start_on_host(
 ) -> BestFits:
     """`multi_start` for a few languages: (L, C, p) candidates, of which `starts` are followed.
 
-    As there, the noise of the best descents tells what the prior weighs.
+    As there, the misfit of the best descents tells what the prior weighs.
     """
     count, many, p = candidates.shape
-    everyone = np.repeat(np.arange(count), starts)
-    batch = _Batch(law, data, everyone, delta)
+    language = np.repeat(np.arange(count), starts)
+    first = np.arange(count) * starts  # descent of each language
+    bare = dataclasses.replace(data, prior_weight=np.zeros(count))
+    descents = take_rows(bare, language)
     # As many at a time as there are descents: one shape to compile.
     groups = -(-many // starts)
     padded = candidates[:, np.minimum(np.arange(groups * starts), many - 1)]
     parts = [
-        batch.with_best_amplitudes(padded[:, g * starts : (g + 1) * starts].reshape(-1, p))
-        for g in range(groups)
+        _with_best_amplitudes(law, group.reshape(-1, p), descents, delta)
+        for group in np.split(padded, groups, axis=1)
     ]
     x = np.concatenate([x.reshape(count, starts, p) for x, _ in parts], axis=1)
     value = np.concatenate([v.reshape(count, starts) for _, v in parts], axis=1)
     order = np.argsort(value[:, :many], axis=1, kind="stable")[:, :starts]
     begin = np.take_along_axis(x, order[..., None], axis=1).reshape(-1, p)
 
-    noise = np.zeros(count)
+    prior_weight = np.zeros(count)
     if np.any(data.prior_precision):
-        begin, value, _ = batch.minimise(begin, np.zeros(len(begin)), _SCREEN, _SETTLED)
-        lowest = value.reshape(count, starts).min(axis=1)
-        noise = np.where(np.isfinite(lowest), dispersion(lowest, data), 0.0)
-        # The prior's own advocate takes the place of the worst descent.
-        centre = np.where(data.free, data.prior_mean, candidates[:, 0])
-        advocate, _ = batch.with_best_amplitudes(centre[everyone])
-        worst = np.argmax(value.reshape(count, starts), axis=1) + np.arange(count) * starts
+        screened = minimise_on_host(
+            law, begin, descents, delta, max_iterations=_SCREEN, control=_control(_SETTLED)
+        )
+        begin, value = screened.x, screened.value.reshape(count, starts)
+        lowest = value.min(axis=1)
+        prior_weight = np.where(np.isfinite(lowest), dispersion(lowest, data), 0.0)
+        # A descent from the prior's mean takes the place of the worst descent.
         if starts > 1:
-            begin[worst] = advocate[worst]
-    x, value, converged = batch.minimise(begin, noise[everyone], _FINISH, tolerance)
-    value = value.reshape(count, starts)
-    best = np.argmin(value, axis=1) + np.arange(count) * starts
-    residual, jacobian = batch.look(x)
-    misfit = np.where(np.isfinite(value.min(axis=1)), batch.misfit(residual)[best], np.inf)
+            mean = np.where(data.free, data.prior_mean, candidates[:, 0])
+            from_prior, _ = _with_best_amplitudes(law, mean[language], descents, delta)
+            worst = first + np.argmax(value, axis=1)
+            begin[worst] = from_prior[worst]
+        descents = dataclasses.replace(descents, prior_weight=prior_weight[language])
+    end = minimise_on_host(
+        law, begin, descents, delta, max_iterations=_FINISH, control=_control(tolerance)
+    )
+    value = end.value.reshape(count, starts)
+    best = first + np.argmin(value, axis=1)
+    residual, jacobian = (leaf[best] for leaf in _residuals_and_jacobian(law, end.x, descents))
+    misfit = np.where(np.isfinite(value.min(axis=1)), _misfit(residual, data, delta), np.inf)
     return BestFits(
-        x[best],
+        end.x[best],
         misfit,
-        noise,
-        converged[best],
+        prior_weight,
+        end.converged[best],
         np.mean(value <= 1.001 * value.min(axis=1, keepdims=True), axis=1),
-        residual[best],
-        jacobian[best],
+        residual,
+        np.swapaxes(jacobian, 1, 2),
     )

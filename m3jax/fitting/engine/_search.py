@@ -18,7 +18,7 @@ CANDIDATES_PER_START = (
 _SCREEN, _TAKE_ON, _FOLLOW, _FINISH, _EXACT = (10,), (14, 14), (16, 16), (6, 10, 20, 64), (200,)
 _SETTLED = 1e-5  # tolerance of what single precision leaves to double
 _KEPT = 4
-TOLERANCE = 1e-9  # of the finished fits: what is left to gain, relative to the objective
+_FLOAT32_TOLERANCE = 1e-7  # single precision can tell no smaller gain
 
 
 class BestFits(NamedTuple):
@@ -51,34 +51,33 @@ def multi_start(
     delta: float,
     starts: int,
     precision: str,
-    tolerance: float = TOLERANCE,
+    tolerance: float,
 ) -> BestFits:
     """Fit every language of `data` (leading axis L) from the best of its candidates (L, C, p).
 
-    All starts get some steps in single precision without the prior, which tell the noise level
-    and so what the prior weighs. The best go on with the prior, and the best of those is finished
-    in `precision`.
+    All starts get some steps in single precision without the prior. The misfit that they reach,
+    a degree of freedom, is the weight of the prior. The best go on with the prior, and the best of
+    those is finished in `precision`, to a relative gain of `tolerance`.
     """
     bare = dataclasses.replace(data, prior_weight=np.zeros(len(candidates)))
     begin = best_candidates(law, candidates, bare, delta, starts)
-    x, value = _from_all(law, begin, bare, delta, _SCREEN, 1e-3)
+    x, value = _descend_all(law, begin, bare, delta, _SCREEN, 1e-3)
     if not np.any(data.prior_precision):
-        return refine(law, _lowest(x, value), bare, delta, precision, tolerance)
-    _, settled = _from_all(law, _lowest(x, value), bare, delta, _TAKE_ON, 1e-4)
+        return refine(law, _best_points(x, value), bare, delta, precision, tolerance)
+    _, settled = _descend_all(law, _best_points(x, value), bare, delta, _TAKE_ON, 1e-4)
     lowest = settled.min(axis=1)
-    noise = np.where(np.isfinite(lowest), dispersion(lowest, data), 0.0)
-    # Now that the prior's weight is known it has its say, and an advocate of its own: what fits
-    # the runs best without it may lie in another valley.
+    prior_weight = np.where(np.isfinite(lowest), dispersion(lowest, data), 0.0)
+    # Now that the prior's weight is known it counts, and one start is the prior's own mean: what
+    # fits the runs best without the prior may lie in another valley.
     off = np.where(data.free[:, None], x - data.prior_mean[:, None], 0.0)
-    value = value + noise[:, None] * 0.5 * np.einsum(
+    value = value + prior_weight[:, None] * 0.5 * np.einsum(
         "lsi,lij,lsj->ls", off, data.prior_precision, off
     )
-    centre = np.where(data.free, data.prior_mean, candidates[:, 0])[:, None]
-    advocate = best_candidates(law, centre, data, delta, 1)
-    kept = np.concatenate([_lowest(x, value)[:, : _KEPT - 1], advocate], axis=1)
-    return refine(
-        law, kept, dataclasses.replace(data, prior_weight=noise), delta, precision, tolerance
-    )
+    mean = np.where(data.free, data.prior_mean, candidates[:, 0])[:, None]
+    from_prior = best_candidates(law, mean, data, delta, 1)
+    kept = np.concatenate([_best_points(x, value)[:, : _KEPT - 1], from_prior], axis=1)
+    weighed = dataclasses.replace(data, prior_weight=prior_weight)
+    return refine(law, kept, weighed, delta, precision, tolerance)
 
 
 def refine(
@@ -87,49 +86,47 @@ def refine(
     data: FitData,
     delta: float,
     precision: str,
-    tolerance: float = TOLERANCE,
+    tolerance: float,
 ) -> BestFits:
-    """The best fits from a few good starts (L, K, p), with the prior and noise of `data`."""
+    """The best fits from a few good starts (L, K, p), with the prior of `data` and its weight."""
     # A single start is cheaper to follow to the end of single precision than to finish in double.
     rounds = _FOLLOW if starts.shape[1] == 1 else _TAKE_ON
-    ends, value = _from_all(law, starts, data, delta, rounds, max(tolerance, _SETTLED))
+    ends, value = _descend_all(law, starts, data, delta, rounds, max(tolerance, _SETTLED))
     x = ends[np.arange(len(starts)), np.argmin(value, axis=1)]
     agreement = np.mean(value <= 1.001 * value.min(axis=1, keepdims=True), axis=1)
-    found = finish(law, x, data, delta, precision, tolerance)
-    return found._replace(agreement=agreement)
+    return _finish(law, x, data, delta, precision, tolerance)._replace(agreement=agreement)
 
 
-def finish(
+def _finish(
     law: Law,
     x: np.ndarray,
     data: FitData,
     delta: float,
     precision: str,
-    tolerance: float = TOLERANCE,
+    tolerance: float,
 ) -> BestFits:
     """Converge from points (L, p) that are close already."""
-    everyone = np.arange(len(x))
     end = fit_lanes(
         law,
         x,
-        everyone,
+        np.arange(len(x)),
         data,
         delta,
         rounds=_FINISH,
-        tolerance=tolerance if precision == "float64" else max(tolerance, 1e-7),
+        tolerance=tolerance if precision == "float64" else max(tolerance, _FLOAT32_TOLERANCE),
         precision=precision,
         lanes=1,
     )
     converged = end.converged.copy()
     # Single precision cannot tell how near it is, and leaves weak exponents a percent off: there
     # Newton has the last word on every fit, a few steps in double, emulated where need be.
-    unsure = ~converged | (precision == "float32")
-    left = np.flatnonzero(unsure & np.isfinite(end.value))
-    if len(left):
+    uncertain = ~converged | (precision == "float32")
+    rows = np.flatnonzero(uncertain & np.isfinite(end.value))
+    if len(rows):
         exact = fit_lanes(
             law,
-            end.x[left],
-            left,
+            end.x[rows],
+            rows,
             data,
             delta,
             rounds=_EXACT,
@@ -138,21 +135,20 @@ def finish(
             lanes=1,
             exact=True,
         )
-        end.x[left], converged[left] = exact.x, exact.converged
-    seen = residuals_and_jacobian(law, end.x, data, delta)
-    misfit = np.where(np.isfinite(end.value), seen.misfit, np.inf)
+        end.x[rows], converged[rows] = exact.x, exact.converged
+    misfit, residual, jacobian = residuals_and_jacobian(law, end.x, data, delta)
     return BestFits(
         end.x,
-        misfit,
+        np.where(np.isfinite(end.value), misfit, np.inf),
         np.asarray(data.prior_weight),
         converged,
         np.ones(len(x)),
-        seen.residual,
-        seen.jacobian,
+        residual,
+        jacobian,
     )
 
 
-def _from_all(
+def _descend_all(
     law: Law,
     starts: np.ndarray,
     data: FitData,
@@ -176,7 +172,7 @@ def _from_all(
     return ends.x.reshape(starts.shape), ends.value.reshape(count, many)
 
 
-def _lowest(x: np.ndarray, value: np.ndarray) -> np.ndarray:
+def _best_points(x: np.ndarray, value: np.ndarray) -> np.ndarray:
     """The few best points of (L, S, p) by value (L, S)."""
     order = np.argsort(value, axis=1, kind="stable")[:, :_KEPT]
     return np.take_along_axis(x, order[..., None], axis=1)

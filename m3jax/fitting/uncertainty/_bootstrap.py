@@ -194,7 +194,7 @@ def bootstrap(
             tolerance=_TOLERANCE,
             precision="float32",
             lanes=LANES_PER_ROW,
-            drawing=resampled,
+            resampler=resampled,
         )
         out[rows] = solution.x.reshape(-1, draws, p)
     report("bootstrap", count, count)

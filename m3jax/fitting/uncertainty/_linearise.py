@@ -14,9 +14,9 @@ from ...laws import Law
 from ...recipe import Array, Recipe
 from ...runs import RunTable
 from .._fits import Fits
+from ..engine import huber
 from ..problem import ParameterSpace
 from ._linearised import Linearised
-from ._robust import huber_loss
 
 _OBJECTIVE_MISMATCH = 0.01  # relative difference that tells other runs from rounding
 
@@ -64,7 +64,7 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
         space = ParameterSpace.of(fits.law, own_recipe, float(log_loss.mean()), free)
         weight = batch.weight[i][real]
         residual = predicted[i][real] - log_loss
-        misfit = float(np.sum(weight * huber_loss(residual, delta)))
+        misfit = float(np.sum(weight * huber(residual, delta, np)))
         _check_objective(runs.source, name, misfit, float(fits.objective[j]))
         if not np.all(np.isfinite(jacobians[i][real])):
             raise M3Error(f"language {name!r}: law {fits.law.name} has no derivative at its fit")

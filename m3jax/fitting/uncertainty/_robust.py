@@ -12,12 +12,6 @@ _LEAST_EIGENVALUE = 1e-12  # of a standardised matrix: below it a direction coun
 _MAD_TO_SD = 1.4826  # standard deviations in a median absolute deviation of normal errors
 
 
-def huber_loss(residual: np.ndarray, delta: float) -> np.ndarray:
-    """Huber loss, elementwise, as `engine.huber` has it; in NumPy, too little to compile for."""
-    near = np.minimum(np.abs(residual), delta)
-    return near * (np.abs(residual) - near / 2)
-
-
 def robust_sd(residual: np.ndarray, parameters: int) -> float:
     """Robust standard deviation of residuals (n,) of a fit with so many effective parameters.
 

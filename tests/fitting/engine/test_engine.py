@@ -9,8 +9,8 @@ from benchmarks.support.synthetic import draw_recipes, run_table, true_theta
 from m3jax import M3Error, fit, list_laws, profile
 from m3jax.fitting import solver_data
 from m3jax.fitting.engine import (
-    columns,
     evaluate,
+    feature_matrix,
     log_loss_and_jacobian,
     misfit,
     pack_rows,
@@ -65,9 +65,9 @@ def test_the_jacobian_is_the_derivative(name, held, table):
     fixed = {name: value for name, value in values.items() if name in law.names}
     with jax.enable_x64(True):
         x, data = one_language(law, table, fixed)
-        cols = columns(law, data)
-        assert (cols is None) == (isinstance(law, LogSpaceLaw) and law.shapes is None)
-        predicted, jacobian = log_loss_and_jacobian(law, x, data, cols)
+        features = feature_matrix(law, data)
+        assert (features is None) == (isinstance(law, LogSpaceLaw) and law.shapes is None)
+        predicted, jacobian = log_loss_and_jacobian(law, x, data, features)
 
         def log_loss(x):
             return law.log_loss_theta(data.centre @ x, data.recipe)
@@ -80,7 +80,7 @@ def test_the_gradient_is_that_of_the_objective(table):
     law = get_law("m3")
     with jax.enable_x64(True):
         x, data = one_language(law, table)
-        point = evaluate(law, x, data, columns(law, data), 1e-3)
+        point = evaluate(law, x, data, feature_matrix(law, data), 1e-3)
 
         def objective(x):
             off = x - data.prior_mean
@@ -95,11 +95,11 @@ def test_amplitudes_are_the_best_for_their_exponents(table):
     law = get_law("m3")
     with jax.enable_x64(True):
         x, data = one_language(law, table)
-        cols = columns(law, data)
-        better = np.asarray(with_best_amplitudes(law, jnp.asarray(x), data, cols))
+        features = feature_matrix(law, data)
+        better = np.asarray(with_best_amplitudes(law, jnp.asarray(x), data, features))
 
         def squares(x):
-            predicted, _ = log_loss_and_jacobian(law, x, data, cols)
+            predicted, _ = log_loss_and_jacobian(law, x, data, features)
             return float(jnp.sum(data.weight * jnp.expm1(predicted - data.log_loss) ** 2))
 
         moved = [law.names.index(name) for name in law.terms]

@@ -1,4 +1,4 @@
-"""Solving many small symmetric systems, with the batch in the fast axis.
+"""Linear algebra of many small systems, with the batch in the fast axis where it matters.
 
 Written out in array operations rather than calls of LAPACK: XLA's CPU runtime deadlocks when two
 executions that call LAPACK run at the same time (jax 0.10), and on accelerators the batched library
@@ -13,11 +13,17 @@ import jax.numpy as jnp
 from ...recipe import Array
 
 
+def matvec(matrix: Array, vector: Array) -> Array:
+    """matrix @ vector for matrices (..., m, n) and vectors (..., n), of NumPy or JAX."""
+    return (matrix @ vector[..., None])[..., 0]
+
+
 @jax.custom_batching.custom_vmap
 def solve_spd(matrix: Array, right: Array) -> Array:
     """x with matrix @ x = right, for matrices (..., p, p) and vectors (..., p).
 
-    By Cholesky's factorisation: NaN where the matrix is not positive definite.
+    By Cholesky's factorisation, matrix = L Lᵀ, L y = right, Lᵀ x = y: NaN where the matrix is not
+    positive definite.
     """
     p = right.shape[-1]
     batch = right.shape[:-1]
