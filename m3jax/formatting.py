@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from .variables import VARIABLES
 
@@ -99,3 +99,15 @@ def write_brief(variable: str, value: float) -> str:
 def enumeration(words: Sequence[str]) -> str:
     """Words in a sentence: "a", "a and b", "a, b and c"."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def quantity(number: int, noun: str) -> str:
+    """A number of things: "1 run", "3 runs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def quoted(names: Iterable[str], most: int = 20) -> str:
+    """Names in quotes, and how many more there are."""
+    names = list(names)
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(repr(name) for name in names[:most]) + rest

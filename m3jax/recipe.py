@@ -19,7 +19,7 @@ MONOLINGUAL, SINGLE_STAGE, TWO_STAGE = 0, 1, 2
 REGIMES = tuple(REGIME_WORDS)
 
 # Ratios come out of divisions of token counts: 0.3 and 0.30000000000000004 are one ratio.
-_SAME = 1e-9
+RATIO_TOLERANCE = 1e-9
 
 
 @jax.tree_util.register_dataclass
@@ -67,14 +67,14 @@ class Recipe:
         parts = np.broadcast_arrays(n_params, target_tokens, epochs, target_ratio, final, first)
         n, tokens, k, r, rf, r1 = (np.asarray(part, dtype=np.float64) for part in parts)
         if first_ratio is None:
-            r1 = np.where(rf > r * (1 + _SAME), 0.0, r)
+            r1 = np.where(rf > r * (1 + RATIO_TOLERANCE), 0.0, r)
         for name, value in (("n_params", n), ("target_tokens", tokens), ("epochs", k)):
             if not np.all((value > 0) & np.isfinite(value)):
                 raise M3Error(f"{name}: expected positive finite numbers, got {value}")
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             if not np.all(np.isfinite(6.0 * n * tokens * k / r) | ~(r > 0)):
                 raise M3Error("n_params, target_tokens, epochs: the compute 6ND is not finite")
-        slack = 1 + _SAME
+        slack = 1 + RATIO_TOLERANCE
         if not np.all((r > 0) & (r <= slack)):
             raise M3Error(f"target_ratio: expected 0 < r <= 1, got {r}")
         if not np.all((rf * slack >= r) & (rf <= slack)):
@@ -111,7 +111,7 @@ class Recipe:
     @property
     def is_two_stage(self) -> Array:
         """True where the final stage holds more of the target language than the average."""
-        return self.final_ratio > self.target_ratio * (1 + _SAME)
+        return self.final_ratio > self.target_ratio * (1 + RATIO_TOLERANCE)
 
     @property
     def stage_fraction(self) -> Array:
@@ -128,7 +128,7 @@ class Recipe:
         """Index into `REGIMES`: 0 monolingual, 1 multilingual single-stage, 2 two-stage."""
         xp = self._namespace
         multilingual = xp.where(self.is_two_stage, TWO_STAGE, SINGLE_STAGE)
-        return xp.where(self.target_ratio >= 1 - _SAME, MONOLINGUAL, multilingual)
+        return xp.where(self.target_ratio >= 1 - RATIO_TOLERANCE, MONOLINGUAL, multilingual)
 
     @property
     def _namespace(self) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from .._errors import M3Error
+from ..formatting import quoted
 from ..options import (
     KINDS,
     PilotDesign,
@@ -19,7 +20,8 @@ from ..options import (
     toml_kinds,
 )
 from ..recipe import Recipe
-from ..runs import Columns, listed, read_csv, read_recipes
+from ..runs import Columns, read_recipes
+from ..runs.readers import read_raw
 from ._train import Training
 
 _KINDS = {
@@ -65,10 +67,7 @@ def recipes_from(path: str | os.PathLike[str]) -> Callable[[str], Recipe]:
     language. Raises `M3Error` on a broken table, and for a language it does not have.
     """
     path = Path(path)
-    try:
-        frame = read_csv(path)
-    except OSError as error:
-        raise M3Error(f"{path}: cannot be read: {error.strerror or error}") from error
+    frame = read_raw(path)
     names = ("language", "n_params", "target_tokens", "epochs", "target_ratio", "final_ratio",
              "first_ratio")  # fmt: skip
     frame = frame[[name for name in frame.columns if name in names]]
@@ -83,7 +82,7 @@ def recipes_from(path: str | os.PathLike[str]) -> Callable[[str], Recipe]:
             return recipes
         mine = language == name
         if not mine.any():
-            raise M3Error(f"{path}: no recipe for {name!r}, only for {listed(sorted({*language}))}")
+            raise M3Error(f"{path}: no recipe for {name!r}, only for {quoted(sorted({*language}))}")
         return jax.tree.map(lambda leaf: leaf[mine], recipes)
 
     return of

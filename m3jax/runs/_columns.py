@@ -1,26 +1,22 @@
-"""Raw tables: read the file, find the run table's columns, check every cell."""
+"""The columns of a raw table: which of them are the run table's, and every cell checked."""
 
 from __future__ import annotations
 
 import difflib
-import json
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .._errors import M3Error
-from ..recipe import _SAME, Recipe
+from ..formatting import quantity, quoted
+from ..recipe import RATIO_TOLERANCE
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Array = npt.NDArray[Any]
-
-# Lengths that a row states twice may differ by rounding, not by more than this.
-_AGREE = 0.01
 
 
 def _positive(value: Array) -> Array:
@@ -28,7 +24,7 @@ def _positive(value: Array) -> Array:
 
 
 def _ratio(value: Array) -> Array:
-    return (value > 0) & (value <= 1 + _SAME)
+    return (value > 0) & (value <= 1 + RATIO_TOLERANCE)
 
 
 # What each numeric column may hold: a test in contract units, and the test in words.
@@ -54,87 +50,6 @@ _COUNT_UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 _LOSS_UNITS = {"nats": 1.0, "bits": float(np.log(2.0))}
 
 
-def count_of(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def listed(names: Iterable[str], most: int = 20) -> str:
-    names = list(names)
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(repr(name) for name in names[:most]) + rest
-
-
-# Files become frames of raw cells, indexed by row number. Blank lines count as rows, then go.
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        # As text, header included: pandas would otherwise rename duplicate columns and take
-        # the language codes "NA" and "nan" for missing values.
-        raw = pd.read_csv(
-            path,
-            header=None,
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            encoding="utf-8-sig",
-        )
-    except pd.errors.EmptyDataError as error:
-        raise M3Error(f"{path}: the file is empty, expected a header and rows") from error
-    except pd.errors.ParserError as error:
-        raise M3Error(f"{path}: broken or truncated CSV: {error}") from error
-    frame = raw.iloc[1:].set_axis(raw.iloc[0].fillna("").str.strip().tolist(), axis=1)
-    return frame[~(frame.isna() | (frame == "")).all(axis=1)]
-
-
-def read_json_lines(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    records, lines = [], []
-    with open(path, encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line, object_pairs_hook=_object)
-            except ValueError as error:
-                raise M3Error(f"{path.name}, line {number}: broken JSON: {error}") from error
-            if not isinstance(record, dict):
-                found = line.strip()[:60]
-                raise M3Error(f"{path.name}, line {number}: found {found}, expected an object")
-            records.append(record)
-            lines.append(number)
-    if not records:
-        raise M3Error(f"{path}: the file is empty, expected one JSON object per line")
-    return pd.DataFrame(records, index=lines, dtype=object)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        raise ValueError(f"the same key twice, among {listed(key for key, _ in pairs)}")
-    return record
-
-
-def read_parquet(path: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    try:
-        import pyarrow
-    except ImportError as error:
-        raise M3Error(
-            f"{path}: Parquet files need pyarrow: pip install 'm3jax[parquet]'"
-        ) from error
-    try:
-        with open(path, "rb") as file:
-            frame = pd.read_parquet(file, engine="pyarrow")
-    except pyarrow.ArrowException as error:
-        raise M3Error(f"{path}: broken or truncated Parquet file: {error}") from error
-    return frame.set_axis(np.arange(1, len(frame) + 1), axis=0)
-
-
 class Columns:
     """The run table's columns of a raw frame, checked cell by cell."""
 
@@ -150,7 +65,7 @@ class Columns:
         self.frame = frame.set_axis(self.names, axis=1)
         twice = sorted({name for name in self.names if name and self.names.count(name) > 1})
         if twice:
-            raise M3Error(f"{source}: expected each column once, found twice: {listed(twice)}")
+            raise M3Error(f"{source}: expected each column once, found twice: {quoted(twice)}")
         self.column = self._map(columns)
         self.scale = {name: self._scale(name, unit) for name, unit in units.items()}
         if not len(frame):
@@ -164,12 +79,12 @@ class Columns:
                 turned = f" (did you mean {{{own!r}: {name!r}}}?)" if own in _NAMES else ""
                 raise M3Error(
                     f"{self.source}: columns: unknown name {name!r}{turned}, "
-                    f"expected one of {listed(_NAMES)}"
+                    f"expected one of {quoted(_NAMES)}"
                 )
             if own not in self.names:
                 raise M3Error(
                     f"{self.source}: columns: {name!r} is mapped to {own!r}, which is not "
-                    f"among the columns {listed(self.names)}{self._similar(str(own))}"
+                    f"among the columns {quoted(self.names)}{self._similar(str(own))}"
                 )
             if own in taken:
                 raise M3Error(
@@ -189,7 +104,7 @@ class Columns:
         if name not in _NUMBERS:
             raise M3Error(
                 f"{self.source}: units: {name!r} is not a numeric column, "
-                f"expected one of {listed(_NUMBERS)}"
+                f"expected one of {quoted(_NUMBERS)}"
             )
         if name not in self.column:
             raise self.missing(name)
@@ -198,7 +113,7 @@ class Columns:
             return named[unit]
         if isinstance(unit, int | float) and not isinstance(unit, bool) and 0 < unit < np.inf:
             return float(unit)
-        words = f"one of {listed(named)} or " if named else ""
+        words = f"one of {quoted(named)} or " if named else ""
         raise M3Error(
             f"{self.source}: units: unknown unit {unit!r} for {name!r}, "
             f"expected {words}a positive number to multiply by"
@@ -212,7 +127,7 @@ class Columns:
     def missing(self, name: str, instead: str = "") -> M3Error:
         """The error for a column that is not there."""
         return M3Error(
-            f"{self.source}: no column {name!r}{instead}, only {listed(self.names)}"
+            f"{self.source}: no column {name!r}{instead}, only {quoted(self.names)}"
             f"{self._similar(name)}. If it goes by another name, "
             f"map it: columns={{{name!r}: '<its name>'}}"
         )
@@ -232,7 +147,7 @@ class Columns:
             cell = self.frame[own].iloc[bad[0]]
             labels.append(repr(own) if own == name else f"{own!r} ({name})")
             found.append(_shown(cell))
-        more = f", and {count_of(len(bad) - 1, 'more row')} like it" if len(bad) > 1 else ""
+        more = f", and {quantity(len(bad) - 1, 'more row')} like it" if len(bad) > 1 else ""
         raise M3Error(
             f"{self.source}, row {self.frame.index[bad[0]]}, "
             f"column{'s' * (len(names) > 1)} {', '.join(labels)}: found {', '.join(found)}, "
@@ -319,71 +234,3 @@ def _float(cell: Any) -> float | None:
         return float(cell)
     except (TypeError, ValueError, OverflowError):
         return None
-
-
-def read_recipes(table: Columns) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe of every row, (n,) leaves, and notes of what was assumed."""
-    n_params = table.number("n_params")
-    if n_params is None:
-        raise table.missing("n_params")
-    r = np.minimum(table.number_or("target_ratio", 1.0), 1.0)
-    rf = np.minimum(table.number_or("final_ratio", r), 1.0)
-    pair = ["final_ratio", "target_ratio"]
-    table.require(rf >= r * (1 - _SAME), pair, "target_ratio (1 if not given) <= final_ratio <= 1")
-    rf = np.where(rf <= r * (1 + _SAME), r, rf)
-    r1 = table.number_or("first_ratio", np.where(r < rf, 0.0, r))
-    pair = ["first_ratio", "target_ratio"]
-    table.require(r1 <= r * (1 + _SAME), pair, "0 <= first_ratio <= target_ratio (1 if not given)")
-    # With r_1 = r the final stage would have no tokens, and its ratio no meaning.
-    table.require((rf <= r) | (r1 < r), pair, "first_ratio < target_ratio < final_ratio")
-    r1 = np.minimum(r1, r)
-
-    tokens, epochs = table.number("target_tokens"), table.number("epochs")
-    tokens, epochs, notes = _lengths(table, n_params, tokens, epochs, r)
-    return Recipe(n_params, tokens, epochs, r, rf, r1), notes
-
-
-def _lengths(
-    table: Columns, n_params: Array, tokens: Array | None, epochs: Array | None, r: Array
-) -> tuple[Array, Array, tuple[str, ...]]:
-    """Target tokens and epochs, from what the table gives of D_T, k, D and C; and notes."""
-    total, compute = table.number("total_tokens"), table.number("compute")
-    totals = {"total_tokens": total} if total is not None else {}
-    if compute is not None:
-        totals["compute"] = compute / (6.0 * n_params)
-    if len(totals) == 2:
-        _check_agreement(
-            table,
-            totals["compute"] / totals["total_tokens"],
-            ["n_params", "total_tokens", "compute"],
-            "compute = 6 * n_params * total_tokens",
-        )
-    if tokens is not None and epochs is not None:
-        for name, value in totals.items():
-            given = ["target_tokens", "epochs", "target_ratio", name]
-            rule = "epochs * target_tokens = target_ratio * total_tokens"
-            if name == "compute":
-                given, rule = ["n_params", *given], rule.replace("total_tokens", "compute / 6N")
-            _check_agreement(table, epochs * tokens / (r * value), given, rule)
-        return tokens, epochs, ()
-    if not totals:
-        name = "target_tokens" if tokens is None else "epochs"
-        raise table.missing(name, " (or 'total_tokens' or 'compute' in its place)")
-    first, *_, last = (*totals.values(), *totals.values())
-    seen = r * np.where(np.isnan(first), last, first)
-    table.require(~np.isnan(seen), totals, "a positive finite number, as nothing else gives D")
-    if tokens is not None:
-        return tokens, seen / tokens, ()
-    if epochs is not None:
-        return seen / epochs, epochs, ()
-    note = (
-        "neither target_tokens nor epochs given: each run read as one epoch over unique text "
-        "(target_tokens = target_ratio * total_tokens, epochs = 1)"
-    )
-    return seen, np.ones_like(seen), (note,)
-
-
-def _check_agreement(table: Columns, quotient: Array, names: list[str], rule: str) -> None:
-    # Blank cells give NaN, and nothing to contradict.
-    good = ~(np.abs(quotient - 1) > _AGREE)
-    table.require(good, names, f"{rule} to within {_AGREE:.0%}")

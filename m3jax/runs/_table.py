@@ -13,16 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from .._errors import M3Error
+from ..formatting import quantity, quoted
 from ..recipe import Recipe
-from ._columns import (
-    Columns,
-    count_of,
-    listed,
-    read_csv,
-    read_json_lines,
-    read_parquet,
-    read_recipes,
-)
+from ._columns import Columns
+from ._recipes import read_recipes
+from .readers import read_raw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,23 +93,7 @@ class RunTable:
         rules: nothing is guessed beyond what `notes` says, and no run is dropped.
         """
         path = Path(path)
-        readers = {
-            ".csv": read_csv,
-            ".jsonl": read_json_lines,
-            ".ndjson": read_json_lines,
-            ".parquet": read_parquet,
-        }
-        reader = readers.get(path.suffix.lower())
-        if reader is None:
-            expected = ", ".join(readers)
-            raise M3Error(f"{path}: unknown format {path.suffix!r}, expected one of {expected}")
-        try:
-            frame = reader(path)
-        except UnicodeDecodeError as error:
-            raise M3Error(f"{path}: expected UTF-8 text, found other bytes: {error}") from error
-        except OSError as error:
-            raise M3Error(f"{path}: cannot be read: {error.strerror or error}") from error
-        return _build(frame, path.name, columns or {}, units or {})
+        return _build(read_raw(path), path.name, columns or {}, units or {})
 
     @classmethod
     def from_frame(
@@ -177,7 +156,7 @@ class RunTable:
         keep = np.ones(len(self), dtype=bool)
         keep[dropped] = False
         note = (
-            f"{count_of(count, 'run')} with the highest loss dropped "
+            f"{quantity(count, 'run')} with the highest loss dropped "
             f"(loss {self.loss[dropped].min():.6g} and above)"
         )
         return dataclasses.replace(self.select(keep), notes=(*self.notes, note))
@@ -238,7 +217,7 @@ class RunTable:
         known = self.languages
         for name in names:
             if name not in known:
-                raise M3Error(f"{self.source}: no language {name!r}, it has {listed(known)}")
+                raise M3Error(f"{self.source}: no language {name!r}, it has {quoted(known)}")
 
 
 def _padded(count: int) -> int:
@@ -298,7 +277,7 @@ def _build(
         )
     copies = _check_repeats(runs, table)
     if copies:
-        note = f"{count_of(copies, 'exact duplicate row')} kept (same run, same loss)"
+        note = f"{quantity(copies, 'exact duplicate row')} kept (same run, same loss)"
         runs = dataclasses.replace(runs, notes=(*runs.notes, note))
     return runs
 
@@ -320,7 +299,7 @@ def _check_repeats(runs: RunTable, table: Columns) -> int:
         later = conflicts[0]
         alike = keys.groupby(list(keys), dropna=False, sort=False).ngroup().to_numpy()
         earlier = np.flatnonzero(alike == alike[later])[0]
-        more = f", and {count_of(len(conflicts) - 1, 'more row')} like it"
+        more = f", and {quantity(len(conflicts) - 1, 'more row')} like it"
         raise M3Error(
             f"{runs.source}, rows {runs.row[earlier]} and {runs.row[later]}, "
             f"column {table.column['loss']!r}: found {runs.loss[earlier]:.6g} and "
