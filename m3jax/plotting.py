@@ -7,11 +7,11 @@ from .output.figures import (
     loss_surface,
     parity_by_law,
     recipes_by_corpus,
-    regime_map,
     residuals_by_law,
     residuals_by_variable,
     to_png,
 )
+from .output.figures import draw_regime_map as regime_map
 
 __all__ = [
     "comparison_figures",

@@ -68,8 +68,7 @@ def _write(folder: Path, maps: list[RegimeMap]) -> list[Path]:
         import matplotlib  # noqa: F401
     except ImportError:
         return files
-    from ...output.figures import regime_map as draw_regime_map
-    from ...output.figures import to_png
+    from ...output.figures import draw_regime_map, to_png
 
     for i, regime_map in enumerate(maps, 1):
         name = "map.png" if len(maps) == 1 else f"map_{i:0{len(str(len(maps)))}d}.png"

@@ -15,6 +15,8 @@ import numpy as np
 
 from ... import formatting
 from ..._errors import M3Error
+from ...recipe import REGIMES
+from ...variables import RUN_VARIABLES, VARIABLES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +28,9 @@ GREY = "#B5B5B5"
 INK = "#222222"
 MARKERS = ("o", "s", "^")  # by regime
 SMALL, LARGE = 8.5, 10.5  # points
+
+# What residuals are drawn against, on log axes: the first ratio may be 0.
+PANEL_VARIABLES = tuple(name for name in RUN_VARIABLES if name != "first_ratio")
 
 
 def new_figure(width: float, height: float, title: str) -> Figure:
@@ -84,6 +89,14 @@ def plain_tick(x: float) -> str:
     return f"{x:g}"
 
 
+_TICKS = {"count": count_tick, "flop": flop_tick, "ratio": plain_tick, "loss": plain_tick}
+
+
+def variable_tick(name: str) -> Callable[[float], str]:
+    """How ticks of a member of `variables.VARIABLES` are written."""
+    return _TICKS[VARIABLES[name].kind]
+
+
 def label(axes: Axes, x: str, y: str) -> None:
     """Name the axes and put them in the house style."""
     axes.set_xlabel(x, fontsize=SMALL + 0.5, color=INK)
@@ -122,18 +135,27 @@ def log_axis(
 
 
 def log_ticks(low: float, high: float) -> list[float]:
+    """At most eight round numbers from `low` to `high`, even on a log axis where that can be."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     for digits in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
-        found = [d * 10.0**e for e in decades for d in digits if low <= d * 10.0**e <= high]
-        if len(found) < 3:
+        ticks = [d * 10.0**e for e in decades for d in digits if low <= d * 10.0**e <= high]
+        if len(ticks) < 3:
             break
-        if len(found) <= 7 or digits == (1,):
-            return found[:: -(-len(found) // 7)]
+        if len(ticks) <= 7 or digits == (1,):
+            return ticks[:: -(-len(ticks) // 7)]
     step = 10.0 ** math.floor(math.log10((high - low) / 2))
     if (high - low) / step > 6:
         step *= 5 if (high - low) / step > 12 else 2
     first, last = math.ceil(low / step), math.floor(high / step)
     return [float(f"{n * step:.10g}") for n in range(first, last + 1)]
+
+
+def neighbour_medians(x: np.ndarray, y: np.ndarray, groups: int) -> tuple[list[float], list[float]]:
+    """Medians of x and y (n,) over up to so many groups of points that neighbour in x."""
+    edges = np.unique(np.quantile(x, np.linspace(0, 1, groups + 1)))
+    group = np.searchsorted(edges[1:-1], x, side="right")
+    members = [group == g for g in np.unique(group)]
+    return [float(np.median(x[m])) for m in members], [float(np.median(y[m])) for m in members]
 
 
 class Legend:
@@ -156,6 +178,11 @@ class Legend:
 
         self._handles.append(Patch(**style))
         self._labels.append(text)
+
+    def regimes(self, regime: np.ndarray) -> None:
+        """Add the markers of the regimes in an array of indices into `REGIMES`."""
+        for k in np.unique(regime).tolist():
+            self.line(REGIMES[k], color=INK, marker=MARKERS[k], linestyle="", markersize=5.5)
 
     def draw(self, figure: Figure, *, columns: int) -> None:
         """Put it into the figure."""

@@ -8,11 +8,11 @@ from ...variables import REGIME_WORDS
 from ._table import Column, Table, value, variable
 
 
-def crossings_table(found: RegimeMap) -> Table:
+def crossings_table(regime_map: RegimeMap) -> Table:
     """One row a corpus size at which the best regime of one language changes."""
-    share = ", with intervals over draws" if found.n_draws else ""
+    share = ", with intervals over draws" if regime_map.n_draws else ""
     return Table(
-        title=f"Where the best regime of {found.language} changes{share}",
+        title=f"Where the best regime of {regime_map.language} changes{share}",
         columns=(
             variable("compute", "compute\nFLOP"),
             Column("target_tokens", "corpus\ntokens", _corpus),
@@ -20,8 +20,8 @@ def crossings_table(found: RegimeMap) -> Table:
             Column("above", "with more", lambda c: REGIME_WORDS[c.above].short),
             value("margin", "third regime\nloses", formatting.loss),
         ),
-        rows=found.crossings,
-        notes=found.notes,
+        rows=regime_map.crossings,
+        notes=regime_map.notes,
     )
 
 

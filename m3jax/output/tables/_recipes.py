@@ -14,11 +14,11 @@ from ._table import Column, Table, symbol_header, value, variable, with_interval
 Record = Mapping[str, Any]  # of `Recommendations.records`
 
 
-def recommendations_table(found: Recommendations, language: str | None = None) -> Table:
+def recommendations_table(recommendations: Recommendations, language: str | None = None) -> Table:
     """One row a position, of all languages or of one; its notes are those of the one."""
-    records = [row for row in found.records() if language in (None, row["language"])]
-    level = formatting.level(found.level)
-    below = f", below each its {level} interval" if found.n_draws else ""
+    records = [row for row in recommendations.records() if language in (None, row["language"])]
+    level = formatting.level(recommendations.level)
+    below = f", below each its {level} interval" if recommendations.n_draws else ""
     return Table(
         title=f"Best recipes{'' if language is None else f' for {language}'}{below}",
         columns=(
@@ -44,7 +44,7 @@ def recommendations_table(found: Recommendations, language: str | None = None) -
             Column("choice", "regime (of draws)\nnext best", _choice, left=True, views=("brief",)),
         ),
         rows=records,
-        notes=() if language is None else _notes(found, language, records),
+        notes=() if language is None else _notes(recommendations, language, records),
     )
 
 
@@ -67,8 +67,10 @@ def outside_in_words(row: Record) -> list[str]:
     return [text.replace("_", " ") for text in row["outside_runs"]]
 
 
-def _notes(found: Recommendations, language: str, records: Sequence[Record]) -> tuple[str, ...]:
-    notes = list(found.notes[found.languages.index(language)])
+def _notes(
+    recommendations: Recommendations, language: str, records: Sequence[Record]
+) -> tuple[str, ...]:
+    notes = list(recommendations.notes[recommendations.languages.index(language)])
     for row in records:
         if row["infeasible"]:
             budget, corpus = formatting.flop(row["compute"]), formatting.count(row["target_tokens"])

@@ -13,10 +13,10 @@ from ._table import Column, Table, value, variable
 Record = Mapping[str, Any]
 
 
-def next_runs_table(found: NextRuns) -> Table:
+def next_runs_table(next_runs: NextRuns) -> Table:
     """One row a proposed run of one language."""
     return Table(
-        title=f"Next runs for {found.language}",
+        title=f"Next runs for {next_runs.language}",
         columns=(
             value("run_id", "run"),
             variable("n_params", "model\nparams"),
@@ -30,8 +30,8 @@ def next_runs_table(found: NextRuns) -> Table:
             value("worth", "worth\n", formatting.share),
             Column("regime", "regime\n", lambda row: REGIME_WORDS[row["regime"]].short, left=True),
         ),
-        rows=found.records(),
-        notes=found.notes,
+        rows=next_runs.records(),
+        notes=next_runs.notes,
     )
 
 

@@ -88,8 +88,8 @@ def value(
     """
 
     def write(row: Any) -> str:
-        found = field(row, key)
-        return formatting.MISSING if found is None or found == "" else as_text(found)
+        content = field(row, key)
+        return formatting.MISSING if content is None or content == "" else as_text(content)
 
     return Column(key, header or key, write, **options)
 

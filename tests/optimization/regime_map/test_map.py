@@ -23,8 +23,7 @@ from m3jax.optimization.regime_map import (
     optimal_corpus,
     rms_scatter,
 )
-from m3jax.output.figures import regime_map as figure_of
-from m3jax.output.figures import to_png
+from m3jax.output.figures import draw_regime_map, to_png
 from m3jax.recipe import REGIMES
 
 MONO, ONE, TWO = REGIMES
@@ -247,4 +246,4 @@ def test_command_writes_tables_and_a_figure(tmp_path, direct):
 def test_figure_of_a_map_with_everything(direct):
     odd = dataclasses.replace(direct, language="$x^{ <b>", regime=direct.regime.copy())
     odd.regime[0, -1] = -1
-    assert to_png(figure_of(odd)).startswith(b"\x89PNG")
+    assert to_png(draw_regime_map(odd)).startswith(b"\x89PNG")
