@@ -1,10 +1,14 @@
 """Solvers of the recipe problem, and the proof of their answers."""
 
+from ._best_regime import REGIME_TIE, best_regime
 from ._certify import above_text, chord
+from ._faces import build
 from ._fast import screened
 from ._general import Objective, Task
 from ._interior import follow
-from ._problem import AT, LIMITS, NAMED, SAME, Question, RecipeProblem, build, concerns
+from ._limits import AT, LIMITS, NAMED, SAME, concerns
+from ._question import Question
+from ._recipe_problem import RecipeProblem
 from ._solve import Solved, objective_of, recipes, solve
 from ._terms import has_terms, is_posynomial, repetition, text, value
 
@@ -12,6 +16,7 @@ __all__ = [
     "AT",
     "LIMITS",
     "NAMED",
+    "REGIME_TIE",
     "SAME",
     "Objective",
     "Question",
@@ -19,6 +24,7 @@ __all__ = [
     "Solved",
     "Task",
     "above_text",
+    "best_regime",
     "build",
     "chord",
     "concerns",

@@ -17,9 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...recipe import MONOLINGUAL, Array
+from ._faces import face
 from ._fast import mapped, path
 from ._interior import State, begin, lower_bound
-from ._problem import AT, DIMENSIONS, RecipeProblem, face
+from ._limits import AT
+from ._recipe_problem import DIMENSIONS, RecipeProblem
 from ._terms import Terms, repetition, text, value
 
 _ROUNDS = 60
@@ -33,13 +35,11 @@ class Proof(NamedTuple):
         bound: (P,).
         log_loss: (P,), at u.
         u: (d, P).
-        boxes: looked at, (P,).
     """
 
     bound: np.ndarray
     log_loss: np.ndarray
     u: np.ndarray
-    boxes: np.ndarray
 
 
 def relaxed(these: Terms, problem: RecipeProblem) -> tuple[Terms, RecipeProblem, State]:
@@ -183,7 +183,6 @@ def prove(
     bound = np.full(total, np.inf)
     best, at = np.full(total, np.inf), np.array(start)
     best_known = np.array(known)
-    seen = np.zeros(total, dtype=np.int64)
     flat = problem.regime == MONOLINGUAL
     owner = np.arange(total)
     none = np.zeros(total)
@@ -210,7 +209,6 @@ def prove(
         state = path(convex, box, state)
         lowest, true, by_k, by_r = mapped(_bounded, count, kind, mine, convex, box, state)
         lowest = np.maximum(np.where(np.isfinite(lowest), lowest, -np.inf), parent)
-        np.add.at(seen, owner, 1)
         true = np.where(np.isfinite(true), true, np.inf)
         np.minimum.at(best_known, owner, true)
         order = np.argsort(true, kind="stable")[::-1]  # the lowest is written last
@@ -223,7 +221,7 @@ def prove(
         by_r = by_r[~closed]
         owner, edges, parent = _halved(owner, edges, parent, by_k[~closed] >= by_r)
     np.minimum.at(bound, owner, parent)
-    return Proof(np.minimum(bound, best_known), best, at, seen)
+    return Proof(np.minimum(bound, best_known), best, at)
 
 
 def _halved(

@@ -18,7 +18,8 @@ from ..._batching import dispatch
 from ...laws import Law
 from ...recipe import Array
 from ._interior import TOLERANCE, State, begin, follow, lower_bound
-from ._problem import AT, DIMENSIONS, LIMITS, RecipeProblem
+from ._limits import AT, LIMITS
+from ._recipe_problem import DIMENSIONS, RecipeProblem
 from ._terms import Terms, is_posynomial, terms, value
 
 _POINTS = 24  # screened

@@ -20,7 +20,8 @@ from jax.scipy.linalg import cho_solve
 
 from ...recipe import Array, Recipe
 from ._fast import Optimum, halton
-from ._problem import AT, DIMENSIONS, LIMITS, RecipeProblem
+from ._limits import AT, LIMITS
+from ._recipe_problem import DIMENSIONS, RecipeProblem
 
 _ROUNDS, _STEPS, _RATE, _PENALTY = 5, 30, 0.1, 10.0
 _TOLERANCE, _ITERATIONS = 1e-10, 100

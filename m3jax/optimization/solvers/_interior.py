@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from ...recipe import Array
-from ._problem import AT, RecipeProblem
+from ._limits import AT
+from ._recipe_problem import RecipeProblem
 from ._terms import Terms, derivatives, kept
 
 TOLERANCE = 1e-9  # KKT residual, in log units

@@ -21,10 +21,14 @@ from ..._errors import M3Error
 from ...laws import Law
 from ...recipe import REGIMES, Array, Recipe
 from ._certify import prove
+from ._faces import build
 from ._fast import Optimum, is_convex, mapped, optimum_of, path, solve_fast
 from ._general import Objective, Task, solve_general
+from ._infeasibility import clashing_limits
 from ._interior import TOLERANCE, State, begin, lower_bound
-from ._problem import AT, LIMITS, NAMED, Question, RecipeProblem, build, clash, right_sides
+from ._limits import AT, LIMITS, NAMED, right_sides
+from ._question import Question
+from ._recipe_problem import RecipeProblem
 from ._terms import has_terms, terms, value
 
 METHODS = ("auto", "fast", "general")
@@ -236,7 +240,7 @@ def _blame(out: Solved, question: Question, regimes: np.ndarray) -> None:
             continue
         mine = jax.tree.map(lambda leaf, o=lanes: leaf[..., o], question)
         problem, _ = build(mine, regime)
-        out.blame[:, lanes] = clash(
+        out.blame[:, lanes] = clashing_limits(
             right_sides(mine, regime),
             problem.log_tokens,
             problem.serving,

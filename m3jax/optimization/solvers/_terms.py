@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from ...laws import Law, LogSpaceLaw
 from ...recipe import MONOLINGUAL, SINGLE_STAGE, Array
-from ._problem import RecipeProblem
+from ._recipe_problem import RecipeProblem
 
 _PLAIN = {  # log-feature -> coefficients of (n, k, r, f, log D_T)
     "n_params": (1, 0, 0, 0, 0),

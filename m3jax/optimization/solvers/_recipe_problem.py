@@ -1,0 +1,158 @@
+"""The recipe problem of one regime in log-variables, many problems side by side.
+
+A regime is a face of the space of recipes: u = (n, k) monolingual, (n, k, r) single-stage,
+(n, k, r, v) two-stage, where log r_f is v + tilt·r. Problems are arrays with the batch in the last
+axis, so that all arithmetic is elementwise; the same functions take one problem without that axis.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ...recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE, Array, Recipe
+from ._limits import AT, FAR, ROWS, SAME
+
+DIMENSIONS = {MONOLINGUAL: 2, SINGLE_STAGE: 3, TWO_STAGE: 4}
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class RecipeProblem:
+    """One regime of a problem, or of P of them.
+
+    Attributes:
+        log_tokens: log D_T, ().
+        limit: right-hand sides of `NAMED`, (15,); infinite where there is no such limit.
+        sides: the same, infinite as well for limits that others keep anyway, (15,).
+        serving: log(inference_tokens / (3·D_T)), (); −infinite without.
+        low, high: box of u that contains all that is allowed, (d,).
+        tilt: see above, ().
+        first_share: r_1 / r, ().
+        chord: (intercept, slope in k) of a line in place of the source limit's bent part, (2,);
+            None for the limit itself.
+        regime: index into `recipe.REGIMES`.
+        rows: the limits there are in any of the problems.
+        serves: whether any of them has inference to pay for.
+    """
+
+    log_tokens: Array
+    limit: Array
+    sides: Array
+    serving: Array
+    low: Array
+    high: Array
+    tilt: Array
+    first_share: Array
+    chord: Array | None
+    regime: int = dataclasses.field(metadata={"static": True})
+    rows: tuple[str, ...] = dataclasses.field(metadata={"static": True})
+    serves: bool = dataclasses.field(metadata={"static": True})
+
+    def take(self, lanes: Any) -> RecipeProblem:
+        """Some of the problems."""
+        return jax.tree.map(lambda leaf: leaf[..., lanes], self)
+
+    def z(self, u: Any) -> list[Array]:
+        """(n, k, r, f) at u (d,); all logarithms."""
+        if self.regime == MONOLINGUAL:
+            return [u[0], u[1], u[0] * 0.0, u[0] * 0.0]
+        if self.regime == SINGLE_STAGE:
+            return [u[0], u[1], u[2], u[2]]
+        return [u[0], u[1], u[2], u[3] + self.tilt * u[2]]
+
+    def slopes(self, name: str) -> list[Array | int]:
+        """Coefficients of a linear limit in u, (d,); entries are 0 where they vanish for all."""
+        n, k, r, f = ROWS[name]
+        if self.regime == MONOLINGUAL:
+            return [n, k]
+        if self.regime == SINGLE_STAGE:
+            return [n, k, r + f]
+        return [n, k, r + f * self.tilt if f else r, f]
+
+    def recipe(self, u: Any) -> Recipe:
+        """The recipe at u (d,)."""
+        n, k, r, f = self.z(u)
+        ratio = jnp.exp(r)
+        share = self.first_share if self.regime == TWO_STAGE else 1.0
+        return Recipe(
+            jnp.exp(n), jnp.exp(self.log_tokens), jnp.exp(k), ratio, jnp.exp(f), share * ratio
+        )
+
+    def slack(self, name: str, u: Any) -> Array:
+        """What is left of a limit at u: >= 0 is kept; `FAR` where there is no such limit."""
+        limit = self.sides[AT[name]]
+        limit = jnp.where(jnp.isfinite(limit), limit, FAR)
+        n, k, r, f = self.z(u)
+        if name == "source_tokens" and self.chord is not None:
+            return r + self.chord[0] + self.chord[1] * k
+        if name == "source_tokens":
+            # k·D_T·(1/r − 1) <= S, written so that it is finite and smooth up to r = 1.
+            return r + jnp.logaddexp(0.0, limit - k)
+        if name == "compute" and self.serves:
+            return limit - n - jnp.logaddexp(k - r, self.serving)
+        return limit - sum(c * x for c, x in zip(ROWS[name], (n, k, r, f), strict=True) if c)
+
+    def excess(self, u: Any) -> Array:
+        """How far each limit of `rows` is overstepped, (m,)."""
+        return jnp.stack([-self.slack(name, u) for name in self.rows])
+
+    def free(self) -> Array:
+        """Which entries of u may vary, (d,) bool."""
+        return self.high - self.low > SAME
+
+    def place(self, cube: Any) -> list[Array]:
+        """A point of the unit cube (d,) as a u that keeps every limit; inside the cube, inside.
+
+        The limits are triangular: given r there is an interval for r_f and for k, given those one
+        for N.
+        """
+        low, high, at = self.low, self.high, self.limit
+        alone = self.regime == MONOLINGUAL
+        r = low[0] * 0.0 if alone else low[2] + (high[2] - low[2]) * cube[2]
+        v: list[Array] = []
+        if self.regime == TWO_STAGE:
+            bend = (self.tilt - 1.0) * r
+            bottom = jnp.maximum(
+                jnp.maximum(low[3], -at[AT["lowest final_ratio"]] - self.tilt * r),
+                -at[AT["highest stage_fraction"]] - bend,
+            )
+            top = jnp.minimum(
+                jnp.minimum(high[3], at[AT["highest final_ratio"]] - self.tilt * r),
+                at[AT["lowest stage_fraction"]] - bend,
+            )
+            v = [bottom + jnp.maximum(top - bottom, 0.0) * cube[3]]
+        top = jnp.minimum(high[1], log_most_epochs(self, low[0], r, jnp))
+        k = low[1] + jnp.maximum(top - low[1], 0.0) * cube[1]
+        top = jnp.minimum(high[0], log_largest_model(self, k - r, jnp))
+        n = low[0] + jnp.maximum(top - low[0], 0.0) * cube[0]
+        return [n, k, *([] if alone else [r]), *v]
+
+
+def log_token_room(problem: RecipeProblem, n: Array, xp: Any) -> Array:
+    """Largest log(D / D_T) that the budgets leave to a model of log size n."""
+    left = problem.limit[AT["compute"]] - n
+    if problem.serves:
+        owed = xp.minimum(problem.serving - left, 0.0)
+        left = xp.where(owed < 0, left + xp.log1p(-xp.exp(xp.minimum(owed, -1e-15))), -xp.inf)
+    hours = problem.limit[AT["gpu_hours"]] - n
+    return xp.minimum(xp.minimum(left, hours), problem.limit[AT["total_tokens"]])
+
+
+def log_most_epochs(problem: RecipeProblem, n: Array, r: Array, xp: Any) -> Array:
+    """Largest log k at log size n and log ratio r."""
+    most = log_token_room(problem, n, xp) + r
+    if problem.regime != MONOLINGUAL and "source_tokens" in problem.rows:
+        # k <= S / (D_T·(1/r − 1)), no cap at r = 1.
+        per_epoch = xp.expm1(xp.maximum(-r, 1e-300))
+        most = xp.minimum(most, problem.limit[AT["source_tokens"]] - xp.log(per_epoch))
+    return most
+
+
+def log_largest_model(problem: RecipeProblem, tokens: Array, xp: Any) -> Array:
+    """Largest log N that the budgets leave to log(D / D_T)."""
+    needs = xp.logaddexp(tokens, problem.serving) if problem.serves else tokens
+    return xp.minimum(problem.limit[AT["compute"]] - needs, problem.limit[AT["gpu_hours"]] - tokens)
