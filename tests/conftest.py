@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -86,6 +86,15 @@ def call_main(main: Any, name: str, *arguments: object) -> Result:
 def call_script(script: ModuleType, *arguments: object) -> Result:
     """A script of `benchmarks` or `tools` with these arguments, in this process."""
     return call_main(script.main, script.__name__, *arguments)
+
+
+def mostly_slow(laws: Iterable[Any]) -> list[Any]:
+    """Laws, or their names, as parameters of a test: slow but for two of them."""
+    names = {getattr(law, "name", law): law for law in laws}
+    return [
+        pytest.param(law, id=name, marks=() if name in ("chinchilla", "m3") else pytest.mark.slow)
+        for name, law in names.items()
+    ]
 
 
 def made_up_text(seed: int, letters: str) -> str:

@@ -482,6 +482,7 @@ def test_a_mistake_is_one_line_and_exit_code_2(broken, name):
     assert not Path("out").exists()
 
 
+@pytest.mark.slow
 def test_debug_shows_where_a_mistake_came_from(here):
     with pytest.raises(M3Error, match=r"nothing\.csv"):
         call("--debug", "fit", "nothing.csv")
@@ -605,6 +606,7 @@ def test_run_prints_fits_scores_recipes_and_files(study):
     assert result.err == ""
 
 
+@pytest.mark.slow
 def test_run_as_json(here, study):
     result = ok("run", "study.toml", "--json")
     assert result.err == ""
@@ -621,6 +623,7 @@ def test_run_as_json(here, study):
         assert Path("out", name).read_bytes() == (folder / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_run_without_a_comparison(here):
     text = re.sub(r"\[compare\][^\[]*\[[^\]]*\][^\[]*\[[^\]]*\]", "", CONFIG)
     Path("plain.toml").write_text(text.format(output="plain"), encoding="utf-8")

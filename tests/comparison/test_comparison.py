@@ -294,6 +294,7 @@ def test_a_left_out_language_keeps_its_cheapest_runs():
     assert splits(runs.for_language("x"), "language") == ()
 
 
+@pytest.mark.slow
 def test_folds_and_languages_are_scored(runs):
     found = compare(runs, [POWER], holdouts=["folds", "language"], **FEW)
     assert [(s.holdout, s.n_test) for s in found] == [

@@ -95,6 +95,7 @@ def test_texts_are_told_apart_and_noise_is_measured(card):
         assert freedom >= 8
 
 
+@pytest.mark.slow
 def test_m3_fits_it():
     fits = fit(RunTable.read(TABLE), "m3", huber_delta=0.01, draws=0)
     assert not fits.failed

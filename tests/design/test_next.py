@@ -62,6 +62,7 @@ def check_within(fits, recipe, budget):
     assert np.all((stage >= low / slack) & (stage <= high * slack))
 
 
+@pytest.mark.slow
 def test_runs_keep_ranges_and_budget(fits, found):
     check_within(fits, found.recipe, BUDGET)
     assert len(found) == RUNS
@@ -84,6 +85,7 @@ def test_random_runs_keep_them_too(fits):
         check_within(fits, recipe, BUDGET)
 
 
+@pytest.mark.slow
 def test_gains_are_reported_against_random_runs(found):
     assert 0 <= found.regret_after < found.regret_now
     assert found.information > found.information_random > 0
@@ -92,6 +94,7 @@ def test_gains_are_reported_against_random_runs(found):
     assert np.all(found.predicted_spread > 0)
 
 
+@pytest.mark.slow
 def test_d_optimal_runs_tell_most_of_the_coefficients(fits, found):
     sure = next_runs(fits, budget=BUDGET, starts=1, criterion="coefficients", **QUESTION)
     assert sure.information > max(found.information, 1.2 * sure.information_random)
@@ -174,6 +177,7 @@ def test_noise_is_read_from_the_objective(delta):
     assert np.mean(noise) == pytest.approx(0.01, rel=0.3)
 
 
+@pytest.mark.slow
 def test_designed_runs_beat_random_ones_of_the_same_budget():
     result = study(
         languages=4,
@@ -195,6 +199,7 @@ def test_designed_runs_beat_random_ones_of_the_same_budget():
 # Files and the command line
 
 
+@pytest.mark.slow
 def test_the_sheet_filled_in_is_a_run_table(found, tmp_path):
     path = write_sheet(tmp_path / "sheet.csv", [found])
     rows = list(csv.DictReader(path.read_text().splitlines()))

@@ -201,6 +201,7 @@ def stage_files(texts, ending):
     return [texts[f"{base}_stage{number}{ending}"] for number in (1, 2)]
 
 
+@pytest.mark.slow
 def test_totals_agree_to_the_token(found, planned):
     for content, step in ((plan(found), 1), (planned[0], BATCH.tokens)):
         for entry in content["plans"]:
@@ -217,6 +218,7 @@ def test_totals_agree_to_the_token(found, planned):
     assert totals["steps"] == stages[-1]["last_step"]
 
 
+@pytest.mark.slow
 def test_json_and_csv_are_the_plan(found, planned):
     for batch in (None, BATCH):
         texts = export_texts(found, "json", batch=batch)
@@ -250,6 +252,7 @@ def blended(weights, size):
     return taken.tolist()
 
 
+@pytest.mark.slow
 def test_megatron_blends_are_the_stages(found, planned):
     texts = export_texts(
         found, "megatron", batch=BATCH, target_data="data/target", source_data="data/english"
@@ -323,6 +326,7 @@ def small(found):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("streaming", [False, True], ids=["map-style", "iterable"])
 def test_datasets_reads_every_sequence_as_often_as_planned(small, streaming):
     datasets = pytest.importorskip("datasets")
@@ -365,6 +369,7 @@ def test_datasets_reads_every_sequence_as_often_as_planned(small, streaming):
     assert {n for name, n in counts.items() if name.startswith("source")} == {1}
 
 
+@pytest.mark.slow
 def test_uncut_corpora_start_again_only_where_they_must(small):
     datasets = pytest.importorskip("datasets")
     (text,) = export_texts(small, "huggingface", batch=Batch(10, 128)).values()
@@ -393,12 +398,14 @@ def test_uncut_corpora_start_again_only_where_they_must(small):
     }
 
 
+@pytest.mark.slow
 def test_a_corpus_below_one_sequence_is_refused(small):
     tiny = dataclasses.replace(small, target_tokens=np.array([[100.0]]))
     with pytest.raises(M3Error, match="corpus of 100 tokens does not fill one sequence of 128"):
         export_texts(tiny, "huggingface", batch=Batch(10, 128))
 
 
+@pytest.mark.slow
 def test_mosaic_chooses_the_sequences_of_the_plan(found, planned):
     yaml = pytest.importorskip("yaml")
     texts = export_texts(found, "mosaic", batch=BATCH, source_data="s3://bucket/english")
@@ -417,6 +424,7 @@ def test_mosaic_chooses_the_sequences_of_the_plan(found, planned):
         assert content.get("load_ignore_keys") == (["state/dataset_state"] if later else None)
 
 
+@pytest.mark.slow
 def test_torchtitan_samples_the_ratios_of_the_plan(found, planned):
     yaml = pytest.importorskip("yaml")
     texts = export_texts(found, "torchtitan", batch=BATCH)
@@ -447,6 +455,7 @@ def test_yaml_keeps_any_name_and_number(name):
     assert yaml.safe_load(to_yaml(content)) == content
 
 
+@pytest.mark.slow
 def test_a_stage_without_target_text_does_not_name_it(small):
     batch = Batch(10, 128)
     nothing = dataclasses.replace(
@@ -463,6 +472,7 @@ def test_a_stage_without_target_text_does_not_name_it(small):
     assert first["interleave_datasets"]["probabilities"] == [1.0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMATS)
 def test_files_are_written_for_every_recipe(form, found, planned, tmp_path):
     paths = write_export(tmp_path / "new", found, form, batch=BATCH)

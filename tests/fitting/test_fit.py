@@ -38,6 +38,7 @@ def synthetic():
 # Published numbers
 
 
+@pytest.mark.slow
 def test_m3_on_muennighoff(muennighoff):
     fits = fit(muennighoff, "m3", draws=0)
     assert fits.objective[0] <= 0.00347
@@ -45,6 +46,7 @@ def test_m3_on_muennighoff(muennighoff):
     assert fits.converged.all()
 
 
+@pytest.mark.slow
 def test_data_constrained_on_muennighoff(muennighoff):
     free = fit(muennighoff, "data_constrained", draws=0)
     assert free.objective[0] <= 0.0066
@@ -60,6 +62,7 @@ def test_data_constrained_at_the_published_coefficients(muennighoff):
     assert fits.r2[0] == pytest.approx(0.7722046, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_chinchilla_is_reproduced(shared_data):
     runs = RunTable.read(shared_data / "chinchilla" / "runs_245.csv").drop_highest(5)
     assert len(runs) == 240
@@ -77,6 +80,7 @@ def test_chinchilla_is_reproduced(shared_data):
     assert 0.31 < low < 0.347 < high < 0.38
 
 
+@pytest.mark.slow
 def test_m3_contains_chinchilla(shared_data):
     runs = RunTable.read(shared_data / "chinchilla" / "runs_245.csv").drop_highest(5)
     fits = fit(runs, "m3", draws=0)
@@ -90,6 +94,7 @@ def test_m3_contains_chinchilla(shared_data):
 # Recovery, determinism, independence
 
 
+@pytest.mark.slow
 def test_noiseless_coefficients_are_recovered():
     theta = true_theta(2, 1)
     fits = fit(run_table(theta, 120, 0.0, 2), "m3", draws=0, prior="none")
@@ -97,6 +102,7 @@ def test_noiseless_coefficients_are_recovered():
     assert np.all(fits.objective < 1e-12)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_and_nothing_else(synthetic):
     options = {"draws": 4, "starts": 16}
     both = fit(synthetic, seed=1, **options)
@@ -163,6 +169,7 @@ def simple(n=40, seed=0, **held):
     return RunTable.from_frame(frame.assign(loss=loss * np.exp(0.003 * rng.standard_normal(n))))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("held", "frozen", "words"),
     [
@@ -188,6 +195,7 @@ def test_undetermined_coefficients_are_frozen_and_named(held, frozen, words):
     assert "eta" not in frozen or fits.coefficients()["eta"] == 0.0
 
 
+@pytest.mark.slow
 def test_two_coefficients_that_do_the_same_are_told_apart_by_neither():
     double = Law(
         name="double",
@@ -236,6 +244,7 @@ def test_bad_options_are_refused(synthetic, options, words):
         fit(synthetic, **options)
 
 
+@pytest.mark.slow
 def test_every_law_fits_its_own_runs():
     theta = true_theta(1, 7)
     runs = run_table(theta, 60, 0.003, 8)
@@ -327,6 +336,7 @@ def test_nothing_is_written_half(saved, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_law_of_the_user_goes_all_the_way(tmp_path):
     power = Law(
         name="power",

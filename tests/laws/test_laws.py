@@ -14,6 +14,8 @@ from m3jax.laws import Coefficient, Law, LogSpaceLaw, get_law, list_laws, regist
 from m3jax.laws.m3 import log_repetition
 from m3jax.recipe import Recipe
 
+from ..conftest import mostly_slow
+
 # A user's law, as the documentation would have it written.
 SQUARE_ROOT = Law(
     name="square_root",
@@ -30,9 +32,9 @@ SQUARE_ROOT = Law(
 
 BUILT_IN = [get_law(name) for name in list_laws()]
 LOG_SPACE = [law for law in BUILT_IN if isinstance(law, LogSpaceLaw)]
-each_law = pytest.mark.parametrize("law", [*BUILT_IN, SQUARE_ROOT], ids=lambda law: law.name)
-each_built_in = pytest.mark.parametrize("law", BUILT_IN, ids=lambda law: law.name)
-each_log_space = pytest.mark.parametrize("law", LOG_SPACE, ids=lambda law: law.name)
+each_law = pytest.mark.parametrize("law", mostly_slow([*BUILT_IN, SQUARE_ROOT]))
+each_built_in = pytest.mark.parametrize("law", mostly_slow(BUILT_IN))
+each_log_space = pytest.mark.parametrize("law", mostly_slow(LOG_SPACE))
 
 LEAVES = ("n_params", "target_tokens", "epochs", "target_ratio", "final_ratio", "first_ratio")
 

@@ -32,6 +32,7 @@ def fits():
     return fit(runs_with(PHI), "m3_stages", draws=20)
 
 
+@pytest.mark.slow
 def test_the_effect_of_the_first_ratio_is_found(fits):
     (language,) = fits.languages
     assert fits.coefficients(language)["phi"] == pytest.approx(PHI, abs=0.02)
@@ -59,6 +60,7 @@ def test_a_law_that_does_not_see_it_is_told_off():
     assert not any("knows nothing of that" in v for v in found.verdicts)
 
 
+@pytest.mark.slow
 def test_recipes_follow_the_first_ratio(fits):
     asked = {"compute": 1e19, "target_tokens": 1e7, "draws": 0}
     losses = []

@@ -25,6 +25,7 @@ def runs():
     return run_table(true_theta(2, 3), 40, 0.003, 5)
 
 
+@pytest.mark.slow
 def test_a_users_law_is_fitted_compared_and_optimized(runs, monkeypatch):
     monkeypatch.setattr(laws, "_REGISTRY", dict(laws._REGISTRY))
     register_law(RATIO_POWER)

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from m3jax.fitting import Prior
 from m3jax.laws import get_law
@@ -11,6 +12,7 @@ from tools import public_prior
 from ..conftest import call_script, is_finite
 
 
+@pytest.mark.slow
 def test_a_left_out_table_is_predicted(shared_data, monkeypatch):
     monkeypatch.setenv("M3JAX_DATA", str(shared_data))
     done = call_script(
@@ -24,6 +26,7 @@ def test_a_left_out_table_is_predicted(shared_data, monkeypatch):
     public_prior.show(done.json)
 
 
+@pytest.mark.slow
 def test_the_shipped_prior_is_what_the_tables_give(shared_data, tmp_path, monkeypatch):
     monkeypatch.setattr(public_prior, "LAWS", ("chinchilla",))
     path = tmp_path / "prior.json"

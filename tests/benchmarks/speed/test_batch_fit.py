@@ -17,6 +17,7 @@ TOOL = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_batch_fit(capsys):
     sizes = {"--languages": 2, "--runs": 24, "--law": "chinchilla", "--reference-starts": 2}
     arguments = [word for pair in sizes.items() for word in pair]

@@ -14,6 +14,7 @@ BOOTSTRAP = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_bootstrap(capsys):
     sizes = {"--languages": 2, "--runs": 24, "--law": "chinchilla", "--draws": 16, "--starts": 2}
     arguments = [word for pair in sizes.items() for word in pair]

@@ -1,10 +1,13 @@
 """`optimize` at a tiny size."""
 
+import pytest
+
 from benchmarks.speed import optimize
 
 from ...conftest import call_script, is_finite
 
 
+@pytest.mark.slow
 def test_optimize(capsys):
     sizes = {"--problems": 12, "--languages": 3, "--certified": 6, "--peer-problems": 4}
     arguments = [word for pair in sizes.items() for word in pair]

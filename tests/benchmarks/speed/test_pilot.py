@@ -8,6 +8,7 @@ from m3jax.pilot import Shape
 from ...conftest import call_script
 
 
+@pytest.mark.slow
 def test_speed_is_measured(monkeypatch, capsys):
     monkeypatch.setattr(pilot, "shapes", lambda _: [Shape(1, 16)])
     arguments = ["--widths", "16", "--ways", "1x1,1x2", "--steps", "2", "--rounds", "1"]

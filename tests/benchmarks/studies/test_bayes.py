@@ -7,6 +7,7 @@ from benchmarks.studies import bayes
 from ...conftest import call_script, is_finite
 
 
+@pytest.mark.slow
 def test_the_bootstrap_agrees_with_a_posterior():
     pytest.importorskip("numpyro")
     done = call_script(bayes, "--runs", 60, "--draws", 200, "--samples", 300, "--json")

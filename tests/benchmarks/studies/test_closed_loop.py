@@ -24,6 +24,7 @@ target_tokens = [512, 1e6]
 """
 
 
+@pytest.mark.slow
 def test_the_closed_loop_goes_round(tmp_path, monkeypatch):
     monkeypatch.setattr("m3jax.pilot._model._LADDER", ((1, 16), (1, 32)))
     monkeypatch.setattr("m3jax.pilot._design._FEWEST_STEPS", 4)

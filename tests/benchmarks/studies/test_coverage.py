@@ -1,5 +1,7 @@
 """`coverage` at a tiny size."""
 
+import pytest
+
 from benchmarks.studies import coverage
 
 from ...conftest import call_script, is_finite
@@ -10,6 +12,7 @@ COVERAGE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_coverage():
     sizes = {"--languages": 2, "--repeats": 2, "--runs": 60, "--draws": 10}
     arguments = [word for pair in sizes.items() for word in pair]

@@ -23,6 +23,7 @@ def result(shared_data):
     return repeat_aware.study(shared_data)
 
 
+@pytest.mark.slow
 def test_the_best_ratio_is_where_it_was_measured(result):
     assert result["objective"] <= 0.000180
     assert result["mean_abs_dlog_r"] <= 0.10
@@ -37,6 +38,7 @@ def test_the_best_ratio_is_where_it_was_measured(result):
     assert result["mean_abs_dlog_r"] == pytest.approx(np.mean(errors))
 
 
+@pytest.mark.slow
 def test_the_recipe_for_twice_the_compute_is_nearly_the_best_measured(result):
     row = result["ahead"]
     assert set(row) == AHEAD
@@ -47,6 +49,7 @@ def test_the_recipe_for_twice_the_compute_is_nearly_the_best_measured(result):
     assert (row["best_measured_loss"], row["best_measured_ratio"]) == (3.1027, 0.35)
 
 
+@pytest.mark.slow
 def test_repeat_aware_prints_what_it_found(result, shared_data, monkeypatch):
     monkeypatch.setenv("M3JAX_DATA", str(shared_data))
     monkeypatch.setattr(repeat_aware, "study", lambda folder: result)

@@ -150,11 +150,13 @@ def free_port():
 # Chunks and what is in the folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunk", [None, 1, 2])
 def test_chunks_change_nothing(chunk, table, whole, tmp_path):
     assert_same(in_chunks(table, tmp_path / "new" / "folder", chunk=chunk), whole)
 
 
+@pytest.mark.slow
 def test_finished_chunks_are_not_fitted_again(table, whole, tmp_path):
     in_chunks(table, tmp_path, chunk=2)
     before = stamps(tmp_path)
@@ -219,6 +221,7 @@ def test_a_law_that_changed_behind_its_name_is_refused(table, tmp_path):
         in_chunks(table, tmp_path, power_law(2e3))
 
 
+@pytest.mark.slow
 def test_damaged_chunks_are_fitted_again(table, whole, tmp_path):
     in_chunks(table, tmp_path, chunk=2)
     before = stamps(tmp_path)
@@ -297,6 +300,7 @@ PLAIN = {
 # Devices and processes
 
 
+@pytest.mark.slow
 def test_four_devices_give_what_one_gives(whole, start, tmp_path):
     flags = "--xla_force_host_platform_device_count=4"
     output = tmp_path / "fits.json"
@@ -307,6 +311,7 @@ def test_four_devices_give_what_one_gives(whole, start, tmp_path):
     assert_same(fits, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("connected", [True, False])
 def test_two_processes_give_what_one_gives(connected, table, whole, start, tmp_path):
     address = f"127.0.0.1:{free_port()}"
@@ -334,6 +339,7 @@ def test_two_processes_give_what_one_gives(connected, table, whole, start, tmp_p
     assert_same(in_chunks(table, folder), whole)
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_only_what_it_was_at(start, tmp_path):
     table = made_up(MANY)
     folder, address = tmp_path / "shared", f"127.0.0.1:{free_port()}"
@@ -370,6 +376,7 @@ def test_a_killed_process_loses_only_what_it_was_at(start, tmp_path):
     assert_same(Fits.load(tmp_path / "fits.json", law=LAW), fit(table, LAW, **OPTIONS))
 
 
+@pytest.mark.slow
 def test_a_process_that_never_came_is_told(table, tmp_path, start):
     with pytest.raises(
         M3Error, match=r"process 1 of 2 owes 2 of 5 chunks .* no sign of life for 1"
@@ -395,6 +402,7 @@ def test_nothing_to_connect_to_is_told(start):
     assert share_of(processes=3, process=2) == (2, 3)
 
 
+@pytest.mark.slow
 def test_the_command_line_shares_and_goes_on(tmp_path, capsys, monkeypatch):
     def m3jax(*arguments):
         monkeypatch.setattr(sys, "argv", ["m3jax", "fit", *map(str, arguments)])

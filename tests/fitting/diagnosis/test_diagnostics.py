@@ -154,6 +154,7 @@ def test_a_good_table_is_called_good(simple):
         np.testing.assert_allclose(np.diagonal(found.correlation), 1.0)
 
 
+@pytest.mark.slow
 def test_what_the_runs_lack_is_said_first_with_what_to_add(full):
     assert "no two-stage runs: the final ratio is not determined (eta); add runs with r_f > r" in (
         told(full, "one stage")
@@ -172,6 +173,7 @@ def test_what_the_runs_lack_is_said_first_with_what_to_add(full):
     assert not any("not determined" in v for v in full.found["whole"].verdicts)
 
 
+@pytest.mark.slow
 def test_few_model_sizes_are_told(simple, full):
     words = "only 2 model sizes (100M and 400M): alpha rests on them; add others, further out"
     assert words in told(simple, "two sizes")
@@ -295,6 +297,7 @@ def test_leverage_adds_up_to_the_coefficients(simple):
 # Covariance
 
 
+@pytest.mark.slow
 def test_intervals_agree_with_the_bootstrap_and_with_the_truth(many):
     runs, fits = many
     law = fits.law
@@ -320,6 +323,7 @@ def test_intervals_agree_with_the_bootstrap_and_with_the_truth(many):
     np.testing.assert_allclose(error, np.std(fits.theta, axis=0), rtol=0.35)
 
 
+@pytest.mark.slow
 def test_covariance_of_held_coefficients_is_zero(full):
     matrix = covariance(full.fits, full.runs, "one stage")
     names = full.fits.law.names
@@ -396,6 +400,7 @@ def test_other_runs_are_refused(simple):
 # What comes out
 
 
+@pytest.mark.slow
 def test_json_has_no_nan(simple, full):
     for case in (simple, full):
         for diagnosis in case.found.values():

@@ -21,6 +21,8 @@ from m3jax.fitting.problem import prepare, undetermined
 from m3jax.fitting.uncertainty import cluster_table, weight_power
 from m3jax.laws import LogSpaceLaw, get_law
 
+from ...conftest import mostly_slow
+
 
 @pytest.fixture(scope="module")
 def table():
@@ -36,6 +38,7 @@ def one_language(law, table, fixed=None):
     return np.where(problem.free[0], x, held), jax.tree.map(lambda leaf: leaf[0], data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_small_systems_are_solved(dtype):
     rng = np.random.default_rng(1)
@@ -57,7 +60,7 @@ def test_an_indefinite_system_is_nan():
     assert np.all(np.isnan(solve_spd(jnp.diag(jnp.array([1.0, -1.0])), jnp.ones(2))))
 
 
-@pytest.mark.parametrize("name", list_laws())
+@pytest.mark.parametrize("name", mostly_slow(list_laws()))
 @pytest.mark.parametrize("held", [False, True])
 def test_the_jacobian_is_the_derivative(name, held, table):
     law = get_law(name)
@@ -76,6 +79,7 @@ def test_the_jacobian_is_the_derivative(name, held, table):
         np.testing.assert_allclose(jacobian.T, jax.jacfwd(log_loss)(x), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_objective(table):
     law = get_law("m3")
     with jax.enable_x64(True):
@@ -130,6 +134,7 @@ def test_rank_is_found_column_by_column():
     assert np.argwhere(redundant).tolist() == [[1, 4]]
 
 
+@pytest.mark.slow
 def test_single_precision_meets_double(table):
     double = fit(table, draws=0)
     single = fit(table, draws=0, precision="float32")
@@ -153,6 +158,7 @@ def test_few_clusters_of_many_runs_widen_the_weights():
     assert 1.0 < power[1] < power[2] <= 2.0
 
 
+@pytest.mark.slow
 def test_residual_draws_agree_with_cluster_draws():
     table = run_table(true_theta(1, 5), 150, 0.005, 7)
     spread = {}
@@ -165,6 +171,7 @@ def test_residual_draws_agree_with_cluster_draws():
         fit(table, bootstrap="pairs")
 
 
+@pytest.mark.slow
 def test_a_profile_closes_around_the_fit_where_the_runs_decide():
     theta = true_theta(1, 6)
     table = run_table(theta, 100, 0.003, 8)
@@ -185,6 +192,7 @@ def test_a_profile_closes_around_the_fit_where_the_runs_decide():
     assert found["alpha"].high < wider.high
 
 
+@pytest.mark.slow
 def test_a_profile_stays_open_where_the_runs_say_little():
     # Few and noisy: what a source token is worth as unique text could be next to nothing.
     few = run_table(true_theta(1, 7), 24, 0.03, 9)

@@ -10,6 +10,8 @@ from benchmarks.support.synthetic import draw_recipes, run_table, true_theta
 from m3jax import M3Error, RunTable, fit, get_law, list_laws
 from m3jax.fitting.problem import ParameterSpace
 
+from ...conftest import mostly_slow
+
 NOISE = 1e-3
 
 
@@ -18,6 +20,7 @@ def runs():
     return run_table(true_theta(2, 3), 60, 0.003, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"prior": "none"}, {"fixed": {"alpha": 0.35, "E": 1.8}}])
 def test_both_engines_find_the_same_fit(runs, options):
     batch, host = (fit(runs, "m3", draws=0, engine=e, **options) for e in ("batch", "host"))
@@ -68,7 +71,7 @@ def own_runs(law, count=240, seed=11):
     return table, theta, np.sqrt(np.diag(cov))
 
 
-@pytest.mark.parametrize("name", list_laws())
+@pytest.mark.parametrize("name", mostly_slow(list_laws()))
 def test_every_law_recovers_its_own_coefficients(name):
     law = get_law(name)
     table, theta, sd = own_runs(law)

@@ -51,6 +51,7 @@ def errors(fits, theta):
 # What pooling gains
 
 
+@pytest.mark.slow
 def test_goldfish(shared_data):
     if not (shared_data / "goldfish").is_dir():
         pytest.skip(f"no goldfish table in {shared_data}")
@@ -65,6 +66,7 @@ def test_goldfish(shared_data):
     assert not fits.population.settled
 
 
+@pytest.mark.slow
 def test_few_runs_borrow_and_many_stay(few, partial, theta):
     own = fit(few, prior=weak_prior(get_law("m3")), draws=0)
     pooled, alone = errors(partial, theta)[2:], errors(own, theta)[2:]
@@ -84,6 +86,7 @@ def test_few_runs_borrow_and_many_stay(few, partial, theta):
     assert not any("population" in m for m in partial.messages[0])
 
 
+@pytest.mark.slow
 def test_intervals_of_few_runs_hold_the_truth(partial, theta):
     recipe = draw_recipes(60, np.random.default_rng(1))
     inside = []
@@ -109,6 +112,7 @@ def test_what_no_run_of_a_language_tells_comes_from_the_others():
     assert problem.free[:, 5].all()
 
 
+@pytest.mark.slow
 def test_full_pooling_shares_exponents_and_shapes(few):
     fits = fit(few, "chinchilla", pool="full", draws=10)
     names = list(fits.law.names)
@@ -143,6 +147,7 @@ def test_too_few_even_for_pooling(few):
     assert fits.failed == {few.languages[2]: (2, "too few runs: 2; pooling needs 3")}
 
 
+@pytest.mark.slow
 def test_the_seed_decides(few, partial):
     again = fit(few, pool="partial", draws=20)
     np.testing.assert_array_equal(partial.theta, again.theta)
@@ -162,6 +167,7 @@ def errors_between(one, two):
 # The population as a result
 
 
+@pytest.mark.slow
 def test_population_is_saved_and_read_back(partial, tmp_path):
     path = partial.save(tmp_path / "fits.json")
     loaded = Fits.load(path).population
@@ -177,6 +183,7 @@ def test_population_is_saved_and_read_back(partial, tmp_path):
     assert Fits.load(path).population is None
 
 
+@pytest.mark.slow
 def test_population_says_what_it_is(partial):
     population, law = partial.population, partial.law
     assert 0.005 < population.noise < 0.02
@@ -340,6 +347,7 @@ def test_option_errors(eight, options, message):
 # The benchmark
 
 
+@pytest.mark.slow
 def test_benchmark_runs(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("M3JAX_DATA", str(tmp_path / "nothing"))
     words = ["--kinds", "synthetic", "--languages", "8", "--repeats", "1", "--draws", "4"]

@@ -14,6 +14,7 @@ def sizes_of(fits) -> dict[str, float]:
     return dict(zip(fits.languages, np.geomspace(2e7, 5e8, len(fits.languages)), strict=True))
 
 
+@pytest.mark.slow
 def test_budget_split_is_proven_best_for_a_posynomial_law():
     fits = _recipes.fits_of(6, 3, "m3_posynomial")
     weights = {fits.languages[0]: 3.0}
@@ -26,6 +27,7 @@ def test_budget_split_is_proven_best_for_a_posynomial_law():
     assert found.weight[0] == pytest.approx(3 / 8)
 
 
+@pytest.mark.slow
 def test_budget_split_of_m3_is_not_beaten_by_any_on_a_grid():
     fits = _recipes.fits_of(2, 4, "m3")
     sizes = sizes_of(fits)

@@ -34,6 +34,7 @@ def fits_of(law: str, languages: int = 4, draws: int = 0, seed: int = 3) -> Fits
     return dataclasses.replace(fits, draws=fits.theta[:, None] + jitter)
 
 
+@pytest.mark.slow
 def test_the_solvers_agree_with_each_other_and_with_cvxpy(monkeypatch, capsys):
     pytest.importorskip("cvxpy")
     monkeypatch.setattr("sys.argv", ["agreement", "--problems", "20", "--json"])
@@ -84,6 +85,7 @@ def test_planes_bound_the_bends_in_every_box():
             assert np.max(a + b * k - repetition(jnp.asarray(k), shape)[0]) <= 1e-12
 
 
+@pytest.mark.slow
 def test_certified_recipes_of_m3():
     fits = fits_of("m3", 6)
     options = {"compute": [1e19, 3e20], "target_tokens": [2e7, 3e8], **_recipes.BOUNDS}
@@ -103,6 +105,7 @@ def test_certified_recipes_of_m3():
     assert sample[n >= 1e7].min() >= found.loss[0, 1, 0] * np.exp(-found.gap[0, 1, 0])
 
 
+@pytest.mark.slow
 def test_certified_under_a_cap_on_source_text():
     fits = fits_of("m3_posynomial", 3)
     options = {"compute": [1e20], "target_tokens": [3e7], "max_source_tokens": 2e9}
@@ -140,6 +143,7 @@ def test_a_ladder_of_sizes():
         optimize(fits, ladder=[1e3], **options)
 
 
+@pytest.mark.slow
 def test_serving_makes_models_smaller():
     fits = fits_of("m3", 3)
     options = {"compute": 1e20, "target_tokens": 3e8, **_recipes.BOUNDS}
@@ -150,6 +154,7 @@ def test_serving_makes_models_smaller():
     assert np.all(r.n_params < optimize(fits, **options).recipe.n_params)
 
 
+@pytest.mark.slow
 def test_gpu_hours():
     fits = fits_of("m3", 2)
     options = {"target_tokens": 3e8, **_recipes.BOUNDS}
@@ -161,6 +166,7 @@ def test_gpu_hours():
         optimize(fits, compute=1e21, max_gpu_hours=1.0, **options)
 
 
+@pytest.mark.slow
 def test_lowest_first_ratio():
     fits = fits_of("m3", 2)
     bounds = _recipes.BOUNDS | {"first_share": 0.3}
@@ -170,6 +176,7 @@ def test_lowest_first_ratio():
     assert not np.isfinite(none.by_regime_loss[..., TWO_STAGE]).any()
 
 
+@pytest.mark.slow
 def test_constraints_of_ones_own():
     fits = fits_of("m3", 2)
     options = {"compute": 1e20, "target_tokens": 3e8, **_recipes.BOUNDS}
@@ -184,6 +191,7 @@ def test_constraints_of_ones_own():
         optimize(fits, constraints=lambda recipe: recipe.epochs * 0 + 1.0, **options)
 
 
+@pytest.mark.slow
 def test_a_cap_on_the_loss_on_source_text():
     fits = fits_of("m3", 2)
     # More source tokens, lower source loss.
@@ -240,6 +248,7 @@ def test_bad_limits_are_refused(options, words):
 # Worth
 
 
+@pytest.mark.slow
 def test_compute_gain_and_loss_given_up():
     fits = fits_of("m3", 4)
     options = {"target_tokens": 3e7, **_recipes.BOUNDS}
@@ -260,6 +269,7 @@ def test_compute_gain_and_loss_given_up():
         compute_gain(found, "trilingual")
 
 
+@pytest.mark.slow
 def test_objectives_over_the_draws():
     fits = fits_of("m3", 2, draws=12)
     options = {"compute": 1e20, "target_tokens": 1e8, **_recipes.BOUNDS}
@@ -293,6 +303,7 @@ def question_of(compute=1e20, tokens=1e8, **more) -> Question:
     return Question(**values | more)
 
 
+@pytest.mark.slow
 def test_derivatives_agree_with_central_differences():
     """Of loss and variables, in budget, corpus, a coefficient and a bound, free and active."""
     law = get_law("m3")
@@ -317,6 +328,7 @@ def test_derivatives_agree_with_central_differences():
             np.testing.assert_allclose(exact, central, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_best_recipe_is_what_optimize_finds():
     law, fits = get_law("m3"), fits_of("m3", 2)
     found = optimize(fits, compute=1e20, target_tokens=1e8, **_recipes.BOUNDS)
@@ -328,6 +340,7 @@ def test_best_recipe_is_what_optimize_finds():
             assert float(recipe.epochs) == pytest.approx(found.recipe.epochs[i, 0, 0], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_sensitivities():
     fits = fits_of("m3", 3)
     options = {"target_tokens": 1e8, **_recipes.BOUNDS}
