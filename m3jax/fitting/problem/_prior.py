@@ -142,7 +142,7 @@ def resolve(law: Law, prior: str | os.PathLike[str] | Prior) -> tuple[Prior | No
     Raises `M3Error` on what is no prior, or none for this law.
     """
     if isinstance(prior, Prior):
-        found, label = prior, "given"
+        stated, label = prior, "given"
     elif not isinstance(prior, str | os.PathLike):
         raise M3Error(f"prior: expected a name, a path or a Prior, got {prior!r}")
     elif prior == "none":
@@ -150,13 +150,13 @@ def resolve(law: Law, prior: str | os.PathLike[str] | Prior) -> tuple[Prior | No
     elif prior == "weak":
         return Prior(), {"prior": "weak"}
     elif prior == "public":
-        found, label = Prior.public(law), "public"
+        stated, label = Prior.public(law), "public"
     elif str(prior).endswith(".json"):
-        found, label = Prior.read(prior, law), str(prior)
+        stated, label = Prior.read(prior, law), str(prior)
     else:
         raise M3Error(
             f"prior: expected 'weak', 'none', 'public' or the path of a .json file, got {prior!r}"
         )
-    found.check(law)
-    ranges = {name: [float(low), float(high)] for name, (low, high) in found.ranges.items()}
-    return found, {"prior": label, "prior_ranges": ranges, "prior_source": found.source}
+    stated.check(law)
+    ranges = {name: [float(low), float(high)] for name, (low, high) in stated.ranges.items()}
+    return stated, {"prior": label, "prior_ranges": ranges, "prior_source": stated.source}

@@ -16,8 +16,10 @@ from ._prior import Prior
 from ._scope import Scope, unmet_needs
 from ._space import ParameterSpace
 
-FEWEST_RUNS = 3  # of a language that takes from others, or from a prior, what its runs leave open
-SPARE_RUNS = 2  # runs beyond the number of coefficients that a fit on its own must have
+# Runs of a language that takes what they leave open from other languages or from a prior.
+FEWEST_RUNS = 3
+# Runs beyond the number of coefficients that a fit on its own must have.
+SPARE_RUNS = 2
 
 
 @dataclasses.dataclass
@@ -34,7 +36,8 @@ class FitProblem:
         held: values of the coefficients that are held, (L, p).
         free: (L, p).
         messages: per language.
-        common: the centre (p, p) that all share, or None where each has the middle of its runs.
+        common: the centre (p, p) that all share, see `ParameterSpace`; None where each language
+            has the middle of its own runs.
     """
 
     languages: tuple[str, ...]
@@ -86,55 +89,70 @@ def prepare(
     """
     stated = set(prior.ranges) - set(fixed) if prior else set()
     scopes = Scope.of_each(jax.tree.map(np.asarray, batch.recipe), np.asarray(batch.mask))
-    grounds = {scope.varies for scope in scopes}
-    if pool != "none":
-        # Others can only tell what some language with enough runs tells.
-        enough = _distinct(batch) >= FEWEST_RUNS
-        grounds = {s.varies for s, e in zip(scopes, enough, strict=True) if e}
-        if enough.sum() < 2:
-            return prepare(law, batch, fixed, prior, "none")
-    by_ground: dict[frozenset[str], tuple[np.ndarray, list[str]]] = {}
     borrowed: set[str] = set()
     if pool != "none":
-        lacks = [
-            unmet_needs(law, s, fixed)[0]
-            for s in {scope.varies: scope for scope in scopes if scope.varies in grounds}.values()
-        ]
-        borrowed = {n for n in law.names if 0 < sum(n in lack for lack in lacks) < len(lacks)}
+        # Others can only tell what some language with enough runs tells.
+        enough = _independent_runs(batch) >= FEWEST_RUNS
+        if enough.sum() < 2:
+            return prepare(law, batch, fixed, prior, "none")
+        lenders = [scope for scope, e in zip(scopes, enough, strict=True) if e]
+        borrowed = _told_by_some(law, lenders, fixed)
     # What to freeze follows from what varies, and few languages differ in that.
+    decided: dict[frozenset[str], tuple[np.ndarray, list[str]]] = {}
     for scope in scopes:
-        if scope.varies not in by_ground:
-            lacking, _ = unmet_needs(law, scope, fixed)
-            frozen, told = unmet_needs(law, scope, {*fixed, *stated, *borrowed})
-            for names, whence in (
-                (lacking & borrowed, "taken from the other languages"),
-                ((lacking & stated) - borrowed, "taken from the prior"),
-            ):
-                if names:
-                    listed = ", ".join(n for n in law.names if n in names)
-                    told.append(f"{listed} not determined by these runs: {whence}")
-            free = np.array([n not in frozen and n not in fixed for n in law.names])
-            by_ground[scope.varies] = free, told
-    everyone = _everyone(law, batch, fixed, scopes, by_ground)
-    failed = _too_few(law, everyone, stated, pool)
+        if scope.varies not in decided:
+            decided[scope.varies] = _free_coefficients(law, scope, fixed, stated, borrowed)
+    every_language = _batch_problem(law, batch, fixed, scopes, decided)
+    failed = _too_few(law, every_language, stated, pool)
     able = np.array([i for i, n in enumerate(batch.languages) if n not in failed], dtype=int)
-    problem = everyone.take(able)
+    problem = every_language.take(able)
     if pool != "none":
-        problem.common = law.centre(jax.tree.map(lambda leaf: leaf[problem.mask], problem.recipe))
+        problem.common = law.centre(take_rows(problem.recipe, problem.mask))
     return problem, failed, pool
 
 
-def _everyone(
+def _told_by_some(law: Law, scopes: list[Scope], fixed: Mapping[str, float]) -> set[str]:
+    """Coefficients that the runs of some languages determine and those of others do not."""
+    by_variables = {scope.varies: scope for scope in scopes}
+    lacking = [unmet_needs(law, scope, fixed)[0] for scope in by_variables.values()]
+    return {n for n in law.names if 0 < sum(n in names for names in lacking) < len(lacking)}
+
+
+def _free_coefficients(
+    law: Law,
+    scope: Scope,
+    fixed: Mapping[str, float],
+    stated: set[str],
+    borrowed: set[str],
+) -> tuple[np.ndarray, list[str]]:
+    """Which coefficients runs of this scope may be fitted with, (p,) bool, and messages on others.
+
+    `stated` are those that the prior names, `borrowed` those that other languages tell.
+    """
+    lacking, _ = unmet_needs(law, scope, fixed)
+    frozen, messages = unmet_needs(law, scope, {*fixed, *stated, *borrowed})
+    for names, source in (
+        (lacking & borrowed, "taken from the other languages"),
+        ((lacking & stated) - borrowed, "taken from the prior"),
+    ):
+        if names:
+            listed = ", ".join(n for n in law.names if n in names)
+            messages.append(f"{listed} not determined by these runs: {source}")
+    return np.array([n not in frozen and n not in fixed for n in law.names]), messages
+
+
+def _batch_problem(
     law: Law,
     batch: RunBatch,
     fixed: Mapping[str, float],
     scopes: list[Scope],
-    by_ground: Mapping[frozenset[str], tuple[np.ndarray, list[str]]],
+    decided: Mapping[frozenset[str], tuple[np.ndarray, list[str]]],
 ) -> FitProblem:
-    theta0 = law.theta_neutral()
+    """The problem of all languages of a batch; `decided` says by scope what is free, and why."""
+    held = law.theta_neutral()
     for name, value in fixed.items():
         j = law.names.index(name)
-        theta0[j] = np.log(value) if law.coefficients[j].log else value
+        held[j] = np.log(value) if law.coefficients[j].log else value
     return FitProblem(
         languages=batch.languages,
         recipe=jax.tree.map(np.asarray, batch.recipe),
@@ -143,41 +161,43 @@ def _everyone(
         cluster=np.asarray(batch.cluster),
         mask=np.asarray(batch.mask),
         scopes=scopes,
-        held=np.tile(theta0, (len(scopes), 1)),
-        free=np.stack([by_ground[scope.varies][0] for scope in scopes]),
-        messages=[list(by_ground[scope.varies][1]) for scope in scopes],
+        held=np.tile(held, (len(scopes), 1)),
+        free=np.stack([decided[scope.varies][0] for scope in scopes]),
+        messages=[list(decided[scope.varies][1]) for scope in scopes],
     )
 
 
 def _too_few(
-    law: Law, everyone: FitProblem, stated: set[str], pool: str
+    law: Law, problem: FitProblem, stated: set[str], pool: str
 ) -> dict[str, tuple[int, str]]:
     """The languages without enough runs, with their number of runs and what to do about it."""
-    alone = np.array([name not in stated for name in law.names])
+    unstated = np.array([name not in stated for name in law.names])
     failed: dict[str, tuple[int, str]] = {}
-    for i, (name, distinct) in enumerate(
-        zip(everyone.languages, _distinct(everyone).tolist(), strict=True)
+    for i, (name, independent) in enumerate(
+        zip(problem.languages, _independent_runs(problem).tolist(), strict=True)
     ):
-        runs, count = int(everyone.mask[i].sum()), int((everyone.free[i] & alone).sum())
+        runs = int(problem.mask[i].sum())
+        count = int((problem.free[i] & unstated).sum())
         if pool != "none":
-            if distinct < FEWEST_RUNS:
-                failed[name] = runs, f"too few runs: {distinct}; pooling needs {FEWEST_RUNS}"
+            if independent < FEWEST_RUNS:
+                reason = f"too few runs: {independent}; pooling needs {FEWEST_RUNS}"
+                failed[name] = runs, reason
             continue
         needed = count + SPARE_RUNS
         if stated:
             needed = max(needed, FEWEST_RUNS)
-        if distinct < needed:
+        if independent < needed:
             which = "that the prior does not name" if stated else "that are free"
-            failed[name] = (
-                runs,
-                f"too few runs: {distinct}; law {law.name} needs at least {needed}, for the"
+            reason = (
+                f"too few runs: {independent}; law {law.name} needs at least {needed}, for the"
                 f" {count} of its coefficients {which}; add runs, fix coefficients, pool languages"
-                ", give a prior or take a smaller law",
+                ", give a prior or take a smaller law"
             )
+            failed[name] = runs, reason
     return failed
 
 
-def _distinct(runs: RunBatch | FitProblem) -> np.ndarray:
-    """Independent runs of each language, (L,)."""
+def _independent_runs(runs: RunBatch | FitProblem) -> np.ndarray:
+    """Independent runs of each language, (L,): checkpoints of one run count once."""
     used, cluster = np.asarray(runs.weight) > 0, np.asarray(runs.cluster)
     return np.array([len(np.unique(c[u])) for c, u in zip(cluster, used, strict=True)])

@@ -13,21 +13,22 @@ from ...laws import Law
 from ...recipe import Recipe
 from ...variables import RUN_VARIABLES, VARIABLES
 
-_RANK = 1e-7  # what must be left of a unit column for it to count as its own
-_NEGLIGIBLE = 1e-9  # spread of a log-variable below which it did not vary
+_LEAST_REMAINDER = 1e-7  # of a unit column, after projection, for it to count as its own
+_LEAST_EFFECT = 1e-9  # root mean square change of log losses by a unit step in a coefficient
+_LEAST_SPREAD = 1e-9  # of a log-variable, below which it did not vary
 
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """The ground that the runs of one language cover.
+    """What the runs of one language cover.
 
     Attributes:
         ranges: variable -> (lowest, highest) in the runs; `stage_fraction` only of two-stage runs
             and absent without any.
-        varies: the members of `laws.RUN_VARIABLES` that the runs say something about. "epochs"
+        varies: the members of `variables.RUN_VARIABLES` that the runs say something about. "epochs"
             counts only if some run goes beyond one epoch, "final_ratio" only if there are
             two-stage runs, "first_ratio" only if r_1 / r differs between these.
-        first_share: r_1 / r typical (median) of the two-stage runs, 0 without any.
+        first_share: median of r_1 / r over the two-stage runs, 0 without any.
     """
 
     ranges: Mapping[str, tuple[float, float]]
@@ -57,15 +58,15 @@ class Scope:
         scopes = []
         for i in range(len(mask)):
             ranges = {name: (float(low[i]), float(high[i])) for name, (low, high) in spans.items()}
-            varies = {name for name in ranged if _spread(ranges[name]) > _NEGLIGIBLE}
-            if ranges["epochs"][1] <= 1 + _NEGLIGIBLE:
+            varies = {name for name in ranged if _log_span(ranges[name]) > _LEAST_SPREAD}
+            if ranges["epochs"][1] <= 1 + _LEAST_SPREAD:
                 varies.discard("epochs")
             share = 0.0
             if longest[i] > 0:
                 ranges["stage_fraction"] = (float(shortest[i]), float(longest[i]))
                 shares = (recipe.first_ratio[i] / recipe.target_ratio[i])[two[i]]
                 share = float(np.median(shares))
-                if np.ptp(shares) > _NEGLIGIBLE:
+                if np.ptp(shares) > _LEAST_SPREAD:
                     varies.add("first_ratio")
             else:
                 varies.discard("final_ratio")
@@ -73,13 +74,13 @@ class Scope:
         return scopes
 
 
-def _spread(span: tuple[float, float]) -> float:
+def _log_span(span: tuple[float, float]) -> float:
     return math.log(span[1] / span[0])
 
 
 def unmet_needs(law: Law, scope: Scope, fixed: Collection[str]) -> tuple[set[str], list[str]]:
     """Coefficients that the runs cannot determine because a variable does not vary, and why."""
-    frozen: dict[str, list[str]] = {}
+    frozen: dict[str, list[str]] = {}  # variable -> coefficients that need it to vary
     for variable in RUN_VARIABLES:
         for c in law.coefficients:
             taken = c.name in fixed or any(c.name in names for names in frozen.values())
@@ -97,19 +98,21 @@ def unmet_needs(law: Law, scope: Scope, fixed: Collection[str]) -> tuple[set[str
 def undetermined(jacobian: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Which free columns of Jacobians (L, n, p) do nothing, and which the earlier ones repeat.
 
-    The rank of the standardised Jacobian, found column by column in the law's order of
-    coefficients, so that of two that cannot be told apart the earlier one is kept. Both (L, p).
+    The rank of the Jacobian with columns scaled to unit length, by QR: column j is redundant where
+    |R_jj|, its remainder after projection on the columns before it, vanishes. Columns come in the
+    law's order of coefficients, so that of two that cannot be told apart the earlier one is kept.
+    Both results are (L, p) bool.
     """
     norm = np.linalg.norm(jacobian, axis=1)
-    floor = 1e-9 * np.sqrt(jacobian.shape[1])  # a unit step in theta changes log losses by less
-    idle = free & (norm <= floor)
+    idle = free & (norm <= _LEAST_EFFECT * np.sqrt(jacobian.shape[1]))
     redundant = np.zeros_like(free)
     live = free & ~idle
     scaled = jacobian / np.where(live, norm, np.inf)[:, None]
-    left = np.abs(np.einsum("ljj->lj", np.linalg.qr(scaled, mode="r")))
+    remainder = np.abs(np.einsum("ljj->lj", np.linalg.qr(scaled, mode="r")))
     # The factor tells where every column counts, which is nearly everywhere; but after a redundant
-    # column its later entries mean nothing.
-    for i in np.flatnonzero((live & (left < 10 * _RANK)).any(axis=1)):
+    # column its later entries mean nothing. There Gram–Schmidt, which can leave a column out.
+    suspects = (live & (remainder < 10 * _LEAST_REMAINDER)).any(axis=1)
+    for i in np.flatnonzero(suspects):
         basis: list[np.ndarray] = []
         for j in map(int, np.flatnonzero(live[i])):
             rest = scaled[i, :, j]
@@ -117,7 +120,7 @@ def undetermined(jacobian: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np
                 for q in basis:
                     rest = rest - (q @ rest) * q
             size = np.linalg.norm(rest)
-            redundant[i, j] = size < _RANK
+            redundant[i, j] = size < _LEAST_REMAINDER
             if not redundant[i, j]:
                 basis.append(rest / size)
     return idle, redundant

@@ -18,9 +18,9 @@ TERM_BOUNDS = (-30.0, 5.0)
 class ParameterSpace:
     """The solver's variables x, theta = centre @ x, of one language or, with leading axes, of many.
 
-    Exponents and shapes are the coefficients themselves. The amplitudes of a log-space law are
-    the log sizes of their terms in the middle of the runs, so that neither units nor the range of
-    the runs matter to where a fit starts or what the prior expects.
+    Exponents and shapes are the coefficients themselves. For an amplitude of a log-space law x is
+    the log size of its term in the geometric middle of the runs, so that neither units nor the
+    range of the runs matter to where a fit starts or what the prior expects.
 
     Attributes:
         centre: (..., p, p).
@@ -96,18 +96,19 @@ class ParameterSpace:
 
     @property
     def prior_mean(self) -> np.ndarray:
-        """Where the weak prior expects the variables."""
+        """Mean of the variables under the weak prior, (..., p)."""
         return (self.start_low + self.start_high) / 2
 
     @property
     def prior_sd(self) -> np.ndarray:
-        """How sure of it the weak prior is."""
+        """Standard deviation of the variables under the weak prior, (..., p)."""
         return (self.start_high - self.start_low) / 2
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Starting points by Latin hypercube, the same share of each range in all: (..., count, p).
+        """Starting points by Latin hypercube sampling, (..., count, p).
 
-        One in each `count`-th of every variable's range.
+        Every variable's range is cut into `count` parts and each part has one point. The points
+        take the same shares of the ranges in all languages.
         """
         p = self.start_low.shape[-1]
         cell = rng.permuted(np.tile(np.arange(count), (p, 1)), axis=1).T
