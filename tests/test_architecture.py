@@ -1,6 +1,7 @@
 """The house rules: import contracts that fail when broken, sizes, one name for one thing."""
 
 import ast
+import functools
 import shutil
 import subprocess
 import sys
@@ -138,6 +139,7 @@ def test_no_file_is_long():
     assert {module: count for module, count in lines.items() if count > 400} == {}
 
 
+@functools.cache
 def parsed():
     """(module, its syntax tree) of the whole package."""
     return [(module, ast.parse(module.read_text(encoding="utf-8"))) for module in MODULES]

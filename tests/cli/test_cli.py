@@ -274,6 +274,7 @@ def test_optimize_exports_plans_for_trainers(here):
     assert files(here / "new") == {"plan.csv"}
 
 
+@pytest.mark.slow
 def test_optimize_keeps_the_bounds(here):
     bounds = ("--n-params", "20M,30M", "--epochs", "2,3", "--max-total-tokens", "1B")
     more = ("--draws", 2, "--level", 0.5, "--max-source-tokens", "1T", "--first-share", 0.1)

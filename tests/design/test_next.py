@@ -115,6 +115,7 @@ def test_sizes_on_a_ladder(fits):
             assert recipe.compute.sum() <= BUDGET * 1.02
 
 
+@pytest.mark.slow
 def test_losses_under_a_cap_and_epochs_in_a_range(fits):
     ranges = {"epochs": (1.0, 8.0)}
     one = next_runs(fits, budget=BUDGET, starts=1, max_loss=4.5, ranges=ranges, **QUESTION)
@@ -158,6 +159,7 @@ def test_information_and_value_are_those_of_a_linear_gaussian_update():
         assert after == pytest.approx(perfect - value, rel=0.1)
 
 
+@pytest.mark.slow
 def test_gradients_of_both_criteria_are_exact():
     with jax.enable_x64(True):
         belief = dataclasses.replace(linear_belief(200), normal=normals(64, 3, 0))

@@ -116,6 +116,7 @@ def test_the_seed_decides_and_nothing_else(synthetic):
     assert not np.array_equal(both.draws, other.draws)
 
 
+@pytest.mark.slow
 def test_weights_are_repeats(synthetic):
     name = synthetic.languages[0]
     one = synthetic.for_language(name)
@@ -130,6 +131,7 @@ def test_weights_are_repeats(synthetic):
     )
 
 
+@pytest.mark.slow
 def test_checkpoints_of_a_run_are_drawn_together(synthetic):
     one = synthetic.for_language(synthetic.languages[0])
     few = dataclasses.replace(one, run_id=np.array([f"run{i // 4}" for i in range(len(one))]))

@@ -40,6 +40,7 @@ def test_the_effect_of_the_first_ratio_is_found(fits):
     assert fits.objective[0] < 0.7 * plain.objective[0]
 
 
+@pytest.mark.slow
 def test_where_it_does_not_vary_it_is_not_guessed():
     runs = runs_with(PHI, one_share=True)
     fits = fit(runs, "m3_stages", draws=0)

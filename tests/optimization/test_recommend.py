@@ -73,6 +73,7 @@ def reference(law, theta, compute, target_tokens):
     return best
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("compute", "target_tokens"), [(3e19, 1e8), (3e18, 1e9), (3e20, 2e7)])
 def test_no_dense_grid_polished_by_scipy_does_better(fits, compute, target_tokens):
     found = optimize(fits, compute=compute, target_tokens=target_tokens, draws=0, **BOUNDS)

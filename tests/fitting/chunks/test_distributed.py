@@ -173,6 +173,7 @@ def test_finished_chunks_are_not_fitted_again(table, whole, tmp_path):
     assert [what[1] for what in told if what[0] == "chunks"] == [2, 2, 3, 3]
 
 
+@pytest.mark.slow
 def test_languages_that_cannot_be_fitted_are_told(table, tmp_path):
     position = {name: i for i, name in enumerate(table.languages)}
     short = np.array([position[name] == 1 for name in table.language])

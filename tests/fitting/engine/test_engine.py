@@ -202,6 +202,7 @@ def test_a_profile_stays_open_where_the_runs_say_little():
     assert one.low == pytest.approx(1e-8)
 
 
+@pytest.mark.slow
 def test_profile_errors(table):
     fits = fit(table, draws=0, fixed={"tau": 0.2})
     name = fits.languages[0]

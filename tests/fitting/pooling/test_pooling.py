@@ -96,6 +96,7 @@ def test_intervals_of_few_runs_hold_the_truth(partial, theta):
     assert np.mean(inside) > 0.75
 
 
+@pytest.mark.slow
 def test_what_no_run_of_a_language_tells_comes_from_the_others():
     theta = true_theta(5, 2).copy()
     theta[:, 6] = 0.1  # eta, the same in all
@@ -232,6 +233,7 @@ def eight():
     return few_runs(true_theta(3, 3), np.array([100, 8, 8]), 0.003, 5)
 
 
+@pytest.mark.slow
 def test_a_stated_prior_decides_what_runs_leave_open(eight):
     law = get_law("chinchilla")
     tight = Prior({**weak_prior(law).ranges, "alpha": (0.449, 0.451)}, "a guess")

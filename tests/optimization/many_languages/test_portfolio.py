@@ -53,6 +53,7 @@ def test_budget_that_cannot_train_all_is_refused():
         split_budget(fits, compute=1e20, target_tokens=1e8, weights={"nn": 1.0})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["m3", "m3_posynomial"])
 def test_shared_model_of_one_language_is_its_best_recipe(law):
     fits = _recipes.fits_of(1, 3, law)
@@ -75,6 +76,7 @@ def test_shared_model_is_proven_best_for_a_posynomial_law():
     assert 6 * found.n_params * found.total_tokens <= 1e21 * (1 + 1e-9)
 
 
+@pytest.mark.slow
 def test_shared_model_of_m3_is_stationary_and_starts_agree():
     fits = _recipes.fits_of(5, 3, "m3")
     found = shared_model(fits, compute=1e21, target_tokens=sizes_of(fits), **WIDE)

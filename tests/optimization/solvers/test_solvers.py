@@ -70,6 +70,7 @@ def test_bends_and_their_derivatives():
             np.testing.assert_allclose(rr, second[1][1], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_planes_bound_the_bends_in_every_box():
     rng = np.random.default_rng(0)
     with jax.enable_x64(True):
@@ -130,6 +131,7 @@ def test_what_cannot_be_proven_is_refused():
 # Limits
 
 
+@pytest.mark.slow
 def test_a_ladder_of_sizes():
     fits = fits_of("m3", 3)
     ladder = [3e7, 1e8, 4e8, 1.6e9]
@@ -357,6 +359,7 @@ def test_sensitivities():
         )
 
 
+@pytest.mark.slow
 def test_a_kink_is_said():
     fits = fits_of("m3", 1)
     bounds = _recipes.BOUNDS | {"target_ratio": (0.05, 0.9), "final_ratio": (0.05, 0.9)}

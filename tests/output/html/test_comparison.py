@@ -98,6 +98,7 @@ def test_the_page_says_who_wins(runs, found, tmp_path):
     assert not (tmp_path / "b.html").exists()
 
 
+@pytest.mark.slow
 def test_figures_show_every_law_that_predicts(runs, found):
     figures = comparison_figures(runs, found)
     kinds = ("parity", "residuals", "distance")
@@ -128,6 +129,7 @@ def test_special_cases():
         special_case(get_law("bounded"), "x", {"a": 0.0})
 
 
+@pytest.mark.slow
 def test_m3_is_first_or_level_on_two_of_three_public_holdouts(shared_data):
     columns = {"n_params": "params", "target_tokens": "unique_tokens", "loss": "val_loss"}
     runs = RunTable.read(shared_data / "muennighoff" / "fit_182.csv", columns=columns)
