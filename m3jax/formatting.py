@@ -73,7 +73,9 @@ def r_squared(x: float | None) -> str:
     return MISSING if x is None or not math.isfinite(x) else f"{x:.3f}"
 
 
-def interval(low: float | None, high: float | None, as_text: Callable[[float | None], str]) -> str:
+def write_interval(
+    low: float | None, high: float | None, as_text: Callable[[float | None], str]
+) -> str:
     """An interval, both ends written by `as_text`: 22.8–64.0."""
     return MISSING if low is None or high is None else f"{as_text(low)}–{as_text(high)}"
 

@@ -20,8 +20,8 @@ def test_other_formats():
     assert formatting.ratio(0.34) == "0.340"
     assert formatting.ratio(99.96) == "100"
     assert formatting.loss(1.70051) == "1.7005"
-    assert formatting.interval(22.84, 64, formatting.ratio) == "22.8–64.0"
-    assert formatting.interval(None, 64, formatting.ratio) == "–"
+    assert formatting.write_interval(22.84, 64, formatting.ratio) == "22.8–64.0"
+    assert formatting.write_interval(None, 64, formatting.ratio) == "–"
 
 
 def test_percents():

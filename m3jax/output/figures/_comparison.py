@@ -48,7 +48,7 @@ def parity_by_law(runs: RunTable, predictions: Sequence[HeldOut], holdout: str) 
     title = f"Held-out runs ({holdout}): predicted against measured loss"
     figure = new_figure(1.0 + 2.3 * columns, 0.9 + 2.2 * high, title)
     panels = figure.subplots(high, columns, sharex=True, sharey=True, squeeze=False).flat
-    tested = _tested(runs, ranked[0])
+    tested = _tested_rows(runs, ranked[0])
     # A law that is far off must not shrink the others to a line.
     ends = padded(runs.loss[tested], 1.15)
     shades = dict(zip(runs.languages, itertools.cycle(COLOURS), strict=False))
@@ -56,7 +56,7 @@ def parity_by_law(runs: RunTable, predictions: Sequence[HeldOut], holdout: str) 
         if held_out is None:
             axes.set_visible(False)
             continue
-        rows = _tested(runs, held_out)
+        rows = _tested_rows(runs, held_out)
         predicted = np.clip(held_out.predicted[rows], *ends)
         colours = [shades[name] for name in runs.language[rows]]
         axes.scatter(runs.loss[rows], predicted, s=13, c=colours, alpha=0.75, linewidths=0)
@@ -88,7 +88,7 @@ def residuals_by_law(runs: RunTable, predictions: Sequence[HeldOut], holdout: st
     Lines join medians of neighbouring runs. Raises `M3Error` as `parity_by_law` does.
     """
     ranked = _ranked(runs, predictions, holdout)[:4]
-    rows = _tested(runs, ranked[0])
+    rows = _tested_rows(runs, ranked[0])
     values = {name: np.asarray(getattr(runs.recipe, name))[rows] for name in PANEL_VARIABLES}
     names = [name for name, v in values.items() if np.ptp(np.log(v)) > 1e-6] or ["n_params"]
     columns = min(len(names), 3)
@@ -131,7 +131,7 @@ def error_by_distance(runs: RunTable, predictions: Sequence[HeldOut], holdout: s
     axes = figure.subplots(1, 1)
     key, lowest, highest = Legend(), np.inf, 0.0
     for place, held_out in reversed(list(enumerate(ranked))):
-        rows = _tested(runs, held_out)
+        rows = _tested_rows(runs, held_out)
         error = 100 * np.abs(held_out.predicted[rows] / runs.loss[rows] - 1)
         named = place < _NAMED
         look: dict[str, Any] = {"color": COLOURS[place] if named else GREY}
@@ -159,7 +159,7 @@ def comparison_figures(
     """
     figures = {}
     for holdout in dict.fromkeys(held_out.holdout for held_out in predictions):
-        if not any(len(_tested(runs, h)) for h in predictions if h.holdout == holdout):
+        if not any(len(_tested_rows(runs, h)) for h in predictions if h.holdout == holdout):
             continue
         for name, draw, caption in (
             ("parity", parity_by_law, "predicted against measured loss, mean relative error above"),
@@ -171,20 +171,20 @@ def comparison_figures(
     return figures
 
 
-def _tested(runs: RunTable, held_out: HeldOut) -> np.ndarray:
+def _tested_rows(runs: RunTable, held_out: HeldOut) -> np.ndarray:
     """Held-out runs that have a prediction and a weight."""
     return np.flatnonzero(held_out.held & np.isfinite(held_out.predicted) & (runs.weight > 0))
 
 
 def _error(runs: RunTable, held_out: HeldOut) -> float:
-    rows = _tested(runs, held_out)
+    rows = _tested_rows(runs, held_out)
     return float(np.mean(np.abs(held_out.predicted[rows] / runs.loss[rows] - 1)))
 
 
 def _ranked(runs: RunTable, predictions: Sequence[HeldOut], holdout: str) -> list[HeldOut]:
     """The laws that predict most of the hold-out's runs, by their mean relative error."""
-    known = [h for h in predictions if h.holdout == holdout and len(_tested(runs, h))]
+    known = [h for h in predictions if h.holdout == holdout and len(_tested_rows(runs, h))]
     if not known:
         raise M3Error(f"hold-out {holdout!r}: no law predicts any of its runs")
-    most = max(len(_tested(runs, held_out)) for held_out in known)
-    return sorted(known, key=lambda o: (len(_tested(runs, o)) < most, _error(runs, o)))
+    most = max(len(_tested_rows(runs, held_out)) for held_out in known)
+    return sorted(known, key=lambda o: (len(_tested_rows(runs, o)) < most, _error(runs, o)))

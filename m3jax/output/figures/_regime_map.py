@@ -75,7 +75,9 @@ def _regions(axes: Axes, regime_map: RegimeMap, key: Legend) -> None:
 
     low_end, high_end = np.log(regime_map.target_tokens[[0, -1]])
     y = np.linspace(low_end, high_end, _FINE)
-    columns = np.stack([_outside(regime_map, j, y) for j in range(len(regime_map.compute))])
+    columns = np.stack(
+        [_distance_outside(regime_map, j, y) for j in range(len(regime_map.compute))]
+    )
     at = np.linspace(0, len(columns) - 1, _FINE)
     low = np.minimum(at.astype(int), len(columns) - 2)
     weight = (at - low)[:, None, None]
@@ -90,7 +92,7 @@ def _regions(axes: Axes, regime_map: RegimeMap, key: Legend) -> None:
             key.patch(name, facecolor=colours[k])
 
 
-def _outside(regime_map: RegimeMap, j: int, y: np.ndarray) -> np.ndarray:
+def _distance_outside(regime_map: RegimeMap, j: int, y: np.ndarray) -> np.ndarray:
     """How far each log size is outside of each area at a budget, negative inside, (4, Y)."""
     size, regime = np.log(regime_map.target_tokens), regime_map.regime[j]
     own = [c for c in regime_map.crossings if c.compute == regime_map.compute[j]]

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ... import formatting
 from ...optimization import Recommendations
 from ...recipe import REGIMES
 from ...variables import REGIME_WORDS
-from ..tables import limits_in_words, outside_in_words, regime_gaps
-
-Record = Mapping[str, Any]  # of `Recommendations.records`
+from ..tables import Record, limits_in_words, outside_in_words, regime_gaps
 
 
 def answer(recommendations: Recommendations) -> str:
@@ -22,7 +17,7 @@ def answer(recommendations: Recommendations) -> str:
         return "No recipe is allowed within the limits that were given."
     language = feasible[0]["language"]
     row = max((r for r in feasible if r["language"] == language), key=lambda r: r["compute"])
-    text = f"{_recipe(row)}{_certainty(row, recommendations)}{_next_best(row)}"
+    text = f"{_recipe_sentence(row)}{_certainty(row, recommendations)}{_next_best(row)}"
     text += f" It is held by: {', '.join(limits_in_words(row)) or 'no limit'}."
     if row["outside_runs"]:
         outside = "; ".join(outside_in_words(row))
@@ -32,7 +27,7 @@ def answer(recommendations: Recommendations) -> str:
     return text
 
 
-def _recipe(row: Record) -> str:
+def _recipe_sentence(row: Record) -> str:
     share = f"{100 * row['target_ratio']:.3g}% of all tokens"
     if row["regime"] == REGIMES[2]:
         share += (
@@ -59,7 +54,7 @@ def _certainty(row: Record, recommendations: Recommendations) -> str:
     if not recommendations.n_draws:
         return "; without bootstrap draws it is open how sure that is."
     loss, epochs = (
-        formatting.interval(row[f"{name}_low"], row[f"{name}_high"], formatting.writer(name))
+        formatting.write_interval(row[f"{name}_low"], row[f"{name}_high"], formatting.writer(name))
         for name in ("loss", "epochs")
     )
     best = formatting.share(row[f"share_{REGIME_WORDS[row['regime']].key}"])

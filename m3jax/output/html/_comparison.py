@@ -10,7 +10,7 @@ from ... import formatting
 from ...comparison import Score
 from ...files import write_text
 from ...laws import get_law, list_laws
-from ..tables import Table, holdout_table, ranked, value
+from ..tables import Table, holdout_table, plain_column, ranked
 from . import _page
 from ._caveats import NOT_THE_PAPERS
 
@@ -108,7 +108,10 @@ def _weights(weights: Mapping[str, Mapping[str, float]]) -> Iterator[str]:
         rows.append({"language": language, "weights": text})
     table = Table(
         title="Weights for averaging",
-        columns=(value("language"), value("weights", "weight of each law, from 1%", prose=True)),
+        columns=(
+            plain_column("language"),
+            plain_column("weights", "weight of each law, from 1%", prose=True),
+        ),
         rows=rows,
     )
     yield _page.heading(table.title)
@@ -120,9 +123,9 @@ def _laws(scores: Sequence[Score]) -> Iterator[str]:
     table = Table(
         title="The laws",
         columns=(
-            value("name", "law"),
-            value("formula", prose=True),
-            value("source", prose=True),
+            plain_column("name", "law"),
+            plain_column("formula", prose=True),
+            plain_column("source", prose=True),
         ),
         rows=[get_law(name) for name in dict.fromkeys(s.law for s in scores) if name in known],
     )

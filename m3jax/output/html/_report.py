@@ -18,8 +18,8 @@ from ..tables import (
     all_scores_table,
     coefficients_table,
     diagnoses_table,
+    plain_column,
     recommendations_table,
-    value,
 )
 from . import _page
 from ._answer import answer
@@ -178,7 +178,7 @@ def _settings(fits: Fits, recommendations: Recommendations) -> Iterator[str]:
     }
     table = Table(
         title="Settings and versions",
-        columns=(value("setting"), value("value", prose=True)),
+        columns=(plain_column("setting"), plain_column("value", prose=True)),
         rows=[{"setting": name, "value": setting} for name, setting in settings.items()],
     )
     yield _page.heading(table.title)

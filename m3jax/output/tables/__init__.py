@@ -13,12 +13,13 @@ from ._recipes import (
 )
 from ._runs import next_runs_table, pilot_table
 from ._scores import LEVEL_MARK, all_scores_table, holdout_table, medians_table, ranked
-from ._table import Column, Table, View, value, variable
+from ._table import Column, Record, Table, View, plain_column, variable_column
 from ._worth import worth_table
 
 __all__ = [
     "LEVEL_MARK",
     "Column",
+    "Record",
     "Table",
     "View",
     "all_scores_table",
@@ -33,6 +34,7 @@ __all__ = [
     "next_runs_table",
     "outside_in_words",
     "pilot_table",
+    "plain_column",
     "population_table",
     "predictions_table",
     "ranked",
@@ -40,7 +42,6 @@ __all__ = [
     "regime_gaps",
     "shared_table",
     "split_table",
-    "value",
-    "variable",
+    "variable_column",
     "worth_table",
 ]

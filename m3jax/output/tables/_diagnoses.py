@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import formatting
 from ...fitting import CoefficientDiagnosis, Diagnosis
-from ._table import Column, Table, value
+from ._table import Column, Table, plain_column
 
 
 def diagnoses_table(diagnoses: Mapping[str, Diagnosis], title: str) -> Table:
@@ -16,11 +16,11 @@ def diagnoses_table(diagnoses: Mapping[str, Diagnosis], title: str) -> Table:
     return Table(
         title=title,
         columns=(
-            value("language"),
-            value("n_runs", "runs"),
-            value("grade"),
-            value("noise", "scatter around\nthe fit", formatting.percent, brief="noise"),
-            value("r2", "R²", formatting.r_squared),
+            plain_column("language"),
+            plain_column("n_runs", "runs"),
+            plain_column("grade"),
+            plain_column("noise", "scatter around\nthe fit", formatting.percent, brief="noise"),
+            plain_column("r2", "R²", formatting.r_squared),
             Column(
                 "verdict",
                 "first of all",
@@ -42,10 +42,10 @@ def determined_table(diagnosis: Diagnosis, law: str) -> Table:
             f" {formatting.percent(d.noise)}, R² {formatting.r_squared(d.r2)})"
         ),
         columns=(
-            value("name", "coefficient"),
-            value("value", "value", lambda x: f"{x:.4g}"),
+            plain_column("name", "coefficient"),
+            plain_column("value", "value", lambda x: f"{x:.4g}"),
             Column("standard_error", "standard error", standard_error),
-            value("determined", left=True),
+            plain_column("determined", left=True),
             Column("note", "note", lambda c: c.note, left=True, prose=True),
         ),
         rows=d.coefficients,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ... import formatting
 from ...fitting import Fits, Population
-from ._table import Table, value
+from ._table import Table, plain_column
 
 
 def languages_table(fits: Fits) -> Table:
@@ -12,11 +12,11 @@ def languages_table(fits: Fits) -> Table:
     return Table(
         title=f"Law {fits.law.name}: fit of {fits.settings['source']}",
         columns=(
-            value("language"),
-            value("n_runs", "runs"),
-            value("r2", "R²", lambda x: f"{x:.4f}"),
-            value("objective", "objective", lambda x: f"{x:.6g}"),
-            value("status"),
+            plain_column("language"),
+            plain_column("n_runs", "runs"),
+            plain_column("r2", "R²", lambda x: f"{x:.4f}"),
+            plain_column("objective", "objective", lambda x: f"{x:.6g}"),
+            plain_column("status"),
         ),
         rows=[{"language": name, **entry} for name, entry in fits.to_dict()["languages"].items()],
     )
@@ -35,10 +35,10 @@ def coefficients_table(fits: Fits, language: str) -> Table:
     return Table(
         title=f"Coefficients{f' of {language}' if len(fits.languages) > 1 else ''}",
         columns=(
-            value("coefficient"),
-            value("value", "value", lambda x: f"{x:.6g}"),
-            value("interval", f"{level} interval" if drawn else "interval"),
-            value("meaning", left=True, prose=True),
+            plain_column("coefficient"),
+            plain_column("value", "value", lambda x: f"{x:.6g}"),
+            plain_column("interval", f"{level} interval" if drawn else "interval"),
+            plain_column("meaning", left=True, prose=True),
         ),
         rows=[
             {
@@ -58,9 +58,9 @@ def population_table(fits: Fits, population: Population) -> Table:
     return Table(
         title=(f"What {population.languages} languages have in common ({population.pool} pooling)"),
         columns=(
-            value("coefficient"),
-            value("range", "a further language's, one sd"),
-            value("pooled", "pooled", formatting.share),
+            plain_column("coefficient"),
+            plain_column("range", "a further language's, one sd"),
+            plain_column("pooled", "pooled", formatting.share),
         ),
         rows=[
             {"coefficient": name, "range": f"{low:.4g} to {high:.4g}", "pooled": pooled[name]}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from ... import formatting
 from ...optimization import BudgetSplit, SharedModel
 from ...variables import REGIME_WORDS
-from ._table import Column, Table, value, variable
+from ._table import (
+    Column,
+    Record,
+    Table,
+    plain_column,
+    regime_column,
+    variable_column,
+)
 
 
 def split_table(split: BudgetSplit) -> Table:
@@ -16,12 +20,12 @@ def split_table(split: BudgetSplit) -> Table:
     return Table(
         title=f"{formatting.flop(split.compute.sum())} FLOP over {len(split.languages)} languages",
         columns=(
-            value("language"),
-            value("weight", "weight", formatting.share),
-            variable("compute", "compute\nFLOP"),
-            value("share", "share\n", formatting.share),
+            plain_column("language"),
+            plain_column("weight", "weight", formatting.share),
+            variable_column("compute", "compute\nFLOP"),
+            plain_column("share", "share\n", formatting.share),
             *_recipe_columns(),
-            Column("regime", "regime\n", lambda row: REGIME_WORDS[row["regime"]].short, left=True),
+            regime_column(),
         ),
         rows=split.records(),
     )
@@ -36,8 +40,8 @@ def shared_table(shared: SharedModel) -> Table:
     return Table(
         title=f"One model of {size} parameters, {tokens} tokens in all, {words}",
         columns=(
-            value("language"),
-            value("weight", "weight", formatting.share),
+            plain_column("language"),
+            plain_column("weight", "weight", formatting.share),
             *_recipe_columns()[1:],
         ),
         rows=shared.records(),
@@ -46,15 +50,15 @@ def shared_table(shared: SharedModel) -> Table:
 
 def _recipe_columns() -> tuple[Column, ...]:
     return (
-        variable("n_params", "model\nparams"),
-        variable("target_tokens", "corpus\ntokens"),
-        variable("epochs", "epochs\n"),
-        variable("target_ratio", "target\nratio"),
+        variable_column("n_params", "model\nparams"),
+        variable_column("target_tokens", "corpus\ntokens"),
+        variable_column("epochs", "epochs\n"),
+        variable_column("target_ratio", "target\nratio"),
         Column("final_ratio", "final\nratio", _final_ratio),
-        variable("loss", "loss\nnats/token"),
+        variable_column("loss", "loss\nnats/token"),
     )
 
 
-def _final_ratio(row: Mapping[str, Any]) -> str:
+def _final_ratio(row: Record) -> str:
     two_stage = row["final_ratio"] > row["target_ratio"]
     return formatting.ratio(row["final_ratio"]) if two_stage else "same"

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from ... import formatting
 from ...optimization import Crossing, RegimeMap
-from ...variables import REGIME_WORDS
-from ._table import Column, Table, value, variable
+from ._table import (
+    Column,
+    Table,
+    plain_column,
+    regime_column,
+    variable_column,
+)
 
 
 def crossings_table(regime_map: RegimeMap) -> Table:
@@ -14,11 +19,11 @@ def crossings_table(regime_map: RegimeMap) -> Table:
     return Table(
         title=f"Where the best regime of {regime_map.language} changes{share}",
         columns=(
-            variable("compute", "compute\nFLOP"),
+            variable_column("compute", "compute\nFLOP"),
             Column("target_tokens", "corpus\ntokens", _corpus),
-            Column("below", "with less", lambda c: REGIME_WORDS[c.below].short),
-            Column("above", "with more", lambda c: REGIME_WORDS[c.above].short),
-            value("margin", "third regime\nloses", formatting.loss),
+            regime_column("below", "with less", left=False),
+            regime_column("above", "with more", left=False),
+            plain_column("margin", "third regime\nloses", formatting.loss),
         ),
         rows=regime_map.crossings,
         notes=regime_map.notes,
@@ -29,4 +34,4 @@ def _corpus(crossing: Crossing) -> str:
     text = formatting.count(crossing.target_tokens)
     if crossing.low is None:
         return text
-    return f"{text}\n{formatting.interval(crossing.low, crossing.high, formatting.count)}"
+    return f"{text}\n{formatting.write_interval(crossing.low, crossing.high, formatting.count)}"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ... import formatting
 from ...optimization import Recommendations
 from ...recipe import REGIMES
 from ...variables import LIMIT_WORDS, REGIME_WORDS, VARIABLES
-from ._table import Column, Table, symbol_header, value, variable, with_interval
-
-Record = Mapping[str, Any]  # of `Recommendations.records`
+from ._table import (
+    Column,
+    Record,
+    Table,
+    plain_column,
+    symbol_header,
+    variable_column,
+    with_interval,
+)
 
 
 def recommendations_table(recommendations: Recommendations, language: str | None = None) -> Table:
@@ -22,21 +27,23 @@ def recommendations_table(recommendations: Recommendations, language: str | None
     return Table(
         title=f"Best recipes{'' if language is None else f' for {language}'}{below}",
         columns=(
-            value("language", views=("full",)),
-            variable("compute", "compute,\nFLOP", brief="compute\nFLOP"),
-            variable("target_tokens", "unique target\ntokens", brief="corpus\ntokens"),
+            plain_column("language", views=("full",)),
+            variable_column("compute", "compute,\nFLOP", brief="compute\nFLOP"),
+            variable_column("target_tokens", "unique target\ntokens", brief="corpus\ntokens"),
             Column("regime", "regime", _regime, views=("full",)),
-            variable("n_params", "model\nparams", views=("brief",)),
+            variable_column("n_params", "model\nparams", views=("brief",)),
             Column("epochs", "epochs\n", _epochs_roughly, views=("brief",)),
             Column("target_ratio", "target\nratio", _ratio_roughly, views=("brief",)),
-            Column("final_ratio", "final\n(stage)", _final_stage, views=("brief",)),
+            Column("final_ratio", "final\n(stage)", final_stage, views=("brief",)),
             Column("loss", "loss\nnats/token", _loss_roughly, views=("brief",)),
             *(
                 _with_interval(name, level)
                 for name in ("n_params", "epochs", "target_ratio", "final_ratio")
             ),
-            Column("stage_fraction", "final stage,\nshare of tokens", _stage, views=("full",)),
-            variable("total_tokens", "total tokens", views=("full",)),
+            Column(
+                "stage_fraction", "final stage,\nshare of tokens", _final_share, views=("full",)
+            ),
+            variable_column("total_tokens", "total tokens", views=("full",)),
             _with_interval("loss", level),
             Column("gaps", "what other regimes\nwould lose, nats", _gaps, views=("full",)),
             Column("limits", "limits that hold it", _limits, views=("full",)),
@@ -111,16 +118,17 @@ def _regime(row: Record) -> str:
     return row["regime"].replace(" ", "\n", 1) if row["feasible"] else formatting.MISSING
 
 
-def _stage(row: Record) -> str:
+def _final_share(row: Record) -> str:
     return formatting.ratio(row["stage_fraction"] if row["regime"] == REGIMES[2] else None)
 
 
-def _final_stage(row: Record) -> str:
-    if not row["feasible"]:
+def final_stage(row: Record, before_share: str = "\n") -> str:
+    """The final ratio and, in parentheses, the final stage's share of tokens: 0.80 (21%)."""
+    if row["regime"] is None:
         return formatting.MISSING
     if row["regime"] != REGIMES[2]:
         return "same"
-    return f"{row['final_ratio']:.2f}\n({formatting.share(row['stage_fraction'])})"
+    return f"{row['final_ratio']:.2f}{before_share}({formatting.share(row['stage_fraction'])})"
 
 
 def _gaps(row: Record) -> str:
@@ -167,14 +175,14 @@ def predictions_table(records: Sequence[Record]) -> Table:
     return Table(
         title=f"Predicted loss, {VARIABLES['loss'].unit}",
         columns=(
-            value("language"),
-            variable("n_params", "N"),
-            variable("target_tokens", "target\ntokens"),
-            variable("epochs", "epochs"),
-            variable("target_ratio", "ratio"),
-            variable("final_ratio", "final"),
-            variable("compute", "FLOP"),
-            variable("loss", "loss"),
+            plain_column("language"),
+            variable_column("n_params", "N"),
+            variable_column("target_tokens", "target\ntokens"),
+            variable_column("epochs", "epochs"),
+            variable_column("target_ratio", "ratio"),
+            variable_column("final_ratio", "final"),
+            variable_column("compute", "FLOP"),
+            variable_column("loss", "loss"),
             Column("interval", "interval", _loss_interval),
         ),
         rows=records,
@@ -182,4 +190,4 @@ def predictions_table(records: Sequence[Record]) -> Table:
 
 
 def _loss_interval(row: Record) -> str:
-    return formatting.interval(row["loss_low"], row["loss_high"], lambda x: f"{x:.3f}")
+    return formatting.write_interval(row["loss_low"], row["loss_high"], lambda x: f"{x:.3f}")

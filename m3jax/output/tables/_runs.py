@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ... import formatting
 from ...design import NextRuns
-from ...variables import REGIME_WORDS
-from ._table import Column, Table, value, variable
-
-Record = Mapping[str, Any]
+from ._recipes import final_stage
+from ._table import (
+    Column,
+    Record,
+    Table,
+    plain_column,
+    regime_column,
+    variable_column,
+)
 
 
 def next_runs_table(next_runs: NextRuns) -> Table:
@@ -18,27 +22,21 @@ def next_runs_table(next_runs: NextRuns) -> Table:
     return Table(
         title=f"Next runs for {next_runs.language}",
         columns=(
-            value("run_id", "run"),
-            variable("n_params", "model\nparams"),
-            variable("target_tokens", "unique\ntokens"),
-            variable("epochs", "epochs\n"),
-            variable("target_ratio", "target\nratio"),
-            Column("final_ratio", "final\n(stage)", _final_stage),
-            variable("total_tokens", "total\ntokens"),
-            variable("compute", "compute\nFLOP"),
+            plain_column("run_id", "run"),
+            variable_column("n_params", "model\nparams"),
+            variable_column("target_tokens", "unique\ntokens"),
+            variable_column("epochs", "epochs\n"),
+            variable_column("target_ratio", "target\nratio"),
+            Column("final_ratio", "final\n(stage)", lambda row: final_stage(row, " ")),
+            variable_column("total_tokens", "total\ntokens"),
+            variable_column("compute", "compute\nFLOP"),
             Column("predicted_loss", "predicted\nloss", _predicted),
-            value("worth", "worth\n", formatting.share),
-            Column("regime", "regime\n", lambda row: REGIME_WORDS[row["regime"]].short, left=True),
+            plain_column("worth", "worth\n", formatting.share),
+            regime_column(),
         ),
         rows=next_runs.records(),
         notes=next_runs.notes,
     )
-
-
-def _final_stage(row: Record) -> str:
-    if row["stage_fraction"] >= 1:
-        return "same"
-    return f"{row['final_ratio']:.2f} ({formatting.share(row['stage_fraction'])})"
 
 
 def _predicted(row: Record) -> str:
@@ -52,13 +50,13 @@ def pilot_table(groups: Sequence[Record]) -> Table:
     return Table(
         title=f"{runs} runs, {formatting.flop(compute)} FLOP",
         columns=(
-            variable("n_params", "parameters"),
-            variable("total_tokens", "tokens"),
-            value("steps"),
-            value("batch"),
-            value("runs"),
-            value("two_stage", "two-stage"),
-            variable("compute", "FLOP"),
+            variable_column("n_params", "parameters"),
+            variable_column("total_tokens", "tokens"),
+            plain_column("steps"),
+            plain_column("batch"),
+            plain_column("runs"),
+            plain_column("two_stage", "two-stage"),
+            variable_column("compute", "FLOP"),
         ),
         rows=groups,
     )

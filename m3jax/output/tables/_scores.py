@@ -8,14 +8,16 @@ import numpy as np
 
 from ... import formatting
 from ...comparison import Score
-from ._table import Column, Table, value
+from ._table import Column, Table, plain_column
 
 
 def _behind(score: Score) -> str:
     text = formatting.loss(score.behind)
     if not score.behind:
         return text
-    return f"{text}\n{formatting.interval(score.behind_low, score.behind_high, formatting.loss)}"
+    return (
+        f"{text}\n{formatting.write_interval(score.behind_low, score.behind_high, formatting.loss)}"
+    )
 
 
 def _behind_briefly(score: Score) -> str:
@@ -25,22 +27,22 @@ def _behind_briefly(score: Score) -> str:
     return f"{formatting.loss(score.behind_low)} to {formatting.loss(score.behind_high)}{level}"
 
 
-LAW, LANGUAGE = value("law"), value("language")
-COEFFICIENTS = value("n_coefficients", "coefficients\nfitted", brief="coefs")
-MAE = value("mae", "mean abs. error,\nnats per token", formatting.loss, brief="MAE\nnats")
+LAW, LANGUAGE = plain_column("law"), plain_column("language")
+COEFFICIENTS = plain_column("n_coefficients", "coefficients\nfitted", brief="coefs")
+MAE = plain_column("mae", "mean abs. error,\nnats per token", formatting.loss, brief="MAE\nnats")
 BEHIND = Column("behind", "behind the best,\nnats [90%]", _behind, views=("full",))
 BEHIND_BRIEFLY = Column("behind", "behind best\n(90%)", _behind_briefly, views=("brief",))
-RELATIVE_ERROR = value(
+RELATIVE_ERROR = plain_column(
     "mean_relative_error",
     "mean relative\nerror",
     formatting.percent,
     brief="relative\nerror",
 )
-R2 = value("r2", "R² on them", formatting.r_squared, brief="R²")
-AIC = value("aic", "AIC of\nthe fit", lambda x: f"{x:.1f}", views=("full",))
-BIC = value("bic", "BIC of\nthe fit", lambda x: f"{x:.1f}", views=("full",))
-REGRET = value("regret", "recipe regret,\nnats", formatting.loss, brief="regret\nnats")
-MESSAGE = value("message", prose=True, views=("full",))
+R2 = plain_column("r2", "R² on them", formatting.r_squared, brief="R²")
+AIC = plain_column("aic", "AIC of\nthe fit", lambda x: f"{x:.1f}", views=("full",))
+BIC = plain_column("bic", "BIC of\nthe fit", lambda x: f"{x:.1f}", views=("full",))
+REGRET = plain_column("regret", "recipe regret,\nnats", formatting.loss, brief="regret\nnats")
+MESSAGE = plain_column("message", prose=True, views=("full",))
 
 LEVEL_MARK = "= : these runs cannot tell the law from the best one"
 
@@ -100,12 +102,12 @@ def medians_table(scores: Sequence[Score], holdout: str) -> Table:
         title=f"Held-out runs: {holdout}, medians of languages",
         columns=(
             LAW,
-            value("languages"),
-            value("mae", "MAE, nats", formatting.loss),
-            value("mean_relative_error", "rel. error", formatting.percent),
-            value("r2", "R²", formatting.r_squared),
-            value("best"),
-            value("level", "best or level"),
+            plain_column("languages"),
+            plain_column("mae", "MAE, nats", formatting.loss),
+            plain_column("mean_relative_error", "rel. error", formatting.percent),
+            plain_column("r2", "R²", formatting.r_squared),
+            plain_column("best"),
+            plain_column("level", "best or level"),
         ),
         rows=sorted(rows, key=lambda row: row["mae"]),
     )
@@ -123,9 +125,9 @@ def all_scores_table(scores: Sequence[Score]) -> Table:
         columns=(
             LAW,
             LANGUAGE,
-            value("holdout", "runs left out"),
-            value("n_train", "runs fitted"),
-            value("n_test", "runs tested"),
+            plain_column("holdout", "runs left out"),
+            plain_column("n_train", "runs fitted"),
+            plain_column("n_test", "runs tested"),
             MAE,
             BEHIND,
             RELATIVE_ERROR,

@@ -7,12 +7,13 @@ to both or to one of them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 from ... import formatting
-from ...variables import VARIABLES
+from ...variables import REGIME_WORDS, VARIABLES
 
+Record = Mapping[str, Any]  # a row of a result's `records()`
 View = Literal["brief", "full"]
 BOTH: tuple[View, ...] = ("brief", "full")
 
@@ -71,12 +72,17 @@ class Table:
         return [[column.write(row) for column in columns] for row in self.rows]
 
 
+def regime_column(key: str = "regime", header: str = "regime\n", *, left: bool = True) -> Column:
+    """A column of a regime, in short; where there is none, a dash."""
+    return plain_column(key, header, lambda name: REGIME_WORDS[name].short, left=left)
+
+
 def field(row: Any, name: str) -> Any:
     """A field of a record: a mapping, or a result with attributes. None if there is none."""
     return row.get(name) if hasattr(row, "get") else getattr(row, name, None)
 
 
-def value(
+def plain_column(
     key: str,
     header: str = "",
     as_text: Callable[[Any], str] = str,
@@ -94,9 +100,9 @@ def value(
     return Column(key, header or key, write, **options)
 
 
-def variable(key: str, header: str, **options: Any) -> Column:
+def variable_column(key: str, header: str, **options: Any) -> Column:
     """A column of a member of `variables.VARIABLES`, written as its kind of numbers is."""
-    return value(key, header, formatting.writer(key), **options)
+    return plain_column(key, header, formatting.writer(key), **options)
 
 
 def symbol_header(name: str) -> str:
@@ -110,4 +116,8 @@ def with_interval(row: Any, name: str, as_text: Callable[[Any], str], as_end: An
     """A field and, below it, its interval, the fields NAME_low and NAME_high, if there is one."""
     low, high = field(row, f"{name}_low"), field(row, f"{name}_high")
     text = as_text(field(row, name))
-    return text if low is None else f"{text}\n{formatting.interval(low, high, as_end or as_text)}"
+    return (
+        text
+        if low is None
+        else f"{text}\n{formatting.write_interval(low, high, as_end or as_text)}"
+    )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ... import formatting
 from ...variables import REGIME_WORDS, RegimeWords
-from ._table import Column, Table, value, variable
-
-Record = Mapping[str, Any]
+from ._table import (
+    Column,
+    Record,
+    Table,
+    plain_column,
+    variable_column,
+)
 
 
 def worth_table(records: Sequence[Record]) -> Table:
@@ -17,18 +20,18 @@ def worth_table(records: Sequence[Record]) -> Table:
     return Table(
         title="What other regimes would lose, nats/token, and below it the compute to be as good",
         columns=(
-            value("language"),
-            variable("compute", "compute\nFLOP"),
-            variable("target_tokens", "corpus\ntokens"),
-            variable("loss", "loss\nnats/token"),
-            Column("regime", "best regime\n", _regime, left=True),
+            plain_column("language"),
+            variable_column("compute", "compute\nFLOP"),
+            variable_column("target_tokens", "corpus\ntokens"),
+            variable_column("loss", "loss\nnats/token"),
+            Column("regime", "best regime\n", _best_regime, left=True),
             *(_against(words) for words in REGIME_WORDS.values()),
         ),
         rows=records,
     )
 
 
-def _regime(row: Record) -> str:
+def _best_regime(row: Record) -> str:
     return "none allowed" if row["regime"] is None else REGIME_WORDS[row["regime"]].short
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from m3jax.formatting import MISSING
-from m3jax.output.tables import Column, Table, value, variable
+from m3jax.output.tables import Column, Table, plain_column, variable_column
 from m3jax.variables import VARIABLES
 
 
@@ -17,9 +17,9 @@ class Row:
 
 
 COLUMNS = (
-    value("name", "law"),
-    variable("loss", "loss,\nnats per token", brief="loss"),
-    value("message", prose=True, views=("full",)),
+    plain_column("name", "law"),
+    variable_column("loss", "loss,\nnats per token", brief="loss"),
+    plain_column("message", prose=True, views=("full",)),
     Column("both", "both", lambda row: f"{row.name}\n{row.loss}", views=("brief",)),
 )
 
@@ -47,4 +47,4 @@ def test_rows_are_mappings_or_objects_and_what_is_not_known_is_a_dash():
 )
 def test_a_variable_is_written_as_its_kind_is(name, number, text):
     assert VARIABLES[name].kind != "loss"
-    assert variable(name, name).write({name: number}) == text
+    assert variable_column(name, name).write({name: number}) == text
