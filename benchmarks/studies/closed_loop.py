@@ -16,7 +16,7 @@ import io
 import math
 import statistics
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +190,46 @@ def _standard_error(losses: list[float]) -> float:
     return statistics.stdev(losses) / math.sqrt(len(losses))
 
 
+def decide(
+    cheap: RunTable,
+    languages: Iterable[str],
+    card: Mapping[str, Any],
+    sizes: tuple[Shape, ...],
+    training: Training,
+    question: dict[str, Any],
+) -> dict[str, Any]:
+    """Fit the cheap runs; recipes by language, with the losses predicted of them as trained.
+
+    `question` holds the options of the script, and the budget as `compute`.
+    """
+    fits = fit(
+        cheap, question["law"], huber_delta=question["huber_delta"], draws=question["draws"],
+        pool=question["pool"], prior=question["prior"],
+    )  # fmt: skip
+    fits.require_any()
+    decisions = {}
+    for language in languages:
+        recipes, interval = recipes_for(
+            fits,
+            cheap.for_language(language),
+            language,
+            question["compute"],
+            question["target_tokens"],
+            card[language]["source"]["training_tokens"],
+            sizes,
+        )
+        planned = trials_of(recipes, language, sizes, training, 1)
+        decisions[language] = {
+            **interval,
+            "recipes": {n: {k: float(v) for k, v in vars(r).items()} for n, r in recipes.items()},
+            "predicted": {
+                name: float(np.ravel(fits.predict(trials[0].recipe(), language))[0])
+                for name, trials in planned.items()
+            },
+        }
+    return {"asked": question, "languages": decisions}
+
+
 def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]:
     """Do or go on with the whole loop; the comparison by language.
 
@@ -204,7 +244,7 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
     runs = RunTable.read(table)
     compute = options["compute"] or float(np.max(runs.recipe.compute))
     cheap = runs.select(runs.recipe.compute <= compute / options["multiple"] * (1 + 1e-9))
-    corpus, training = options["target_tokens"], settings.get("training", Training())
+    training = settings.get("training", Training())
     card = read_card(Path(table))
     if lacking := [language for language in settings["targets"] if language not in card]:
         raise M3Error(f"{table}: nothing is known of {', '.join(lacking)}: run `m3jax pilot` first")
@@ -219,29 +259,7 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
         if content["asked"] != question:
             raise M3Error(f"{decided}: was decided for {content['asked']}; name another folder")
     if content is None:
-        fits = fit(
-            cheap, options["law"], huber_delta=options["huber_delta"], draws=options["draws"],
-            pool=options["pool"], prior=options["prior"],
-        )  # fmt: skip
-        fits.require_any()
-        content = {"asked": question, "languages": {}}
-        for language in settings["targets"]:
-            cheap_runs = cheap.for_language(language)
-            source = card[language]["source"]["training_tokens"]
-            recipes, interval = recipes_for(
-                fits, cheap_runs, language, compute, corpus, source, sizes
-            )
-            planned = trials_of(recipes, language, sizes, training, 1)
-            predicted = {
-                name: float(np.ravel(fits.predict(trials[0].recipe(), language))[0])
-                for name, trials in planned.items()
-            }
-            variables = {n: {k: float(v) for k, v in vars(r).items()} for n, r in recipes.items()}
-            content["languages"][language] = {
-                **interval,
-                "recipes": variables,
-                "predicted": predicted,
-            }
+        content = decide(cheap, settings["targets"], card, sizes, training, question)
         write_json(decided, content)
 
     chosen = {
@@ -257,8 +275,12 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
     with open(output / "runs.csv", newline="", encoding="utf-8") as file:
         losses = {row["run_id"]: float(row["loss"]) for row in csv.DictReader(file)}
     run_id = dict(zip(plan.trials, plan.run_ids, strict=True))
-    result: dict[str, Any] = {"compute": compute, "target_tokens": corpus, "asked": question}
-    result["languages"] = {}
+    result: dict[str, Any] = {
+        "compute": compute,
+        "target_tokens": options["target_tokens"],
+        "asked": question,
+        "languages": {},
+    }
     for language, recipes in chosen.items():
         decision = content["languages"][language]
         trials = trials_of(recipes, language, sizes, plan.training, options["seeds"])

@@ -46,7 +46,7 @@ def test_the_closed_loop_goes_round(tmp_path, monkeypatch):
     assert all(name in done.out for name in names)
     for row in result["recipes"]:
         assert len(row["losses"]) == 2
-        assert np.isis_finite([row["loss"], row["standard_error"], row["predicted"]]).all()
+        assert np.isfinite([row["loss"], row["standard_error"], row["predicted"]]).all()
         assert 6 * row["n_params"] * row["total_tokens"] <= 1.3 * compute[row["recipe"]]
     recommended = next(row for row in result["recipes"] if row["recipe"] == "recommended")
     assert recommended["excess"] == 0
