@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         sensitivities,
         shared_model,
         split_budget,
+        worth_records,
     )
     from .recipe import REGIMES, Recipe
     from .runs import RunTable
@@ -103,6 +104,7 @@ _HOME = {
     "special_case": "laws",
     "split_budget": "optimization",
     "weigh": "comparison",
+    "worth_records": "optimization",
     "write_export": "export",
 }
 
@@ -154,6 +156,7 @@ __all__ = [
     "special_case",
     "split_budget",
     "weigh",
+    "worth_records",
     "write_export",
 ]
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..fitting import Fits, predict
-from ..optimization import Questions, Recommendations, optimize
+from ..optimization import Questions, Recommendations, best_regime, optimize
 from ..recipe import Recipe
 from ._belief import Belief, noise_of, normals, regret
 from ._room import Bounds, Room, room_for
@@ -272,7 +272,7 @@ def _solved(questions: Questions) -> tuple[np.ndarray, Recipe]:
         block = questions.take(np.arange(start, min(start + _BLOCK, len(questions))))
         solved = block.solve(thorough=False)
         losses.append(solved.log_loss.min(axis=0))
-        recipes.append(block.recipes(solved, np.argmin(solved.log_loss, axis=0)))
+        recipes.append(block.recipes(solved, best_regime(solved.log_loss)))
     return np.concatenate(losses), jax.tree.map(lambda *leaves: np.concatenate(leaves), *recipes)
 
 

@@ -5,8 +5,15 @@ from ._result import Recommendations
 from .many_languages import BudgetSplit, SharedModel, shared_model, split_budget
 from .question import Questions
 from .regime_map import Crossing, Guideline, RegimeMap, map_regimes
-from .solvers import LIMITS, Question, Solved, solve
-from .worth import Sensitivities, best_recipe, compute_gain, loss_given_up, sensitivities
+from .solvers import LIMITS, Question, Solved, best_regime, solve
+from .worth import (
+    Sensitivities,
+    best_recipe,
+    compute_gain,
+    loss_given_up,
+    sensitivities,
+    worth_records,
+)
 
 __all__ = [
     "LIMITS",
@@ -21,6 +28,7 @@ __all__ = [
     "SharedModel",
     "Solved",
     "best_recipe",
+    "best_regime",
     "compute_gain",
     "loss_given_up",
     "map_regimes",
@@ -29,4 +37,5 @@ __all__ = [
     "shared_model",
     "solve",
     "split_budget",
+    "worth_records",
 ]

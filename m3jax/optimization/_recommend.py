@@ -14,9 +14,7 @@ from ..options import OptimizeOptions, takes
 from ..recipe import REGIMES, Recipe
 from ._result import Position, Recommendations
 from .question import DrawOptima, Questions, ask
-from .solvers import Solved, recipes
-
-_TIE = 1e-9  # relative loss below which the simpler regime is taken
+from .solvers import Solved, best_regime, recipes
 
 
 @takes(OptimizeOptions)
@@ -106,7 +104,7 @@ def _recommendations(
     """Lay the solved regimes out on (L, C, T, 3) and take the best of each."""
     shape = questions.shape
     loss = np.exp(solved.log_loss)
-    regime = _first_best(loss)
+    regime = np.where(possible, best_regime(solved.log_loss), 0)
     lanes = np.arange(len(questions))
     best = loss[regime, lanes]
     recipe = questions.recipes(solved, regime)
@@ -167,7 +165,7 @@ def _over_draws(
     if not count:
         return _OverDraws(low, high, recipe, recipe, np.zeros((len(loss), len(REGIMES))), regret)
     best = np.exp(optima.log_loss)  # (3, P, B)
-    regime = _first_best(best)  # (P, B)
+    regime = np.maximum(best_regime(optima.log_loss), 0)  # (P, B)
     share = np.stack([np.mean(regime == k, axis=1) for k in range(len(REGIMES))], axis=1)
     share[~possible] = 0.0
     z = np.take_along_axis(optima.z, regime[None, None], axis=0)[0]  # (4, P, B)
@@ -184,9 +182,3 @@ def _over_draws(
         low[rows], high[rows] = interval(predicted, level, axis=1)
         regret[rows] = np.maximum(predicted - best[:, rows].min(axis=0), 0.0).mean(axis=1)
     return _OverDraws(low, high, recipe_low, recipe_high, share, regret)
-
-
-def _first_best(loss: np.ndarray) -> np.ndarray:
-    """Regime of the lowest loss along the first axis; of equals the first, the simpler one."""
-    lowest = loss.min(axis=0)
-    return np.argmax(loss <= lowest * (1 + _TIE), axis=0)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from ..recipe import REGIMES, Recipe
+from ..variables import REGIME_WORDS
 from .question import Questions
 from .solvers import LIMITS
 
@@ -19,6 +20,11 @@ _SLACK = 1.001  # times the range of the runs that recipes may reach without a w
 _COMPARED_WITH_RUNS = ("n_params", "target_tokens", "epochs", "total_tokens", "target_ratio")
 
 Position = tuple[int, int, int]  # language, budget, corpus size
+
+
+def finite_or_none(x: float) -> float | None:
+    """A number for JSON, which knows no infinity."""
+    return float(x) if np.isfinite(x) else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,12 +146,11 @@ class Recommendations:
         row["loss_low"] = float(self.loss_low[p]) if drawn else None
         row["loss_high"] = float(self.loss_high[p]) if drawn else None
         row["regret"] = float(self.regret[p]) if drawn else None
-        for k, name in enumerate(("monolingual", "single_stage", "two_stage")):
-            value = float(self.by_regime_loss[(*p, k)])
-            row[f"loss_{name}"] = value if np.isfinite(value) else None
-            row[f"share_{name}"] = float(self.regime_share[(*p, k)]) if drawn else None
-        row["kkt_residual"] = float(self.kkt[p]) if ok and np.isfinite(self.kkt[p]) else None
-        row["gap"] = float(self.gap[p]) if ok and np.isfinite(self.gap[p]) else None
+        for k, regime in enumerate(REGIME_WORDS.values()):
+            row[f"loss_{regime.key}"] = finite_or_none(self.by_regime_loss[(*p, k)])
+            row[f"share_{regime.key}"] = float(self.regime_share[(*p, k)]) if drawn else None
+        row["kkt_residual"] = finite_or_none(self.kkt[p]) if ok else None
+        row["gap"] = finite_or_none(self.gap[p]) if ok else None
         row["start_agreement"] = float(self.agreement[p]) if ok else None
         row["active_limits"] = list(self.active(i, j, t)) if ok else []
         row["outside_runs"] = list(self.outside.get((i, j, t), ()))

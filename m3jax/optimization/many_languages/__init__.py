@@ -1,7 +1,8 @@
 """One budget or one model for many target languages."""
 
-from ._portfolio import BudgetSplit, split_budget
-from ._shared import SharedModel, shared_model
+from ._results import BudgetSplit, SharedModel
+from ._shared import shared_model
+from ._split import split_budget
 
 __all__ = [
     "BudgetSplit",

@@ -23,9 +23,10 @@ from ...options import Limits, SplitOptions, default_of, takes
 from ...recipe import REGIMES, SINGLE_STAGE, TWO_STAGE, Array, Recipe
 from ...variables import DECISION_VARIABLES
 from ..question import Questions
-from ..solvers import is_posynomial
+from ..solvers import REGIME_TIE, is_posynomial
 from ._barrier import BarrierDomain, End, descend, log_sum
-from ._portfolio import ask_each, normalised_weights
+from ._results import SharedModel
+from ._split import ask_each, normalised_weights
 
 _STARTS = 3
 _SCAN = 200  # totals of tokens looked at for starts
@@ -37,51 +38,6 @@ _SUPPORTED = {
     "first_share",
     "max_total_tokens",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class SharedModel:
-    """One model trained on L target languages and a source.
-
-    Attributes:
-        languages: L names.
-        weight: of each, summing to one, (L,).
-        n_params, total_tokens: of the model, and of its training.
-        recipe: of each language as its law sees it, leaves (L,): all other text is its source.
-        source_ratio: share of all tokens that is in no target language.
-        regime: single-stage or two-stage, a member of `recipe.REGIMES`.
-        loss: predicted, nats per token, (L,).
-        mean_loss: weighted.
-        kkt: largest violation of the KKT conditions, relative to the mean loss.
-        gap: mean loss less a proven lower bound, nats; infinite where nothing is proven (laws that
-            are not posynomial).
-        agreement: share of starts that ended within 1e-6 of the best; convex problems need but one.
-    """
-
-    languages: tuple[str, ...]
-    weight: np.ndarray
-    n_params: float
-    total_tokens: float
-    recipe: Recipe
-    source_ratio: float
-    regime: str
-    loss: np.ndarray
-    mean_loss: float
-    kkt: float
-    gap: float
-    agreement: float
-
-    def records(self) -> list[dict[str, Any]]:
-        """One flat dict per language."""
-        return [
-            {
-                "language": name,
-                "weight": float(self.weight[i]),
-                **{field: float(leaf[i]) for field, leaf in vars(self.recipe).items()},
-                "loss": float(self.loss[i]),
-            }
-            for i, name in enumerate(self.languages)
-        ]
 
 
 @takes(SplitOptions)
@@ -127,7 +83,7 @@ def shared_model(fits: Fits, *, options: SplitOptions) -> SharedModel:
             values = np.array([end.value for end in ends])
             end = ends[int(np.argmin(values))]
             agreement = float(np.mean(values <= end.value + _AGREE))
-            if best is None or end.value < best[0].value - 1e-7:
+            if best is None or np.log(end.value) < np.log(best[0].value) - REGIME_TIE:
                 best = end, regime, agreement
     if best is None:
         raise M3Error(f"shared_model: {_infeasibility(questions, log_t)}")

@@ -14,7 +14,7 @@ from ...fitting import Scope
 from ...laws import Law
 from ...options import Limits
 from ...recipe import REGIMES, Recipe
-from ..solvers import Question, Solved, Task, recipes, solve
+from ..solvers import Question, Solved, Task, best_regime, recipes, solve
 from ._infeasible import infeasibility
 from ._objectives import point_task, robust_task
 from ._ranges import AllowedRanges
@@ -160,10 +160,10 @@ class Questions:
             {"draws": self.draws[self.language, :count], "best": best},
             method="general",
         )
-        chosen = np.argmin(solved.log_loss, axis=0)
+        chosen = best_regime(solved.log_loss)
         log_loss = np.full_like(solved.log_loss, np.inf)
         for regime in range(len(REGIMES)):
-            lanes = np.flatnonzero((chosen == regime) & np.isfinite(solved.log_loss[regime]))
+            lanes = np.flatnonzero(chosen == regime)
             if not len(lanes):
                 continue
             questions = self.take(lanes)

@@ -1,7 +1,7 @@
 """Which regime is best over compute and corpus size."""
 
 from ._corpus import optimal_corpus
-from ._crossings import crossings, first_best
+from ._crossings import crossings
 from ._guidelines import Guideline, collapse, direct_switch, rms_scatter
 from ._map import map_regimes
 from ._regimes import Crossing, RegimeMap
@@ -13,7 +13,6 @@ __all__ = [
     "collapse",
     "crossings",
     "direct_switch",
-    "first_best",
     "map_regimes",
     "optimal_corpus",
     "rms_scatter",

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-# A regime must beat a simpler one by this, in log loss: where the ratio goes to 1 they are one.
-TIE = 1e-7
+from ..solvers import REGIME_TIE, best_regime
+
 _STEPS = 20  # halvings of a step of the grid
+_THINNEST = 1e-6  # log tokens between two crossings at one budget
 
 
 class Crossings(NamedTuple):
@@ -31,13 +32,6 @@ class Crossings(NamedTuple):
     margin: np.ndarray
 
 
-def first_best(log_loss: np.ndarray) -> np.ndarray:
-    """Regime with the lowest log loss (3, …), the simplest of equals; −1 where there is none."""
-    lowest = log_loss.min(axis=0)
-    best = np.argmax(log_loss <= lowest + TIE, axis=0)
-    return np.where(np.isfinite(lowest), best, -1)
-
-
 def crossings(
     losses: Callable[[np.ndarray, np.ndarray], np.ndarray],
     regime: np.ndarray,
@@ -54,37 +48,35 @@ def crossings(
         log_sizes: ascending, (T,).
     """
     left, right = regime[:, :-1], regime[:, 1:]
-    row, at = np.nonzero((left != right) & (left >= 0) & (right >= 0))
-    low, high = log_sizes[at], log_sizes[at + 1]
-    below, above = left[row, at], right[row, at]
-    found = []
+    row, step = np.nonzero((left != right) & (left >= 0) & (right >= 0))
+    low, high = log_sizes[step], log_sizes[step + 1]
+    below, above = left[row, step], right[row, step]
+    parts: list[Crossings] = []
     while len(row):
-        a, b = _bisected(losses, row, low, high, below, above)
-        middle = (a + b) / 2
+        low_end, high_end = _bisected(losses, row, low, high, below, above)
+        middle = (low_end + high_end) / 2
         lanes = np.arange(len(row))
         loss = losses(row, middle)
-        best = first_best(loss)
         third = 3 - below - above
         two = np.minimum(loss[below, lanes], loss[above, lanes])
-        split = (best == third) & (high - low > 1e-6)
-        keep = ~split
-        every = (row, middle, below, above, two, loss[third, lanes] - two)
-        found.append([leaf[keep] for leaf in every])
+        changes = Crossings(row, middle, below, above, two, loss[third, lanes] - two)
+        # Looked at again on both sides, until the band is too thin to matter.
+        is_band = (best_regime(loss) == third) & (high - low > _THINNEST)
+        parts.append(Crossings(*(leaf[~is_band] for leaf in changes)))
         row, low, high, below, above = (
-            np.concatenate(pair)
-            for pair in (
-                (row[split], row[split]),
-                (low[split], middle[split]),
-                (middle[split], high[split]),
-                (below[split], third[split]),
-                (third[split], above[split]),
+            np.concatenate([first[is_band], second[is_band]])
+            for first, second in (
+                (row, row),
+                (low, middle),
+                (middle, high),
+                (below, third),
+                (third, above),
             )
         )
-    if not found:
-        none = np.zeros(0)
-        index = none.astype(np.int64)
+    if not parts:
+        none, index = np.zeros(0), np.zeros(0, dtype=np.int64)
         return Crossings(index, none, index, index, none, none)
-    whole = Crossings(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    whole = Crossings(*(np.concatenate(leaves) for leaves in zip(*parts, strict=True)))
     order = np.lexsort((whole.log_tokens, whole.row))
     return Crossings(*(leaf[order] for leaf in whole))
 
@@ -97,11 +89,17 @@ def _bisected(
     below: np.ndarray,
     above: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Brackets (K,) of the sizes where `below` stops being the better of two regimes.
+
+    The better is the one that `best_regime` would choose if there were no third.
+    """
     lanes = np.arange(len(row))
     for _ in range(_STEPS):
         middle = (low + high) / 2
         loss = losses(row, middle)
-        a, b = loss[below, lanes], loss[above, lanes]
-        stays = np.where(below < above, a <= b + TIE, a < b - TIE)
+        with_less, with_more = loss[below, lanes], loss[above, lanes]
+        stays = np.where(
+            below < above, with_less <= with_more + REGIME_TIE, with_less < with_more - REGIME_TIE
+        )
         low, high = np.where(stays, middle, low), np.where(stays, high, middle)
     return low, high

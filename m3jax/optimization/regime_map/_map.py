@@ -14,9 +14,9 @@ from ...laws import Law
 from ...options import MapOptions, takes
 from ...recipe import MONOLINGUAL, REGIMES, SINGLE_STAGE, TWO_STAGE, Recipe
 from ..question import Questions, ask
-from ..solvers import AT, Solved
+from ..solvers import AT, Solved, best_regime
 from ._corpus import optimal_corpus
-from ._crossings import Crossings, crossings, first_best
+from ._crossings import Crossings, crossings
 from ._guidelines import collapse, direct_switch, rms_scatter
 from ._regimes import Crossing, RegimeMap
 
@@ -121,7 +121,7 @@ def map_regimes(
 
     report("mapping", 0, 3)
     grid = members.solve_all(np.tile(tokens, (len(members.rows), 1)))
-    regime = first_best(grid.log_loss).reshape(shape)
+    regime = best_regime(grid.log_loss).reshape(shape)
     if not (regime[0] >= 0).any():
         reason = questions.why_not(0, grid)
         raise M3Error(f"language {name!r}: no recipe is allowed anywhere on the map: {reason}")
@@ -199,7 +199,7 @@ def _shared_sizes(log_sizes: np.ndarray, log_optimal: np.ndarray, count: int) ->
 
 def _epochs(solved: Solved, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Best log epochs, and whether they are free: nothing but compute and the ratios holds them."""
-    regime = first_best(solved.log_loss)
+    regime = best_regime(solved.log_loss)
     lanes = np.arange(len(regime))
     held = (solved.multipliers[regime, :, lanes][:, _HOLDING] > _HELD).any(axis=1)
     log_epochs = solved.z[regime, 1, lanes]

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from ...recipe import REGIMES, Recipe
+from ...variables import REGIME_WORDS
+from .._result import finite_or_none
 from ._guidelines import Guideline
 
 
@@ -102,18 +104,17 @@ class RegimeMap:
         for name in ("n_params", "epochs", "target_ratio", "final_ratio", "first_ratio"):
             row[name] = float(getattr(self.recipe, name)[j, t]) if ok else None
         row["loss"] = float(self.loss[j, t]) if ok else None
-        for k, name in enumerate(("monolingual", "single_stage", "two_stage")):
-            value = float(self.by_regime_loss[j, t, k])
-            row[f"loss_{name}"] = value if np.isfinite(value) else None
-            drawn = ok and self.n_draws > 0
-            row[f"share_{name}"] = float(self.regime_share[j, t, k]) if drawn else None
+        drawn = ok and self.n_draws > 0
+        for k, regime in enumerate(REGIME_WORDS.values()):
+            row[f"loss_{regime.key}"] = finite_or_none(self.by_regime_loss[j, t, k])
+            row[f"share_{regime.key}"] = float(self.regime_share[j, t, k]) if drawn else None
         return row
 
     def thresholds(self) -> list[dict[str, Any]]:
         """One flat dict per crossing; None where there is nothing to say."""
         return [
-            {"language": self.language, **vars(c), "margin": _finite(c.margin)}
-            for c in self.crossings
+            {"language": self.language, **vars(crossing), "margin": finite_or_none(crossing.margin)}
+            for crossing in self.crossings
         ]
 
     def curves(self) -> list[dict[str, Any]]:
@@ -143,12 +144,8 @@ class RegimeMap:
             },
             "optimal_exponent": self.exponent,
             "expected_exponent": self.expected_exponent,
-            "spread": _finite(self.spread),
-            "plain_spread": _finite(self.plain_spread),
+            "spread": finite_or_none(self.spread),
+            "plain_spread": finite_or_none(self.plain_spread),
             "n_draws": self.n_draws,
             "notes": list(self.notes),
         }
-
-
-def _finite(x: float) -> float | None:
-    return float(x) if np.isfinite(x) else None

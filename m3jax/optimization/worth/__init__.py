@@ -1,7 +1,9 @@
 """What a recommendation and its limits are worth."""
 
-from ._sensitivity import Sensitivities, best_recipe, sensitivities
-from ._worth import compute_gain, loss_given_up
+from ._alternatives import compute_gain, loss_given_up
+from ._best_recipe import best_recipe
+from ._records import worth_records
+from ._sensitivity import Sensitivities, sensitivities
 
 __all__ = [
     "Sensitivities",
@@ -9,4 +11,5 @@ __all__ = [
     "compute_gain",
     "loss_given_up",
     "sensitivities",
+    "worth_records",
 ]

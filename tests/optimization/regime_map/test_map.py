@@ -19,10 +19,10 @@ from m3jax.optimization.regime_map import (
     collapse,
     crossings,
     direct_switch,
-    first_best,
     optimal_corpus,
     rms_scatter,
 )
+from m3jax.optimization.solvers import best_regime
 from m3jax.output.figures import draw_regime_map, to_png
 from m3jax.recipe import REGIMES
 
@@ -153,7 +153,7 @@ def test_a_band_thinner_than_the_grid_is_found():
         return np.stack([0.1 - 0.02 * x, 0.05 - 0.01 * x - 1e-4 + 0 * row, 0 * x])
 
     sizes = np.array([0.0, 4.0, 8.0])
-    grid = first_best(losses(np.zeros(3), sizes))[None]
+    grid = best_regime(losses(np.zeros(3), sizes))[None]
     assert grid.tolist() == [[2, 2, 0]]
     found = crossings(losses, grid, sizes)
     assert found.above.tolist() == [1, 0]

@@ -10,75 +10,23 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from ..._errors import M3Error
 from ...fitting import Fits
 from ...options import SplitOptions, takes
-from ...recipe import REGIMES, Recipe
+from ...recipe import REGIMES
 from ..question import Questions, ask
-from ..solvers import AT, build, is_posynomial, recipes
+from ..solvers import AT, REGIME_TIE, best_regime, build, is_posynomial, recipes
+from ._results import BudgetSplit
 
 _POINTS = 48  # of each curve, to begin with
 _ROUNDS = 14
 _TOLERANCE = 1e-10  # KKT residual, see `BudgetSplit`
 _SWITCHES = 5  # times regimes are chosen anew
-_SAME = 1e-7  # log loss
 _ABOVE = 1e-4  # how far above the least possible budget curves begin, log
-
-
-@dataclasses.dataclass(frozen=True)
-class BudgetSplit:
-    """A budget over L languages.
-
-    Attributes:
-        languages: L names.
-        weight: of each language, summing to one, (L,).
-        compute: of each, FLOP, summing to the budget, (L,).
-        recipe: leaves (L,).
-        regime: index into `recipe.REGIMES`, (L,).
-        loss: predicted, nats per token, (L,).
-        mean_loss: weighted.
-        equal_loss: the same if every language had an equal share; infinite where that is too little
-            for one.
-        price: fall of the mean loss per FLOP more.
-        kkt: largest |w·dL/d(log C) − price·C| over the mean loss, of languages that are neither at
-            the least that can train them nor take all there is.
-        gap: mean loss less a lower bound on it, nats. Proven where `convex`; elsewhere the bound
-            takes each language's curve in each regime to be convex between its points.
-        convex: whether law and limits make those curves convex (posynomial laws, no ladder and no
-            cap on source tokens).
-    """
-
-    languages: tuple[str, ...]
-    weight: np.ndarray
-    compute: np.ndarray
-    recipe: Recipe
-    regime: np.ndarray
-    loss: np.ndarray
-    mean_loss: float
-    equal_loss: float
-    price: float
-    kkt: float
-    gap: float
-    convex: bool
-
-    def records(self) -> list[dict[str, Any]]:
-        """One flat dict per language."""
-        return [
-            {
-                "language": name,
-                "weight": float(self.weight[i]),
-                "compute": float(self.compute[i]),
-                "share": float(self.compute[i] / self.compute.sum()),
-                "regime": REGIMES[self.regime[i]],
-                **{field: float(leaf[i]) for field, leaf in vars(self.recipe).items()},
-                "loss": float(self.loss[i]),
-            }
-            for i, name in enumerate(self.languages)
-        ]
 
 
 class Curve(NamedTuple):
@@ -161,9 +109,9 @@ def split_budget(fits: Fits, *, options: SplitOptions) -> BudgetSplit:
         log_loss = np.stack(
             [curves.at(k, at.log_compute[:, None]).log_loss[:, 0] for k in range(3)]
         )
-        better = np.argmin(log_loss, axis=0)
+        better = best_regime(log_loss)
         # A regime that is only as good is not worth another round.
-        lower = log_loss[better, np.arange(len(regime))] < at.log_loss - _SAME
+        lower = log_loss[better, np.arange(len(regime))] < at.log_loss - REGIME_TIE
         if not lower.any():
             break
         regime = np.where(lower, better, regime)

@@ -1,4 +1,4 @@
-"""What a recommendation is worth: against other regimes, in loss and in compute."""
+"""What the other regimes would lose against the recommended one, in loss and in compute."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .._result import Recommendations
 
 _MOST = 1e6  # times the compute that are looked at
 _STEPS = 30  # halvings of log compute: to 1e-8
-_SAME = 1e-9  # log loss; less than that is as good
+_NOISE = 1e-9  # of solved log losses: not a tie of regimes, but where bisection stops
 
 
 def loss_given_up(recommendations: Recommendations) -> np.ndarray:
@@ -44,7 +44,7 @@ def compute_gain(recommendations: Recommendations, regime: str = REGIMES[0]) -> 
 
     def is_enough(times: np.ndarray) -> np.ndarray:
         larger = questions.replace(compute=questions.values.compute * times)
-        return larger.solve(only=(k,)).log_loss[k] <= goal + _SAME
+        return larger.solve(only=(k,)).log_loss[k] <= goal + _NOISE
 
     reached = is_enough(np.full(len(lanes), _MOST))
     low, high = np.zeros(len(lanes)), np.full(len(lanes), np.log(_MOST))

@@ -1,0 +1,71 @@
+"""`best_recipe`: loss and recipe of one question, differentiable in everything."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..._errors import M3Error
+from ...laws import Law
+from ...recipe import TWO_STAGE, Array, Recipe
+from ..solvers import NAMED, Question, build, concerns, follow, has_terms, screened, value
+from ._implicit import differentiable_optimum
+
+_STEPS = 80  # of the path that is followed to the optimum
+
+
+def _possible_limits(question: Question, regime: int) -> tuple[str, ...]:
+    """The limits that may be there, as far as can be told from values that are traced."""
+    absent = {
+        name
+        for name, leaf, none in (
+            ("gpu_hours", question.gpu_flops, np.inf),
+            ("total_tokens", question.total_tokens, np.inf),
+            ("source_tokens", question.source_tokens, np.inf),
+            ("lowest first_ratio", question.first_ratio, 0.0),
+        )
+        if not isinstance(leaf, jax.core.Tracer) and np.all(np.asarray(leaf) == none)
+    }
+    return tuple(name for name in NAMED if name not in absent and concerns(name, regime))
+
+
+def best_recipe(
+    law: Law, theta: Array, question: Question, *, regimes: Sequence[int] = (0, 1, 2)
+) -> tuple[Array, Recipe]:
+    """Lowest loss (nats per token) and its recipe, for one question: differentiable in everything.
+
+    For laws made of terms (`m3`, `m3_posynomial`, `chinchilla`). `theta` (p,) and the leaves of
+    `question`, () or (4,), may be traced: `jit`, `jax.grad` and `jax.jacfwd` work, derivatives are
+    those of the implicit function theorem for the limits that are active (first order only). Where
+    no regime has an allowed recipe the loss is infinite. Use under `jax.enable_x64(True)`.
+
+    Raises `M3Error` for laws not made of terms.
+    """
+    if not has_terms(law):
+        raise M3Error(f"best_recipe: law {law.name} is not made of terms, as m3 is")
+    rows = _possible_limits(question, TWO_STAGE)
+    built = [build(question, regime, jnp, rows, lift=True) for regime in regimes]
+    lanes = jax.tree.map(
+        lambda *leaves: jnp.stack(leaves, axis=-1),
+        *[jax.lax.stop_gradient(problem) for problem, _ in built],
+    )
+    thetas = jnp.repeat(jax.lax.stop_gradient(theta)[:, None], len(built), axis=1)
+    terms, states, _ = screened(law, thetas, lanes)
+    # Both starts as lanes of one path.
+    state = jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *states)
+    terms, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, 2), (terms, lanes))
+    end = follow(terms, lanes, state, _STEPS)
+    values = value(terms, end.u).reshape(2, len(built))
+    losses, recipes = [], []
+    for i, (problem, possible) in enumerate(built):
+        lane = i + len(built) * jnp.argmin(values[:, i])
+        u, multipliers = (jnp.stack([x[lane] for x in part]) for part in (end.u, end.multipliers))
+        u, _ = differentiable_optimum(law, theta, problem, u, multipliers)
+        recipe = problem.recipe(u)
+        losses.append(jnp.where(possible, jnp.exp(law.log_loss_theta(theta, recipe)), jnp.inf))
+        recipes.append(recipe)
+    best = jnp.argmin(jnp.stack(losses))
+    return jnp.stack(losses)[best], jax.tree.map(lambda *s: jnp.stack(s)[best], *recipes)
