@@ -26,7 +26,8 @@ def flags_table(command: str) -> str:
     rows = ["| flag | what |", "|---|---|"]
     for parameter in known.commands[command].params:
         if parameter.param_type_name == "argument":
-            names = f"`{parameter.make_metavar(_context(known, command))}`"
+            name = parameter.metavar or parameter.name.upper()
+            names = f"`{name}`" if parameter.required else f"`[{name}]`"
         else:
             value = "" if parameter.is_flag else f" {_value(parameter)}"
             names = ", ".join(f"`{name}`" for name in parameter.opts) + value
@@ -37,9 +38,8 @@ def flags_table(command: str) -> str:
     return "\n".join(rows)
 
 
-def _context(known: Any, command: str) -> Any:
-    return typer.Context(known.commands[command])
-
-
 def _value(parameter: Any) -> str:
-    return str(parameter.metavar or parameter.type.name.upper()).replace("|", "\\|")
+    """What a flag takes, in capitals."""
+    kind = getattr(parameter, "type", None)  # newer typer describes types without click
+    name = parameter.metavar or (kind.name.upper() if kind is not None else "VALUE")
+    return str(name).replace("|", "\\|")
