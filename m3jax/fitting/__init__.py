@@ -1,7 +1,9 @@
 """Fitting a law to run tables: many languages, starts and bootstrap draws in one batch."""
 
-from ._fit import fit, plan_fit, solver_data
+from ._best_fits import fit_data_with_weak_prior
+from ._fit import fit
 from ._fits import SCHEMA_VERSION, Fits, interval, predict
+from ._plan import plan_fit
 from .diagnosis import CoefficientDiagnosis, Diagnosis, RunDiagnosis, Trend, diagnose
 from .engine import huber
 from .pooling import Population
@@ -23,10 +25,10 @@ __all__ = [
     "delta_interval",
     "diagnose",
     "fit",
+    "fit_data_with_weak_prior",
     "huber",
     "interval",
     "plan_fit",
     "predict",
     "profile",
-    "solver_data",
 ]

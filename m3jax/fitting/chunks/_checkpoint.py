@@ -22,7 +22,7 @@ import numpy as np
 from ..._errors import M3Error
 from ...files import write_json
 from ...runs import RunTable
-from .._fit import FitPlan
+from .._plan import FitPlan
 from .._fits import Fits
 from ._identity import chunk_digest, fit_identity, identity_difference
 

@@ -13,7 +13,7 @@ import numpy as np
 from ..._batching import take_rows
 from ..._version import __version__
 from ...runs import RunTable
-from .._fit import FitPlan
+from .._plan import FitPlan
 
 _INCIDENTAL = ("source", "notes")  # settings that change no number
 _NAMED_LANGUAGES = 3  # in messages

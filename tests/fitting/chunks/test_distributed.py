@@ -19,6 +19,7 @@ from m3jax import Coefficient, Fits, Law, M3Error, RunTable, fit, fit_in_chunks
 from m3jax.cli import main
 from m3jax.fitting import plan_fit
 from m3jax.fitting.chunks import default_chunk, share_of
+from m3jax.options import FitOptions
 
 from ...conftest import ROOT
 
@@ -51,7 +52,7 @@ import json, sys
 import jax
 from m3jax import M3Error, fit, fit_in_chunks
 from m3jax.distributed import connect
-from tests.test_distributed import LAW, made_up
+from tests.fitting.chunks.test_distributed import LAW, made_up
 
 order = json.loads(sys.argv[1])
 options = order["options"]
@@ -254,7 +255,7 @@ def test_a_folder_that_cannot_be_made_is_told(table, tmp_path):
         ({"chunk": 0}, "chunk: expected a positive"),
         ({"share": (2, 2)}, "share: expected process 0 to 1 of 2, got 2"),
         ({"patience": 0.0}, "patience: expected a positive"),
-        ({"draws": 1}, "draws 0 or >= 2"),
+        ({"draws": 1}, "draws: expected 0 or a whole number >= 2"),
     ],
 )
 def test_wrong_options_are_told(wrong, told, table, tmp_path):
@@ -263,14 +264,13 @@ def test_wrong_options_are_told(wrong, told, table, tmp_path):
 
 
 def test_an_unknown_option_is_an_error(table, tmp_path):
-    with pytest.raises(TypeError, match="unexpected keyword argument 'drawz'"):
+    with pytest.raises(M3Error, match="unknown option 'drawz'; did you mean 'draws'"):
         in_chunks(table, tmp_path, drawz=1)
 
 
 def test_chunks_are_bounded_in_memory_and_few(table):
     def size(languages, processes, **options):
-        settings = {"draws": 200, "starts": 8} | options
-        plan = plan_fit(table, "chinchilla", PLAIN | settings, lambda *told: None)
+        plan = plan_fit(table, "chinchilla", FitOptions(**options), lambda *told: None)
         many = dataclasses.replace(
             plan.problem, free=jnp.ones((languages, 5)), mask=np.ones((1, 100), dtype=bool)
         )
@@ -282,20 +282,6 @@ def test_chunks_are_bounded_in_memory_and_few(table):
     assert size(50, 8) == 7
     # 512 MiB / (5 coefficients × (10000 + 100 + 8 · 8) × 40 bytes)
     assert size(10_000, 1, draws=10_000) <= 264
-
-
-PLAIN = {
-    "pool": "none",
-    "fixed": None,
-    "huber_delta": 1e-3,
-    "bootstrap": "cluster",
-    "level": 0.9,
-    "prior": "weak",
-    "precision": "float64",
-    "tolerance": 1e-9,
-    "seed": 0,
-    "engine": "batch",
-}
 
 
 # Devices and processes

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.support.synthetic import draw_recipes, run_table, true_theta
 from m3jax import M3Error, fit, list_laws, profile
-from m3jax.fitting import solver_data
+from m3jax.fitting import fit_data_with_weak_prior
 from m3jax.fitting.engine import (
     evaluate,
     feature_matrix,
@@ -31,7 +31,7 @@ def table():
 
 def one_language(law, table, fixed=None):
     problem, _, _ = prepare(law, table.batch(), fixed or {}, None, "none")
-    data = solver_data(problem, problem.space(law), "weak", np.full(2, 1e-6))
+    data = fit_data_with_weak_prior(problem, problem.space(law), "weak", np.full(2, 1e-6))
     rng = np.random.default_rng(0)
     x = problem.space(law).draw(1, rng)[0, 0]
     held = problem.space(law).to_x(problem.held)[0]

@@ -1,0 +1,70 @@
+"""From best fits in the solver's variables to `Fits` in the law's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from ._fits import Fits
+from ._messages import at_bounds
+from .pooling import Population
+from .uncertainty import FittedProblem
+
+
+def assemble(
+    fitted: FittedProblem,
+    draws: np.ndarray,
+    failed: Mapping[str, tuple[int, str]],
+    population: Population | None = None,
+) -> Fits:
+    """The result of a fit, from its best fits and their draws of theta (L, B, p)."""
+    law, problem, space = fitted.law, fitted.problem, fitted.space
+    best_fits, data = fitted.best_fits, fitted.data
+    x = np.where(problem.free, best_fits.x, space.to_x(problem.held))
+    theta = np.einsum("lij,lj->li", space.centre, x)
+    theta = np.where(problem.free, theta, problem.held)
+    # The prior is told in theta: the solver's variables depend on the runs.
+    expected = np.where(problem.free, data.prior_mean, x)
+    inverse = np.linalg.inv(space.centre)
+    converged = best_fits.converged.astype(bool)
+    messages = at_bounds(law, problem, x)
+    for i in np.flatnonzero(~converged):
+        messages[i].insert(0, "the fit stopped at its iteration limit; try more starts")
+    return Fits(
+        law=law,
+        languages=problem.languages,
+        theta=theta,
+        draws=np.where(problem.free[:, None], draws, problem.held[:, None]),
+        frozen=~problem.free,
+        objective=best_fits.misfit,
+        r2=_explained(fitted),
+        n_runs=problem.mask.sum(axis=1),
+        converged=converged,
+        agreement=best_fits.agreement,
+        prior_mean=np.einsum("lij,lj->li", space.centre, expected),
+        prior_precision=np.swapaxes(inverse, 1, 2) @ data.prior_precision @ inverse,
+        prior_weight=np.asarray(data.prior_weight, dtype=np.float64),
+        scopes=tuple(problem.scopes),
+        messages=tuple(
+            tuple(known + further)
+            for known, further in zip(problem.messages, messages, strict=True)
+        ),
+        failed=failed,
+        settings=fitted.settings,
+        population=population,
+    )
+
+
+def _explained(fitted: FittedProblem) -> np.ndarray:
+    """R² of the losses of each language, (L,): 1 − Σ(predicted − measured)² / Σ(measured − mean)².
+
+    0 where the losses do not vary.
+    """
+    problem = fitted.problem
+    loss = np.where(problem.mask, np.exp(problem.log_loss), 0.0)
+    mean = loss.sum(axis=1) / np.maximum(problem.mask.sum(axis=1), 1)
+    total = np.sum(np.where(problem.mask, loss - mean[:, None], 0.0) ** 2, axis=1)
+    error = np.sum((loss * np.expm1(fitted.best_fits.residual)) ** 2, axis=1)
+    explained: np.ndarray = np.where(total > 0, 1 - error / np.where(total > 0, total, 1.0), 0.0)
+    return explained

@@ -1,0 +1,110 @@
+"""Best fits of languages that are fitted each by itself, and what their runs leave open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._progress import Progress
+from ..laws import Law
+from .engine import CANDIDATES_PER_START, BestFits, FitData, multi_start, multi_start_on_host
+from .pooling import fit_data
+from .problem import FitProblem, ParameterSpace, undetermined
+
+_BLOCK = 1024  # languages fitted together: their arrays stay near the cache
+
+
+def fit_data_with_weak_prior(
+    problem: FitProblem, space: ParameterSpace, prior: str, prior_weight: np.ndarray
+) -> FitData:
+    """The problem as the solver takes it, with the weak prior or, if `prior` is "none", without.
+
+    `prior_weight` (L,) is the misfit that counts as much as one unit of negative log prior density.
+    """
+    count, p = problem.free.shape
+    precision = np.zeros((count, p, p))
+    if prior != "none":
+        inverse = problem.free / np.maximum(space.prior_sd, 1e-9) ** 2
+        precision[:, np.arange(p), np.arange(p)] = inverse
+    return fit_data(problem, space, space.prior_mean, precision, prior_weight)
+
+
+def best_fits_of(
+    law: Law, problem: FitProblem, settings: Mapping[str, Any], report: Progress
+) -> BestFits:
+    """The best fit of every language.
+
+    What its runs turn out not to determine at the best fit is frozen in `problem`, and where that
+    changes the fit it is made again.
+    """
+    total = len(problem.languages)
+    n, p = problem.log_loss.shape[1], len(law.names)
+    shapes = (total, p), (total,), (total,), (total,), (total,), (total, n), (total, n, p)
+    best_fits = BestFits(*(np.zeros(shape) for shape in shapes))
+    left = np.arange(total)
+    while len(left):
+        report("fitting", total - len(left), total)
+        rows, left = left[:_BLOCK], left[_BLOCK:]
+        block = problem.take(rows)
+        space = block.space(law)
+        # The same shares of each range in every language and block.
+        rng = np.random.default_rng([settings["seed"], 0])
+        candidates = space.draw(CANDIDATES_PER_START * settings["starts"], rng)
+        candidates = np.where(block.free[:, None], candidates, space.to_x(block.held)[:, None])
+        data = fit_data_with_weak_prior(block, space, settings["prior"], np.zeros(len(rows)))
+        question = law, candidates, data, settings["huber_delta"], settings["starts"]
+        if settings["engine"] == "host":
+            of_block = multi_start_on_host(*question, settings["tolerance"])
+        else:
+            of_block = multi_start(*question, settings["precision"], settings["tolerance"])
+        for of_all, leaf in zip(best_fits, of_block, strict=True):
+            of_all[rows] = leaf
+        # Freezing removes at least one coefficient each time round, so this ends.
+        left = np.concatenate([left, rows[_freeze(law, problem, rows, space, of_block)]])
+    report("fitting", total, total)
+    return best_fits
+
+
+def _freeze(
+    law: Law, problem: FitProblem, rows: np.ndarray, space: ParameterSpace, best_fits: BestFits
+) -> np.ndarray:
+    """Freeze what the runs do not determine at the optimum; which of `rows` need a refit.
+
+    A coefficient is idle where its column of the Jacobian vanishes, redundant where the columns of
+    earlier coefficients span it: see `undetermined`.
+    """
+    free = problem.free[rows]
+    inside = (best_fits.x > space.lower) & (best_fits.x < space.upper) & free
+    inside &= np.isfinite(best_fits.misfit)[:, None]
+    idle, redundant = undetermined(best_fits.jacobian, inside)
+    theta = np.einsum("lij,lj->li", space.centre, best_fits.x)
+    for i in np.flatnonzero((idle | redundant).any(axis=1)):
+        for which, why in (
+            (idle[i], "has no effect on the runs' losses at the best fit: held where it is"),
+            (
+                redundant[i],
+                "cannot be told from the other coefficients by these runs: held at neutral",
+            ),
+        ):
+            if which.any():
+                names = ", ".join(law.names[j] for j in np.flatnonzero(which))
+                problem.messages[rows[i]].append(f"{names} {why}")
+        problem.free[rows[i]] &= ~(idle[i] | redundant[i])
+        problem.held[rows[i], idle[i]] = theta[i, idle[i]]
+    return np.asarray(redundant.any(axis=1))
+
+
+def without_unfitted(
+    problem: FitProblem, best_fits: BestFits, failed: dict[str, tuple[int, str]]
+) -> tuple[FitProblem, BestFits]:
+    """The languages with a finite fit; the others join `failed`, with the reason."""
+    fitted = np.isfinite(best_fits.misfit)
+    for i in np.flatnonzero(~fitted):
+        failed[problem.languages[i]] = (
+            int(problem.mask[i].sum()),
+            "no start gave a finite loss; check the law's start ranges",
+        )
+    rows = np.flatnonzero(fitted)
+    return problem.take(rows), BestFits(*(leaf[rows] for leaf in best_fits))

@@ -1,0 +1,144 @@
+"""What a fit decides for all languages, and how it then goes on with each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from .._errors import M3Error
+from .._progress import Progress
+from ..laws import Law, get_law
+from ..options import FitOptions
+from ..runs import RunTable
+from ._assemble import assemble
+from ._best_fits import best_fits_of, fit_data_with_weak_prior, without_unfitted
+from ._fits import Fits
+from ._messages import borrowing
+from .pooling import (
+    Priors,
+    estimate_priors,
+    final_fit_data,
+    fit_with_priors,
+    inverse_covariance,
+    prior_factor,
+)
+from .problem import FitProblem, prepare, resolve
+from .uncertainty import FittedProblem, bootstrap_draws
+
+_NOTHING_TO_POOL = "nothing to pool: fewer than two languages have 3 runs; each is fitted by itself"
+
+
+@dataclasses.dataclass(frozen=True)
+class FitPlan:
+    """The part of a fit that needs all languages at once; the rest is done language by language.
+
+    A population that languages are pooled by is estimated here, so that a language's result does
+    not depend on which others it is then fitted together with, on this host or another.
+
+    Attributes:
+        law: the law.
+        problem: the languages that can be fitted.
+        failed: the others, as in `Fits.failed`.
+        settings: as in `Fits.settings`.
+        priors: of each language, where they come from a population or the caller.
+    """
+
+    law: Law
+    problem: FitProblem
+    failed: Mapping[str, tuple[int, str]]
+    settings: Mapping[str, Any]
+    priors: Priors | None
+
+    def fit(self, report: Progress) -> Fits:
+        """Fits of all languages of the plan."""
+        with jax.enable_x64(True):
+            if self.priors is None:
+                return self._with_weak_prior(report)
+            return self._with_priors(self.priors, report)
+
+    def _with_weak_prior(self, report: Progress) -> Fits:
+        """Fits of languages that have the weak prior, or none."""
+        law, settings, failed = self.law, self.settings, dict(self.failed)
+        best_fits = best_fits_of(law, self.problem, settings, report)
+        problem, best_fits = without_unfitted(self.problem, best_fits, failed)
+        space = problem.space(law)
+        data = fit_data_with_weak_prior(problem, space, settings["prior"], best_fits.prior_weight)
+        counts = np.einsum("ljj->lj", data.prior_precision) > 0
+        factor = np.where(counts, space.prior_sd, 0.0)[..., None] * np.eye(len(law.names))
+        fitted = FittedProblem(law, problem, space, best_fits, data, settings)
+        return assemble(fitted, bootstrap_draws(fitted, factor, report), failed)
+
+    def _with_priors(self, priors: Priors, report: Progress) -> Fits:
+        """Fits of languages whose priors are known: all that they were estimated from, or some."""
+        law, settings, failed = self.law, self.settings, dict(self.failed)
+        report("fitting", 0, len(self.problem.languages))
+        best_fits = fit_with_priors(
+            law,
+            self.problem,
+            priors,
+            settings["huber_delta"],
+            settings["precision"],
+            settings["tolerance"],
+            settings["seed"],
+        )
+        priors = priors.take(np.flatnonzero(np.isfinite(best_fits.misfit)))
+        problem, best_fits = without_unfitted(self.problem, best_fits, failed)
+        report("fitting", len(problem.languages), len(problem.languages))
+        space = problem.space(law)
+        data = final_fit_data(problem, space, priors, settings["huber_delta"])
+        factor = prior_factor(priors.cov, data.free, priors.rotation)
+        fitted = FittedProblem(law, problem, space, best_fits, data, settings)
+        draws = bootstrap_draws(fitted, factor, report, priors)
+        for messages, borrowed in zip(
+            problem.messages, borrowing(law, problem, priors), strict=True
+        ):
+            messages.extend(borrowed)
+        # What all languages share was held at its estimate, whose uncertainty is a prior too.
+        precision = inverse_covariance(priors.cov, problem.free)
+        data = dataclasses.replace(data, prior_precision=precision)
+        fitted = dataclasses.replace(fitted, data=data)
+        return assemble(fitted, draws, failed, priors.population)
+
+    def take(self, rows: np.ndarray) -> FitPlan:
+        """The plan for some of `problem.languages`; it has none in `failed`."""
+        priors = None if self.priors is None else self.priors.take(rows)
+        return dataclasses.replace(self, problem=self.problem.take(rows), failed={}, priors=priors)
+
+
+def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progress) -> FitPlan:
+    """Everything that a fit needs all languages for.
+
+    Raises as `fit` does.
+    """
+    law = get_law(law)
+    settings = {field.name: getattr(options, field.name) for field in dataclasses.fields(options)}
+    del settings["prior"]
+    _check_fixed(law, options.fixed)
+    prior, prior_settings = resolve(law, options.prior)
+    if prior is None and options.pool != "none":
+        raise M3Error("prior: pooling needs one, expected other than 'none'")
+    problem, failed, pool = prepare(law, runs.batch(), options.fixed, prior, options.pool)
+    notes = [*runs.notes, *([] if pool == options.pool else [_NOTHING_TO_POOL])]
+    settings |= {**prior_settings, "pool": pool, "source": runs.source, "notes": notes}
+    priors = None
+    if prior is not None and (prior.ranges or pool != "none") and problem.languages:
+        delta, seed = options.huber_delta, options.seed
+        with jax.enable_x64(True):
+            priors = estimate_priors(law, problem, prior, pool, delta, seed, report)
+    return FitPlan(law, problem, failed, settings, priors)
+
+
+def _check_fixed(law: Law, fixed: Mapping[str, float]) -> None:
+    """Raise `M3Error` on coefficients that the law lacks, or values outside their bounds."""
+    for name, value in fixed.items():
+        if name not in law.names:
+            raise M3Error(
+                f"law {law.name} has no coefficient {name!r}; it has {', '.join(law.names)}"
+            )
+        low, high = law.coefficients[law.names.index(name)].bounds
+        if not low <= value <= high:
+            raise M3Error(f"fixed {name} = {value}: expected a value within {(low, high)}")
