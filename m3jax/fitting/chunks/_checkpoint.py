@@ -22,8 +22,8 @@ import numpy as np
 from ..._errors import M3Error
 from ...files import write_json
 from ...runs import RunTable
-from .._plan import FitPlan
 from .._fits import Fits
+from .._plan import FitPlan
 from ._identity import chunk_digest, fit_identity, identity_difference
 
 _MANIFEST = "checkpoint.json"

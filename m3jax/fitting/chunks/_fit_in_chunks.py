@@ -23,8 +23,8 @@ from ..._progress import Progress, silent
 from ...laws import Law
 from ...options import FitOptions, takes
 from ...runs import RunTable
-from .._plan import FitPlan, plan_fit
 from .._fits import Fits
+from .._plan import FitPlan, plan_fit
 from ..engine import CANDIDATES_PER_START
 from ._checkpoint import Checkpoint
 

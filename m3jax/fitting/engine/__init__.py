@@ -15,16 +15,22 @@ from ._linalg import solve_spd
 from ._objective import FitData, Resample, huber, misfit
 from ._search import CANDIDATES_PER_START, BestFits, multi_start, refine
 from ._solver import evaluate, minimise
+from ._step import Box, Evaluation, StepControl, advance, first_state
 
 __all__ = [
     "CANDIDATES_PER_START",
     "LANES_PER_ROW",
     "BestFits",
+    "Box",
+    "Evaluation",
     "FitData",
     "Resample",
+    "StepControl",
+    "advance",
     "best_candidates",
     "evaluate",
     "feature_matrix",
+    "first_state",
     "fit_lanes",
     "huber",
     "jit_over_devices",

@@ -21,7 +21,7 @@ from ...recipe import Array, Recipe
 from ._amplitudes import amplitude_indices, best_log_amplitudes
 from ._objective import FitData, dispersion, evaluate_residuals, huber
 from ._search import BestFits
-from ._step import Control, Evaluation, Solution, advance, first_state
+from ._step import Evaluation, Solution, StepControl, advance, first_state
 
 _SCREEN, _FINISH = 30, 300  # iterations
 _SETTLED = 1e-4  # relative gain at which screening stops
@@ -51,8 +51,8 @@ def _residuals_and_jacobian(
     return residual, np.where(data.weight[:, None] > 0, jacobian, 0.0)
 
 
-def _control(tolerance: float) -> Control:
-    return Control(tolerance, _FIRST_DAMPING, _LEAST_DAMPING)
+def _control(tolerance: float) -> StepControl:
+    return StepControl(tolerance, _FIRST_DAMPING, _LEAST_DAMPING)
 
 
 def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -66,7 +66,7 @@ def minimise_on_host(
     delta: float,
     *,
     max_iterations: int,
-    control: Control,
+    control: StepControl,
 ) -> Solution:
     """`minimise` from `start` (B, p) for B fits, each of which stops where it is done."""
 

@@ -28,7 +28,7 @@ from ._objective import (
     misfit,
     negative_log_prior,
 )
-from ._step import Control, Evaluation, Solution, State, advance, first_state
+from ._step import DescentState, Evaluation, Solution, StepControl, advance, first_state
 
 
 def evaluate(law: Law, x: Array, data: FitData, features: Array | None, delta: Array) -> Evaluation:
@@ -61,7 +61,7 @@ def minimise(
     A start with a non-finite objective is returned unconverged with an infinite objective. `exact`
     takes the true Hessian: for the last mile of fits with directions that hardly matter.
     """
-    control = Control.of(tolerance, start.dtype, exact=exact)
+    control = StepControl.of(tolerance, start.dtype, exact=exact)
     features = feature_matrix(law, data)
     evaluate_at: Callable[[Array], Evaluation] = (
         partial(_evaluate_exactly, law, data=data, delta=delta)
@@ -69,10 +69,10 @@ def minimise(
         else partial(evaluate, law, data=data, features=features, delta=delta)
     )
 
-    def step(state: State) -> State:
+    def step(state: DescentState) -> DescentState:
         return advance(state, evaluate_at(state.trial), data.box, control, solve=solve_spd)
 
-    def unfinished(state: State) -> Array:
+    def unfinished(state: DescentState) -> Array:
         return ~state.done & (state.iteration < max_iterations)
 
     state = first_state(start, data.box, control)

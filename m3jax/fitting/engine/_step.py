@@ -35,7 +35,7 @@ class Box(NamedTuple):
     free: Array
 
 
-class Control(NamedTuple):
+class StepControl(NamedTuple):
     """What steers a descent.
 
     Attributes:
@@ -54,7 +54,7 @@ class Control(NamedTuple):
     @classmethod
     def of(
         cls, tolerance: Array, dtype: np.dtype, *, exact: bool = False, xp: ModuleType = jnp
-    ) -> Control:
+    ) -> StepControl:
         """The usual control for arrays of a type; `exact` where B is the Hessian itself."""
         range_ = (1.0, 1.0) if exact else _CURVATURE_RANGE
         control = cls(tolerance, _TRUSTED_DAMPING, _LEAST_DAMPING[dtype.name], range_)
@@ -74,7 +74,7 @@ class Evaluation(NamedTuple):
     curvature: Array
 
 
-class State(NamedTuple):
+class DescentState(NamedTuple):
     """Where a descent stands.
 
     Attributes:
@@ -110,17 +110,17 @@ class Solution(NamedTuple):
     converged: Array
 
     @classmethod
-    def of(cls, state: State) -> Solution:
+    def of(cls, state: DescentState) -> Solution:
         """The solution that a state holds."""
         return cls(state.x, state.current.value, state.iteration, state.converged)
 
 
-def first_state(start: Array, box: Box, control: Control, xp: ModuleType = jnp) -> State:
+def first_state(start: Array, box: Box, control: StepControl, xp: ModuleType = jnp) -> DescentState:
     """The state before anything is evaluated: `start` (..., p), moved into the bounds, is tried."""
     zero = xp.zeros(start.shape[:-1], start.dtype)
     start = xp.clip(start, box.lower, box.upper)
     identity = zero[..., None, None] + xp.eye(start.shape[-1], dtype=start.dtype)
-    return State(
+    return DescentState(
         x=start,
         current=Evaluation(zero + xp.inf, xp.zeros_like(start), identity),
         trial=start,
@@ -135,14 +135,14 @@ def first_state(start: Array, box: Box, control: Control, xp: ModuleType = jnp) 
 
 
 def advance(
-    state: State,
+    state: DescentState,
     evaluation: Evaluation,
     box: Box,
-    control: Control,
+    control: StepControl,
     *,
     solve: Callable[[Array, Array], Array],
     xp: ModuleType = jnp,
-) -> State:
+) -> DescentState:
     """The state after one step, from the evaluation at `state.trial`.
 
     The model of the objective around x is m(s) = F + gᵀs + κ sᵀBs / 2. A step s has the gain ratio
@@ -180,11 +180,11 @@ def advance(
 
 
 def _judge(
-    state: State,
+    state: DescentState,
     evaluation: Evaluation,
-    control: Control,
+    control: StepControl,
     xp: ModuleType,
-) -> tuple[State, Array]:
+) -> tuple[DescentState, Array]:
     """The state with its trial point taken or refused, and whether the objective is flat there."""
     current = state.current
     sound = xp.isfinite(evaluation.value) & xp.all(xp.isfinite(evaluation.gradient), axis=-1)
@@ -218,9 +218,9 @@ def _judge(
 
 
 def _propose(
-    state: State,
+    state: DescentState,
     box: Box,
-    control: Control,
+    control: StepControl,
     solve: Callable[[Array, Array], Array],
     xp: ModuleType,
 ) -> tuple[Array, Array, Array]:
