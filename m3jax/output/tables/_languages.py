@@ -20,10 +20,9 @@ def split_table(split: BudgetSplit) -> Table:
     return Table(
         title=f"{formatting.flop(split.compute.sum())} FLOP over {len(split.languages)} languages",
         columns=(
-            plain_column("language"),
-            plain_column("weight", "weight", formatting.share),
+            plain_column("language", "language\n"),
             variable_column("compute", "compute\nFLOP"),
-            plain_column("share", "share\n", formatting.share),
+            Column("share", "share\n(weight)", _share_and_weight),
             *_recipe_columns(),
             regime_column(),
         ),
@@ -33,19 +32,19 @@ def split_table(split: BudgetSplit) -> Table:
 
 def shared_table(shared: SharedModel) -> Table:
     """One row a language: what it is given of the model that all share."""
-    size, tokens = (
-        formatting.write(name, getattr(shared, name)) for name in ("n_params", "total_tokens")
-    )
-    words = REGIME_WORDS[shared.regime].short
     return Table(
-        title=f"One model of {size} parameters, {tokens} tokens in all, {words}",
+        title=f"One model for {len(shared.languages)} languages, {REGIME_WORDS[shared.regime].short}",
         columns=(
-            plain_column("language"),
-            plain_column("weight", "weight", formatting.share),
+            plain_column("language", "language\n"),
+            plain_column("weight", "weight\n", formatting.share),
             *_recipe_columns()[1:],
         ),
         rows=shared.records(),
     )
+
+
+def _share_and_weight(row: Record) -> str:
+    return f"{formatting.share(row['share'])}\n({formatting.share(row['weight'])})"
 
 
 def _recipe_columns() -> tuple[Column, ...]:
@@ -55,7 +54,7 @@ def _recipe_columns() -> tuple[Column, ...]:
         variable_column("epochs", "epochs\n"),
         variable_column("target_ratio", "target\nratio"),
         Column("final_ratio", "final\nratio", _final_ratio),
-        variable_column("loss", "loss\nnats/token"),
+        variable_column("loss", "loss\n"),
     )
 
 

@@ -16,14 +16,14 @@ from ._table import (
 
 
 def worth_table(records: Sequence[Record]) -> Table:
-    """One row a position; see `show_worth` for what the records hold."""
+    """One row a position; `records` are those of `optimization.worth_records`."""
     return Table(
-        title="What other regimes would lose, nats/token, and below it the compute to be as good",
+        title="Nats per token that other regimes would lose, below it the compute to be as good",
         columns=(
-            plain_column("language"),
+            plain_column("language", "language\n"),
             variable_column("compute", "compute\nFLOP"),
             variable_column("target_tokens", "corpus\ntokens"),
-            variable_column("loss", "loss\nnats/token"),
+            variable_column("loss", "loss\n"),
             Column("regime", "best regime\n", _best_regime, left=True),
             *(_against(words) for words in REGIME_WORDS.values()),
         ),
@@ -42,7 +42,11 @@ def _against(words: RegimeWords) -> Column:
         if row["regime"] == words.name:
             return "best"
         lost, gain = row[f"lost_{words.key}"], row[f"compute_gain_{words.key}"]
-        text = formatting.MISSING if lost is None else f"+{formatting.loss(lost)}"
+        if lost is None:
+            return formatting.MISSING
+        if lost < formatting.LEAST_LOSS:
+            return "no worse"
+        text = f"+{formatting.loss(lost)}"
         return text if gain is None else f"{text}\n×{formatting.ratio(gain)}"
 
     return Column(words.key, f"{words.short}\n", write)

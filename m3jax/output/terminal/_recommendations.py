@@ -69,29 +69,26 @@ def show_shared_model(shared: SharedModel) -> None:
     """One model for several languages and a source."""
     console = open_console()
     print_table(console, shared_table(shared), tight=True)
+    size, tokens = (
+        formatting.write(name, getattr(shared, name)) for name in ("n_params", "total_tokens")
+    )
     print_line(
         console,
-        f"  {formatting.share(shared.source_ratio)} of all tokens are source text."
+        f"  {size} parameters, {tokens} tokens in all,"
+        f" {formatting.share(shared.source_ratio)} of them source text."
         f" Weighted mean loss: {formatting.loss(shared.mean_loss)} nats/token.",
     )
 
 
 def show_worth(records: Sequence[Mapping[str, Any]]) -> None:
-    """What other regimes would lose, and what each limit costs.
-
-    A record is one position: `language`, `compute`, `target_tokens`, and of its recipe `regime`
-    (None where none is allowed) and `loss`; for each regime by its key, as in `lost_two_stage` and
-    `compute_gain_two_stage`, the nats that it would lose and the times the compute that it would
-    need to be as good, None where it is not on offer; and the sentences `prices` and `kinks` of
-    `Sensitivities`.
-    """
+    """What other regimes would lose and what each limit costs: `optimization.worth_records`."""
     console = open_console()
     print_table(console, worth_table(records), tight=True)
     for record in records:
-        budget, corpus = (
-            formatting.flop(record["compute"]),
-            formatting.count(record["target_tokens"]),
-        )
+        budget = formatting.write("compute", record["compute"])
+        corpus = formatting.write("target_tokens", record["target_tokens"])
         place = f"{record['language']}, {budget} FLOP, {corpus} tokens"
+        if record["infeasible"]:
+            print_notes(console, [f"{place}: no recipe: {record['infeasible']}"])
         for sentence in (*record["prices"], *record["kinks"]):
             print_line(console, f"  {place}: {sentence}")

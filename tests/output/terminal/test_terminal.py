@@ -127,8 +127,9 @@ def test_a_shared_model(capsys):
     )  # fmt: skip
     show_shared_model(shared)
     out = capsys.readouterr().out
-    assert "One model of 1.00M parameters, 2.00M tokens in all, two stages" in out
-    assert "40% of all tokens are source text. Weighted mean loss: 1.5000" in out
+    assert "One model for 2 languages, two stages" in out
+    sizes = "1.00M parameters, 2.00M tokens in all, 40% of them source text."
+    assert f"{sizes} Weighted mean loss: 1.5000 nats/token." in out
     assert BRACKETS in out
     assert "same" in out
 
@@ -139,14 +140,18 @@ def test_what_limits_and_regimes_are_worth(capsys):
         "regime": "multilingual two-stage", "lost_monolingual": 0.25, "lost_single_stage": None,
         "lost_two_stage": 0.0, "compute_gain_monolingual": 2.3, "compute_gain_single_stage": None,
         "compute_gain_two_stage": 1.0, "prices": ["10% more compute lowers the loss by 0.01"],
-        "kinks": [],
+        "kinks": ["at one epoch, where repetition begins"], "infeasible": None,
     }  # fmt: skip
-    none = record | {"regime": None, "loss": None, "prices": [], "lost_monolingual": None,
-                     "compute_gain_monolingual": None, "lost_two_stage": None,
-                     "compute_gain_two_stage": None}  # fmt: skip
+    none = dict.fromkeys(record) | {
+        "language": "Fon", "compute": 1e9, "target_tokens": 1e6, "prices": [], "kinks": [],
+        "infeasible": "compute 1e+09 is too little",
+    }  # fmt: skip
     show_worth([record, none])
     out = capsys.readouterr().out
     assert "+0.2500" in out
     assert "×2.30" in out
     assert "none allowed" in out
-    assert f"{BRACKETS}, 1e+18 FLOP, 1.00M tokens: 10% more compute lowers" in out
+    place = f"{BRACKETS}, 1e+18 FLOP, 1.00M tokens"
+    assert f"{place}: 10% more compute lowers" in out
+    assert f"{place}: at one epoch" in out
+    assert "note: Fon, 1e+09 FLOP, 1.00M tokens: no recipe: compute 1e+09 is too little" in out
