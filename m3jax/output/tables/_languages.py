@@ -32,8 +32,9 @@ def split_table(split: BudgetSplit) -> Table:
 
 def shared_table(shared: SharedModel) -> Table:
     """One row a language: what it is given of the model that all share."""
+    regime = REGIME_WORDS[shared.regime].short
     return Table(
-        title=f"One model for {len(shared.languages)} languages, {REGIME_WORDS[shared.regime].short}",
+        title=f"One model for {len(shared.languages)} languages, {regime}",
         columns=(
             plain_column("language", "language\n"),
             plain_column("weight", "weight\n", formatting.share),
