@@ -13,6 +13,7 @@ from m3jax.recipe import Recipe
 from m3jax.runs import RunTable
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
+COMPARED_LAWS = ("chinchilla", "kaplan", "multilingual")
 ODD = '<b>&"$x^{ _'  # HTML and half of a formula
 
 TRUTH = {

@@ -2,9 +2,11 @@
 
 import pytest
 
+from benchmarks.support.synthetic import run_table, true_theta
+from m3jax.comparison import predict_held_out
 from m3jax.optimization import optimize
 
-from .cases import ODD, Case, fits_of, runs_of, with_draws
+from .cases import COMPARED_LAWS, ODD, Case, fits_of, runs_of, with_draws
 
 
 @pytest.fixture(scope="package")
@@ -21,3 +23,17 @@ def case() -> Case:
     )
     assert not found.feasible.all()
     return Case(runs, fits, with_draws(found), found)
+
+
+@pytest.fixture(scope="package")
+def compared_runs():
+    """Runs of two languages whose truth is known."""
+    return run_table(true_theta(2, 3), 30, 0.003, 5)
+
+
+@pytest.fixture(scope="package")
+def held_out(compared_runs):
+    """What three laws predict of those runs where they are held out."""
+    return predict_held_out(
+        compared_runs, COMPARED_LAWS, holdouts=["compute", "two-stage"], starts=2
+    )
