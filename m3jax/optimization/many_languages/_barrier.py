@@ -5,36 +5,47 @@ Boyd and Vandenberghe, "Convex Optimization" (2004), chapter 11.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 _BARRIERS = 10.0 ** -np.arange(-1.0, 9.0)  # weights of the barrier, over the mean loss
 _NEWTON = 60  # steps at each
 
+# x -> value, gradient and Hessian.
+MeanLoss = Callable[[np.ndarray], tuple[float, np.ndarray, np.ndarray]]
+
 
 class BarrierDomain(NamedTuple):
-    """Where x = (n, d, q, p_1 … p_L) may be; a row is head·(n, d, q) + tail·p_which <= limit.
+    """Where x = (n, d, q, p_1 … p_L) may be: head·(n, d, q) + tail·p_language <= limit in M rows.
 
     Beside the rows, log Σ exp(p) + q <= 0.
+
+    Attributes:
+        head: (M, 3).
+        tail: (M,).
+        language: index of the p that a row is about, (M,).
+        limit: (M,).
+        low, high: a box that holds all of it, (L + 3,).
     """
 
-    head: np.ndarray  # (M, 3)
-    tail: np.ndarray  # (M,)
-    which: np.ndarray  # (M,)
-    limit: np.ndarray  # (M,)
+    head: np.ndarray
+    tail: np.ndarray
+    language: np.ndarray
+    limit: np.ndarray
     low: np.ndarray
     high: np.ndarray
 
     def slacks(self, x: np.ndarray) -> np.ndarray:
         """What is left of every limit, the ratios' last."""
-        used = self.head @ x[:3] + self.tail * x[3 + self.which]
+        used = self.head @ x[:3] + self.tail * x[3 + self.language]
         return np.append(self.limit - used, -(log_sum(x[3:]) + x[2]))
 
     def slope(self, multipliers: np.ndarray) -> np.ndarray:
         """Σ multiplier·gradient of the rows."""
         count = len(self.low) - 3
-        tail = np.bincount(self.which, multipliers * self.tail, count)
+        tail = np.bincount(self.language, multipliers * self.tail, count)
         return np.concatenate([multipliers @ self.head, tail])
 
     def curvature(self, weights: np.ndarray) -> np.ndarray:
@@ -44,13 +55,22 @@ class BarrierDomain(NamedTuple):
         out[:3, :3] = (self.head.T * weights) @ self.head
         for i in range(3):
             mixed = weights * self.tail * self.head[:, i]
-            out[i, 3:] = out[3:, i] = np.bincount(self.which, mixed, count)
-        own = np.bincount(self.which, weights * self.tail**2, count)
+            out[i, 3:] = out[3:, i] = np.bincount(self.language, mixed, count)
+        own = np.bincount(self.language, weights * self.tail**2, count)
         out[3:, 3:][np.diag_indices(count)] = own
         return out
 
 
-class End(NamedTuple):
+class BarrierEnd(NamedTuple):
+    """Where the barrier method ended.
+
+    Attributes:
+        x: the point, (L + 3,).
+        value: of the mean loss there.
+        kkt: largest violation of the KKT conditions, relative to the value.
+        bound: proven lower bound of convex problems.
+    """
+
     x: np.ndarray
     value: float
     kkt: float
@@ -58,50 +78,55 @@ class End(NamedTuple):
 
 
 def log_sum(p: np.ndarray) -> float:
+    """log Σ exp(p)."""
     top = p.max()
     return float(top + np.log(np.exp(p - top).sum()))
 
 
-def descend(mean_loss: Any, space: BarrierDomain, x: np.ndarray) -> End:
-    """Follow the barrier from a point inside to the end."""
+def descend(mean_loss: MeanLoss, domain: BarrierDomain, x: np.ndarray) -> BarrierEnd:
+    """Minimise a mean loss from a point inside, by the log-barrier method.
+
+    For t falling from 10 to 1e-8 of the loss, damped Newton steps with backtracking minimise
+    mean_loss(x) − t/M·Σ log slack(x), M being the number of rows.
+    """
     value, gradient, hessian = mean_loss(x)
     scale = value
-    barriers = scale * _BARRIERS / len(space.limit)
+    barriers = scale * _BARRIERS / len(domain.limit)
     for barrier in barriers:
         last = barrier == barriers[-1]  # on the way there the path need not be met exactly
         for _ in range(_NEWTON):
-            push, curve = _barrier(space, x)
+            push, curvature = _barrier(domain, x)
             g = gradient + barrier * push
-            step = _newton(hessian + barrier * curve, g)
+            step = _newton(hessian + barrier * curvature, g)
             decrease = -float(g @ step)
             if not decrease > (1e-10 if last else 1e-2) * barrier:
                 break
-            before = space.slacks(x)
-            now = value - barrier * np.log(before).sum()
-            t = 1.0
-            while t > 1e-12:
-                trial = x + t * step
-                slacks = space.slacks(trial)
-                if np.all(slacks > 0.01 * before):
-                    found = mean_loss(trial)
-                    then = found[0] - barrier * np.log(slacks).sum()
-                    if then <= now - 1e-4 * t * decrease + 1e-13 * abs(now):
+            old_slacks = domain.slacks(x)
+            old_sum = value - barrier * np.log(old_slacks).sum()
+            length = 1.0
+            while length > 1e-12:
+                trial = x + length * step
+                slacks = domain.slacks(trial)
+                if np.all(slacks > 0.01 * old_slacks):
+                    evaluated = mean_loss(trial)
+                    new_sum = evaluated[0] - barrier * np.log(slacks).sum()
+                    if new_sum <= old_sum - 1e-4 * length * decrease + 1e-13 * abs(old_sum):
                         break
-                t /= 2
+                length /= 2
             else:
                 break
-            x, (value, gradient, hessian) = trial, found
-    return _ended(space, x, value, gradient, barrier)
+            x, (value, gradient, hessian) = trial, evaluated
+    return _ended(domain, x, value, gradient, barrier)
 
 
-def _barrier(space: BarrierDomain, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _barrier(domain: BarrierDomain, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gradient and Hessian of −Σ log slack."""
-    slacks = space.slacks(x)
+    slacks = domain.slacks(x)
     linear, last = slacks[:-1], slacks[-1]
     share = np.exp(x[3:] - log_sum(x[3:]))
     slope = np.concatenate([[0.0, 0.0, 1.0], share])  # of log Σ exp(p) + q
-    gradient = space.slope(1 / linear) + slope / last
-    hessian = space.curvature(linear**-2.0) + np.outer(slope, slope) / last**2
+    gradient = domain.slope(1 / linear) + slope / last
+    hessian = domain.curvature(linear**-2.0) + np.outer(slope, slope) / last**2
     hessian[3:, 3:] += (np.diag(share) - np.outer(share, share)) / last
     return gradient, hessian
 
@@ -121,14 +146,14 @@ def _newton(hessian: np.ndarray, gradient: np.ndarray) -> np.ndarray:
 
 
 def _ended(
-    space: BarrierDomain, x: np.ndarray, value: float, gradient: np.ndarray, barrier: float
-) -> End:
+    domain: BarrierDomain, x: np.ndarray, value: float, gradient: np.ndarray, barrier: float
+) -> BarrierEnd:
     """KKT residual, and the bound of weak duality: the Lagrangian lies above its tangent."""
-    multipliers = barrier / space.slacks(x)
+    multipliers = barrier / domain.slacks(x)
     share = np.exp(x[3:] - log_sum(x[3:]))
-    total = gradient + space.slope(multipliers[:-1])
+    total = gradient + domain.slope(multipliers[:-1])
     total += np.concatenate([[0.0, 0.0, 1.0], share]) * multipliers[-1]
     kkt = max(float(np.abs(total).max()), barrier) / value
     bound = value - barrier * len(multipliers)
-    bound += float(np.minimum(total * (space.low - x), total * (space.high - x)).sum())
-    return End(x, value, kkt, bound)
+    bound += float(np.minimum(total * (domain.low - x), total * (domain.high - x)).sum())
+    return BarrierEnd(x, value, kkt, bound)

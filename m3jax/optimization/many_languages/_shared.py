@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from ...recipe import REGIMES, SINGLE_STAGE, TWO_STAGE, Array, Recipe
 from ...variables import DECISION_VARIABLES
 from ..question import Questions
 from ..solvers import REGIME_TIE, is_posynomial
-from ._barrier import BarrierDomain, End, descend, log_sum
+from ._barrier import BarrierDomain, BarrierEnd, descend, log_sum
 from ._results import SharedModel
 from ._split import ask_each, normalised_weights
 
@@ -69,17 +69,20 @@ def shared_model(fits: Fits, *, options: SplitOptions) -> SharedModel:
     theta = questions.theta
     log_t = np.log(questions.values.target_tokens)
     share = float(np.median(questions.values.first_share))
+    budget = float(np.log(options.compute / 6.0))
     convex = is_posynomial(fits.law)
-    best: tuple[End, int, float] | None = None
+    best: tuple[BarrierEnd, int, float] | None = None
     with jax.enable_x64(True):
         for regime in (SINGLE_STAGE, TWO_STAGE):
             if not questions.offered[regime].all():
                 continue
-            space, starts = _space(questions, log_t, share, regime, 1 if convex else _STARTS)
+            bounds = _bounds(questions, share, regime)
+            domain = _domain(questions, bounds, log_t, budget)
+            starts = _starts(domain, bounds, log_t, budget, 1 if convex else _STARTS)
             if not starts:
                 continue
-            scale = partial(_mean_loss, fits.law, theta, log_t, weight, share)
-            ends = [descend(scale, space, start) for start in starts]
+            mean_loss = partial(_mean_loss, fits.law, theta, log_t, weight, share)
+            ends = [descend(mean_loss, domain, start) for start in starts]
             values = np.array([end.value for end in ends])
             end = ends[int(np.argmin(values))]
             agreement = float(np.mean(values <= end.value + _AGREE))
@@ -123,7 +126,7 @@ def _log_losses(law: Law, theta: Array, recipe: Recipe) -> Array:
 
 
 @partial(jax.jit, static_argnames="law")
-def _local(law: Law, theta: Array, log_t: Array, y: Array, share: Array) -> Any:
+def _losses_with_derivatives(law: Law, theta: Array, log_t: Array, y: Array, share: Array) -> Any:
     """Loss of each language at y = (n, d, q, p), (L, 4), with gradient and Hessian."""
 
     def loss(y: Array, theta: Array, log_t: Array) -> Array:
@@ -134,8 +137,7 @@ def _local(law: Law, theta: Array, log_t: Array, y: Array, share: Array) -> Any:
         )
         return jnp.exp(law.log_loss_theta(theta, recipe))
 
-    each = (y, theta, log_t)
-    return tuple(jax.vmap(f)(*each) for f in (loss, jax.grad(loss), jax.hessian(loss)))
+    return tuple(jax.vmap(f)(y, theta, log_t) for f in (loss, jax.grad(loss), jax.hessian(loss)))
 
 
 def _mean_loss(
@@ -144,7 +146,9 @@ def _mean_loss(
     """Weighted mean loss with gradient and Hessian in x."""
     count = len(weight)
     y = np.concatenate([np.tile(x[:3], (count, 1)), x[3:, None]], axis=1)
-    value, first, second = (np.asarray(a) for a in _local(law, theta, log_t, y, share))
+    value, first, second = (
+        np.asarray(a) for a in _losses_with_derivatives(law, theta, log_t, y, share)
+    )
     gradient = np.concatenate([weight @ first[:, :3], weight * first[:, 3]])
     hessian = np.zeros((count + 3, count + 3))
     hessian[:3, :3] = np.tensordot(weight, second[:, :3, :3], 1)
@@ -154,8 +158,18 @@ def _mean_loss(
     return float(weight @ value), gradient, hessian
 
 
-def _bounds(questions: Questions, share: float, regime: int) -> tuple[Any, ...]:
-    """(low, high) of n and q, and of each language's log ratio, final ratio and epochs."""
+class _LogBounds(NamedTuple):
+    """(low, high) of n and q, and of each language's log ratio, final ratio and epochs, (L,)."""
+
+    n: tuple[Any, Any]
+    q: tuple[Any, Any]
+    ratio: tuple[Any, Any]
+    final: tuple[Any, Any]
+    epochs: tuple[Any, Any]
+
+
+def _bounds(questions: Questions, share: float, regime: int) -> _LogBounds:
+    """What the allowed ranges of all languages have in common."""
     q = questions.values
     low, high = np.log(q.low), np.log(q.high)
     n = low[0].max(), high[0].min()
@@ -166,25 +180,23 @@ def _bounds(questions: Questions, share: float, regime: int) -> tuple[Any, ...]:
         least, most = (float(np.log(share + (1 - share) / s)) for s in ends)
         concentrate = least, most
     pairs = n, concentrate, (low[2], high[2]), (low[3], high[3]), (low[1], high[1])
-    return tuple(_inside(*pair) for pair in pairs)
+    return _LogBounds(*(_widened(*pair) for pair in pairs))
 
 
-def _inside(low: Any, high: Any) -> tuple[Any, Any]:
+def _widened(low: Any, high: Any) -> tuple[Any, Any]:
     """The two ends; where they are one value the upper is raised: barriers need an inside."""
     held = (high >= low) & (high - low < _WIDEN)
     return low + 0.0 * high, np.where(held, low + _WIDEN, high)
 
 
-def _space(
-    questions: Questions, log_t: np.ndarray, share: float, regime: int, many: int
-) -> tuple[BarrierDomain, list[np.ndarray]]:
-    """The limits, and points well inside of them at several totals of tokens; none if there are."""
-    n, q, ratio, final, epochs = _bounds(questions, share, regime)
+def _domain(
+    questions: Questions, bounds: _LogBounds, log_t: np.ndarray, budget: float
+) -> BarrierDomain:
+    """The limits; `budget` is log(C / 6) = n + d at most."""
+    n, q, ratio, final, epochs = bounds
     count = len(log_t)
-    budget = float(np.log(questions.values.compute[0] / 6.0))
     most = min(float(np.log(questions.values.total_tokens.min())), budget - n[0])
-    each, nothing = np.arange(count), np.zeros(count)
-    alone = [  # (n, d, q), limit
+    common_rows = [  # coefficients of (n, d, q), limit
         ((1, 0, 0), n[1]),
         ((-1, 0, 0), -n[0]),
         ((1, 1, 0), budget),
@@ -192,7 +204,7 @@ def _space(
         ((0, 0, 1), q[1]),
         ((0, 0, -1), -q[0]),
     ]
-    own = [  # of each language: (n, d, q), sign of p, limit
+    language_rows = [  # of each language: coefficients of (n, d, q), of its p, limits (L,)
         ((0, 0, 0), 1, ratio[1]),
         ((0, 0, 0), -1, -ratio[0]),
         ((0, 1, 0), 1, epochs[1] + log_t),
@@ -200,18 +212,32 @@ def _space(
         ((0, 0, 1), 1, final[1]),
         ((0, 0, -1), -1, -final[0]),
     ]
-    head = [np.array([h], dtype=float) for h, _ in alone]
-    head += [np.tile(np.array(h, dtype=float), (count, 1)) for h, _, _ in own]
-    tail = [np.zeros(len(alone)), *(nothing + sign for _, sign, _ in own)]
-    which = [np.zeros(len(alone), dtype=np.int64), *(each for _ in own)]
-    limit = [np.array([b for _, b in alone], dtype=float), *(b for _, _, b in own)]
+    head = [np.array([h], dtype=float) for h, _ in common_rows]
+    head += [np.tile(np.array(h, dtype=float), (count, 1)) for h, _, _ in language_rows]
+    tail = [np.zeros(len(common_rows)), *(np.full(count, float(t)) for _, t, _ in language_rows)]
+    language = [np.zeros(len(common_rows), dtype=np.int64)]
+    language += [np.arange(count)] * len(language_rows)
+    limit = [np.array([b for _, b in common_rows], dtype=float), *(b for _, _, b in language_rows)]
     least = (epochs[0] + log_t - np.minimum(ratio[1], 0.0)).max()
     low = np.concatenate([[n[0], least, q[0]], ratio[0]])
     high = np.concatenate([[n[1], most, q[1]], np.minimum(ratio[1], 0.0)])
-    heads, tails, places, limits = (np.concatenate(part) for part in (head, tail, which, limit))
-    space = BarrierDomain(heads, tails, places, limits, low, high)
+    return BarrierDomain(
+        head=np.concatenate(head),
+        tail=np.concatenate(tail),
+        language=np.concatenate(language),
+        limit=np.concatenate(limit),
+        low=low,
+        high=high,
+    )
+
+
+def _starts(
+    domain: BarrierDomain, bounds: _LogBounds, log_t: np.ndarray, budget: float, count: int
+) -> list[np.ndarray]:
+    """Points well inside the domain at so many totals of tokens; none where there are none."""
+    n, q, ratio, final, epochs = bounds
     starts = []
-    for d in np.linspace(low[1], most, _SCAN + 2)[1:-1]:
+    for d in np.linspace(domain.low[1], domain.high[1], _SCAN + 2)[1:-1]:
         top = min(n[1], budget - d)
         if not top > n[0]:
             continue
@@ -220,15 +246,15 @@ def _space(
         ceiling = np.minimum.reduce([ratio[1], epochs[1] + log_t - d, final[1] - at_q])
         if not np.all(bottom < ceiling) or log_sum(bottom) + at_q >= 0:
             continue
-        at_p = bottom + _part(bottom, ceiling, at_q) * (ceiling - bottom)
+        at_p = bottom + _fraction(bottom, ceiling, at_q) * (ceiling - bottom)
         x = np.concatenate([[0.5 * (max(n[0], top - 0.5) + top), d, at_q], at_p])
-        if np.all(space.slacks(x) > 0):
+        if np.all(domain.slacks(x) > 0):
             starts.append(x)
-    chosen = np.unique(np.linspace(0, len(starts) - 1, many + 2).astype(int)[1:-1])
-    return space, [starts[i] for i in chosen] if starts else []
+    chosen = np.unique(np.linspace(0, len(starts) - 1, count + 2).astype(int)[1:-1])
+    return [starts[i] for i in chosen] if starts else []
 
 
-def _part(bottom: np.ndarray, ceiling: np.ndarray, q: float) -> float:
+def _fraction(bottom: np.ndarray, ceiling: np.ndarray, q: float) -> float:
     """How far from bottom to ceiling ratios may go and leave room in their sum."""
     goal = np.log((np.exp(log_sum(bottom) + q) + 1.0) / 2)
     low, high = 0.0, 0.5

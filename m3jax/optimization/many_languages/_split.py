@@ -1,9 +1,10 @@
 """One compute budget for many languages, each with a model of its own.
 
-Splits the budget so that the weighted mean of the losses is lowest. The best loss L(C) of one
-language in one regime is smooth, and its slope is the shadow price of compute, so that at the best
-split w·dL/dC is the same for all: one price is sought, by bisection, on curves that are refined
-where it puts each language. Which regime a language is in is decided by Lagrangian relaxation.
+Minimises Σ w_i·L_i(C_i) under Σ C_i = C. The best loss L_i of a language in one regime is smooth in
+its compute, with the shadow price of compute as slope, so that at the best split all languages have
+w_i·dL_i/dC_i = −λ: bisection finds the price λ, on curves that are refined at the compute that it
+gives each language. Which regime a language is in is decided by Lagrangian relaxation: it takes the
+regime and compute that minimise w_i·L_i + λ·C_i.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ def split_budget(fits: Fits, *, options: SplitOptions) -> BudgetSplit:
         for k in range(len(REGIMES))
     ]
     log_weight = np.log(weight)
-    regime = _regimes(coarse, weight, total)
+    regime = _relaxed_regimes(coarse, weight, total)
     splits: list[_Settled] = []
     for _ in range(_SWITCHES):
         own = Curve(*(_chosen([c[i] for c in coarse], regime) for i in range(5)))
@@ -116,7 +117,7 @@ def split_budget(fits: Fits, *, options: SplitOptions) -> BudgetSplit:
             break
         regime = np.where(lower, better, regime)
     best = min(splits, key=lambda split: split.mean_loss)
-    bound = _bound(coarse, best.refined, best.regime, weight, total, best.price)
+    bound = _lower_bound(coarse, best, weight, total)
     equal = np.log(np.full(len(weight), total / len(weight)))[:, None]
     alike = np.min([curves.at(k, equal).log_loss[:, 0] for k in range(3)], axis=0)
     capped = bool(questions.limits.ladder) or np.isfinite(questions.values.source_tokens).any()
@@ -196,25 +197,26 @@ def _chosen(leaves: Sequence[np.ndarray], regime: np.ndarray) -> np.ndarray:
     return np.stack([leaves[k][..., i, :] for i, k in enumerate(regime)], axis=-2)
 
 
-def _marginal(curve: Curve, worth: np.ndarray) -> np.ndarray:
+def _log_marginal(curve: Curve, log_weight: np.ndarray) -> np.ndarray:
     """Log of w·|dL/dC|, nats per FLOP; large where nothing can be trained."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = worth[:, None] + curve.log_loss + np.log(curve.slope) - curve.log_compute
+        value = log_weight[:, None] + curve.log_loss + np.log(curve.slope) - curve.log_compute
     return np.where(np.isfinite(curve.log_loss), np.maximum(value, -1e4), 1e4)
 
 
-def _bent(marginal: np.ndarray, about: float) -> np.ndarray:
+def _bent(log_marginal: np.ndarray, log_price: float) -> np.ndarray:
     """Increasing in a log marginal: itself above a price, the marginal's own multiple below.
 
     Where more compute stops being of use the marginal goes to zero in a straight line.
     """
-    return np.where(marginal > about, marginal - about, np.expm1(np.minimum(marginal - about, 0.0)))
+    above = log_marginal - log_price
+    return np.where(log_marginal > log_price, above, np.expm1(np.minimum(above, 0.0)))
 
 
-def _regimes(every: Sequence[Curve], weight: np.ndarray, total: float) -> np.ndarray:
+def _relaxed_regimes(curves: Sequence[Curve], weight: np.ndarray, total: float) -> np.ndarray:
     """Regimes of the Lagrangian relaxation over the curves' points, (L,)."""
-    losses = np.stack([weight[:, None] * np.exp(c.log_loss) for c in every], axis=1)
-    compute = np.stack([np.exp(c.log_compute) for c in every], axis=1)  # (L, 3, G)
+    losses = np.stack([weight[:, None] * np.exp(c.log_loss) for c in curves], axis=1)
+    compute = np.stack([np.exp(c.log_compute) for c in curves], axis=1)  # (L, 3, G)
     count = len(weight)
 
     def pick(price: float) -> np.ndarray:
@@ -229,56 +231,62 @@ def _regimes(every: Sequence[Curve], weight: np.ndarray, total: float) -> np.nda
 
 
 def _settle(
-    curves: _Curves, regime: np.ndarray, curve: Curve, worth: np.ndarray, total: float
+    curves: _Curves, regime: np.ndarray, curve: Curve, log_weight: np.ndarray, total: float
 ) -> tuple[Curve, Curve]:
     """The best split with regimes held, leaves (L,), and all points of the refined curves."""
     count = len(regime)
-    ways = np.isfinite(curve.log_loss)
+    is_trained = np.isfinite(curve.log_loss)
     # Where the chosen regime begins later than another, its points below are not there.
-    start = np.where(ways, curve.log_compute, np.inf).min(axis=1)
-    high = float(np.median(_marginal(curve, worth)))
+    start = np.where(is_trained, curve.log_compute, np.inf).min(axis=1)
+    high = float(np.median(_log_marginal(curve, log_weight)))
     for _ in range(_ROUNDS):
-        about = high
-        marginal = _bent(_marginal(curve, worth), about)
+        log_price = high
+        marginal = _bent(_log_marginal(curve, log_weight), log_price)
         falling = np.maximum.accumulate(-marginal, axis=1)
         points = curve.log_compute
 
-        def split(price: float, by: float, x: np.ndarray, falling: np.ndarray) -> np.ndarray:
-            sought = -float(_bent(np.array(price), by))
-            found = [np.interp(sought, falling[i], x[i]) for i in range(count)]
-            return np.maximum(np.array(found), start)
+        def split(log_price: float, bend: float, x: np.ndarray, falling: np.ndarray) -> np.ndarray:
+            """Log compute (L,) at which each language's marginal is the price."""
+            sought = -float(_bent(np.array(log_price), bend))
+            log_compute = [np.interp(sought, falling[i], x[i]) for i in range(count)]
+            return np.maximum(np.array(log_compute), start)
 
         low, high = -1e3, 1e3
         for _ in range(70):
             middle = (low + high) / 2
-            above = np.exp(split(middle, about, points, falling)).sum() > total
-            low, high = (middle, high) if above else (low, middle)
-        at = split(high, about, points, falling)
+            exceeds = np.exp(split(middle, log_price, points, falling)).sum() > total
+            low, high = (middle, high) if exceeds else (low, middle)
+        log_compute = split(high, log_price, points, falling)
         # What the last halving left goes to all alike, so that the budget is spent.
-        at = np.maximum(at + np.log(total / np.exp(at).sum()), start)
-        new = curves.at(regime, at[:, None])
-        order = np.argsort(np.concatenate([curve.log_compute, new.log_compute], axis=1), axis=1)
-        curve = Curve(
-            *(
-                np.take_along_axis(
-                    np.concatenate([old, more], axis=-1),
-                    order if old.ndim == 2 else np.broadcast_to(order, (4, *order.shape)),
-                    axis=-1,
-                )
-                for old, more in zip(curve, new, strict=True)
-            )
-        )
+        log_compute += np.log(total / np.exp(log_compute).sum())
+        new = curves.at(regime, np.maximum(log_compute, start)[:, None])
+        curve = _merged(curve, new)
         settled = Curve(*(leaf[..., 0] for leaf in new))
-        if _price(settled, worth, start, curve.log_compute[:, -1])[1] < _TOLERANCE:
+        if _price(settled, log_weight, start, curve.log_compute[:, -1])[1] < _TOLERANCE:
             break
     return settled, curve
 
 
+def _merged(curve: Curve, new: Curve) -> Curve:
+    """Two curves' points as one, by compute."""
+    order = np.argsort(np.concatenate([curve.log_compute, new.log_compute], axis=1), axis=1)
+    return Curve(
+        *(
+            np.take_along_axis(
+                np.concatenate([old, more], axis=-1),
+                order if old.ndim == 2 else np.broadcast_to(order, (4, *order.shape)),
+                axis=-1,
+            )
+            for old, more in zip(curve, new, strict=True)
+        )
+    )
+
+
 def _price(
-    at: Curve, worth: np.ndarray, start: np.ndarray, spare: np.ndarray
+    at: Curve, log_weight: np.ndarray, start: np.ndarray, spare: np.ndarray
 ) -> tuple[float, float]:
     """Price of compute, and the KKT residual."""
-    spent, loss = np.exp(at.log_compute), np.exp(worth + at.log_loss)
+    spent, loss = np.exp(at.log_compute), np.exp(log_weight + at.log_loss)
     gain = loss * np.maximum(at.slope, 0.0)  # −w·dL/d(log C)
     inside = (at.log_compute > start + 1e-9) & (at.log_compute < spare - 1e-9)
     if not inside.any():
@@ -288,39 +296,42 @@ def _price(
     return float(price), float(residual)
 
 
-def _bound(
-    every: Sequence[Curve],
-    whole: Curve,
-    regime: np.ndarray,
-    weight: np.ndarray,
-    total: float,
-    price: float,
+def _lower_bound(
+    coarse: Sequence[Curve], best: _Settled, weight: np.ndarray, total: float
 ) -> float:
-    """Lower bound of the weighted mean loss: the Lagrangian's least value at this price.
+    """Lower bound of the weighted mean loss: the Lagrangian's least value at the price λ.
+
+    For any λ >= 0, Σ w·L(C) >= Σ min_C (w·L(C) + λ·C) − λ·total (weak duality).
+    """
+    least = np.full(len(weight), np.inf)
+    for k, curve in enumerate(coarse):
+        # The refined curve stands in for the coarse one of its regime.
+        lowest = np.where(best.regime == k, np.inf, _least_lagrangian(curve, weight, best.price))
+        least = np.minimum(least, lowest)
+    least = np.minimum(least, _least_lagrangian(best.refined, weight, best.price))
+    return float(least.sum() - best.price * total)
+
+
+def _least_lagrangian(curve: Curve, weight: np.ndarray, price: float) -> np.ndarray:
+    """Lower bound of w·L(C) + λ·C over a curve, (L,).
 
     Log loss is convex in log compute, so it lies above its tangents; between two points w·L + λ·C
     is least where one of two tangents, each a power law, or their corner puts it.
     """
-    least = np.full(len(weight), np.inf)
     log_w = np.log(weight)[:, None]
-    curves = [*((k, c) for k, c in enumerate(every)), (-1, whole)]
-    for k, c in curves:
-        x, y, m = c.log_compute, c.floor, np.maximum(c.slope, 0.0)
-        left, right = (slice(None), slice(None, -1)), (slice(None), slice(1, None))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            corner = (y[right] - y[left] + m[right] * x[right] - m[left] * x[left]) / (
-                m[right] - m[left]
-            )
-            corner = np.where(np.isfinite(y[left]) & np.isfinite(corner), corner, x[left])
-            corner = np.clip(corner, x[left], x[right])
-            lowest = np.full(corner.shape, np.inf)
-            for at, low, high in ((left, x[left], corner), (right, corner, x[right])):
-                best = (log_w + y[at] + m[at] * x[at] + np.log(m[at]) - np.log(price)) / (1 + m[at])
-                best = np.clip(np.where(np.isfinite(best), best, low), low, high)
-                value = np.exp(log_w + y[at] - m[at] * (best - x[at])) + price * np.exp(best)
-                lowest = np.minimum(lowest, np.where(np.isfinite(y[at]), value, np.inf))
-        found = lowest.min(axis=1)
-        # The refined curve stands in for the coarse one of its regime.
-        mine = (regime == k) if k >= 0 else np.zeros(len(weight), dtype=bool)
-        least = np.minimum(least, np.where(mine, np.inf, found))
-    return float(least.sum() - price * total)
+    x, y, m = curve.log_compute, curve.floor, np.maximum(curve.slope, 0.0)
+    left, right = (slice(None), slice(None, -1)), (slice(None), slice(1, None))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        corner = (y[right] - y[left] + m[right] * x[right] - m[left] * x[left]) / (
+            m[right] - m[left]
+        )
+        corner = np.where(np.isfinite(y[left]) & np.isfinite(corner), corner, x[left])
+        corner = np.clip(corner, x[left], x[right])
+        lowest = np.full(corner.shape, np.inf)
+        for side, low, high in ((left, x[left], corner), (right, corner, x[right])):
+            at = log_w + y[side] + m[side] * x[side] + np.log(m[side]) - np.log(price)
+            at = at / (1 + m[side])
+            at = np.clip(np.where(np.isfinite(at), at, low), low, high)
+            value = np.exp(log_w + y[side] - m[side] * (at - x[side])) + price * np.exp(at)
+            lowest = np.minimum(lowest, np.where(np.isfinite(y[side]), value, np.inf))
+    return lowest.min(axis=1)

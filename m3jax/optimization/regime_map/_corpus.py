@@ -11,8 +11,8 @@ import numpy as np
 from ...laws import Law
 from ...recipe import Array, Recipe
 
-_POINTS = 256  # of the scan that brackets the minimum
-_STEPS = 50
+_POINTS = 256  # of the grid that brackets the minimum
+_STEPS = 50  # halvings of the bracket
 
 
 def optimal_corpus(law: Law, theta: np.ndarray, compute: np.ndarray) -> np.ndarray:
@@ -27,7 +27,9 @@ def optimal_corpus(law: Law, theta: np.ndarray, compute: np.ndarray) -> np.ndarr
 
 @partial(jax.jit, static_argnames="law")
 def _optimal(law: Law, theta: Array, compute: Array) -> Array:
-    def one(theta: Array, compute: Array) -> Array:
+    """A grid over log D brackets the minimum, bisection on the sign of the slope finds it."""
+
+    def optimum(theta: Array, compute: Array) -> Array:
         most = jnp.log(compute / 6.0)
 
         def log_loss(log_tokens: Array) -> Array:
@@ -48,4 +50,4 @@ def _optimal(law: Law, theta: Array, compute: Array) -> Array:
         low, high = jax.lax.fori_loop(0, _STEPS, halve, ends)
         return jnp.where(inside, jnp.exp((low + high) / 2), jnp.inf)
 
-    return jax.vmap(one)(theta, compute)
+    return jax.vmap(optimum)(theta, compute)
