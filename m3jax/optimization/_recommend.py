@@ -108,7 +108,7 @@ def _recommendations(
     lanes = np.arange(len(questions))
     best = loss[regime, lanes]
     recipe = questions.recipes(solved, regime)
-    spread = _over_draws(questions, recipe, best, optima, possible, level)
+    over_draws = _over_draws(questions, recipe, best, optima, possible, level)
     # What is proven of the best: how far it is above the lowest bound of any regime on offer.
     with np.errstate(invalid="ignore"):
         gap = np.where(possible, solved.log_loss[regime, lanes] - solved.bound.min(axis=0), np.inf)
@@ -135,12 +135,12 @@ def _recommendations(
         agreement=laid(solved.agreement[regime, lanes]),
         gap=laid(np.maximum(gap, 0.0)),
         multipliers=laid(solved.multipliers[regime, :, lanes]),
-        loss_low=laid(spread.loss_low),
-        loss_high=laid(spread.loss_high),
-        recipe_low=masked(spread.recipe_low, possible),
-        recipe_high=masked(spread.recipe_high, possible),
-        regime_share=laid(spread.regime_share),
-        regret=laid(spread.regret),
+        loss_low=laid(over_draws.loss_low),
+        loss_high=laid(over_draws.loss_high),
+        recipe_low=masked(over_draws.recipe_low, possible),
+        recipe_high=masked(over_draws.recipe_high, possible),
+        regime_share=laid(over_draws.regime_share),
+        regret=laid(over_draws.regret),
         by_regime=jax.tree.map(lambda *leaves: np.stack(leaves, axis=-1), *by_regime),
         by_regime_loss=laid(loss.T),
         infeasible=infeasible,

@@ -35,6 +35,9 @@ def test_shared_model_is_proven_best_for_a_posynomial_law():
     tokens = recipe.epochs * recipe.target_tokens / recipe.target_ratio
     np.testing.assert_allclose(tokens, found.total_tokens)
     assert 6 * found.n_params * found.total_tokens <= 1e21 * (1 + 1e-9)
+    content = found.to_dict()
+    assert content["gap"] == found.gap
+    assert len(content["languages"]) == 20
 
 
 @pytest.mark.slow
@@ -44,6 +47,7 @@ def test_shared_model_of_m3_is_stationary_and_starts_agree():
     assert found.kkt < 1e-6
     assert found.agreement == 1.0
     assert found.gap == np.inf
+    assert found.to_dict()["gap"] is None
 
 
 def test_ratios_that_cannot_fit_together_are_refused():

@@ -25,6 +25,12 @@ def test_budget_split_is_proven_best_for_a_posynomial_law():
     assert found.kkt < 1e-5
     assert found.mean_loss <= found.equal_loss
     assert found.weight[0] == pytest.approx(3 / 8)
+    content = found.to_dict()
+    assert [row["language"] for row in content["languages"]] == list(fits.languages)
+    fall = 0.01 * 3e20 * found.price
+    assert content["price_in_words"] == (
+        f"the next 1% of compute lowers the mean loss by {fall:.2g}"
+    )
 
 
 @pytest.mark.slow
