@@ -16,13 +16,8 @@ from m3jax.fitting import Fits
 from m3jax.laws import get_law
 from m3jax.optimization import RegimeMap, map_regimes
 from m3jax.optimization.regime_map import (
-    collapse,
-    crossings,
-    direct_switch,
     optimal_corpus,
-    rms_scatter,
 )
-from m3jax.optimization.solvers import best_regime
 from m3jax.output.figures import draw_regime_map, to_png
 from m3jax.recipe import REGIMES
 
@@ -138,33 +133,6 @@ def test_direct_switch_is_not_claimed_where_there_is_a_band():
     assert found.guidelines[0].holds is False
 
 
-def test_direct_switch_is_not_judged_where_it_cannot_be_seen():
-    none = crossings(lambda row, x: np.zeros((3, len(x))), np.zeros((2, 3), int), np.arange(3.0))
-    assert none.row.size == 0
-    compute = np.array(COMPUTE)
-    missing = direct_switch(none, 1, compute, (1, 2), np.inf)
-    assert missing.holds is None
-    assert MONO in missing.evidence
-    assert direct_switch(none, 1, compute, (0, 1, 2), np.inf).holds is None
-
-
-def test_a_band_thinner_than_the_grid_is_found():
-    def losses(row, x):
-        return np.stack([0.1 - 0.02 * x, 0.05 - 0.01 * x - 1e-4 + 0 * row, 0 * x])
-
-    sizes = np.array([0.0, 4.0, 8.0])
-    grid = best_regime(losses(np.zeros(3), sizes))[None]
-    assert grid.tolist() == [[2, 2, 0]]
-    found = crossings(losses, grid, sizes)
-    assert found.above.tolist() == [1, 0]
-    assert found.below.tolist() == [2, 1]
-    np.testing.assert_allclose(found.log_tokens, [4.99, 5.01], atol=1e-3)
-    lift = np.array([[0.0], [1.0], [0.0]])
-    no_third = crossings(lambda row, x: losses(row, x) + lift, grid, sizes)
-    assert no_third.margin == pytest.approx(1.0, abs=1e-3)
-    assert no_third.log_tokens == pytest.approx(5.0, abs=1e-5)
-
-
 def test_corpus_size_and_its_exponent(direct):
     # Without a penalty D* is Chinchilla's: (B·beta/(A·alpha))^(1/(alpha+beta))·(C/6)^(alpha/(…)).
     total = BASE["alpha"] + BASE["beta"]
@@ -175,20 +143,6 @@ def test_corpus_size_and_its_exponent(direct):
     assert optimal_corpus(get_law("m3"), fits_of(B=1e-12).theta, np.array([1e18])) == pytest.approx(
         np.inf
     )
-
-
-def test_collapse_is_judged_by_how_far_curves_are_apart():
-    x = np.linspace(-3, 3, 20)
-    curves = np.stack([-0.5 * x, -0.5 * x + 0.3])
-    told = np.ones_like(curves, dtype=bool)
-    assert rms_scatter(curves, told) == pytest.approx(0.15)
-    assert rms_scatter(curves, told & (np.arange(2) == 0)[:, None]) == np.inf
-    assert collapse([0.05], [0.4], 0.5, 0.5).holds
-    assert collapse([0.05], [0.06], 0.5, 0.5).holds is False
-    assert collapse([0.3], [0.9], 0.5, 0.5).holds is False
-    judged = collapse([np.inf, 0.1, 0.3], [0.4, 0.4, 0.4], 0.5, None)
-    assert judged.holds is None
-    assert judged.share == 0.5
 
 
 def test_epochs_at_a_bound_do_not_count_as_a_collapse(direct):
