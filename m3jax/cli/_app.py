@@ -23,6 +23,9 @@ from .commands import (
     pilot_command,
     predict_command,
     run_command,
+    share_command,
+    split_command,
+    worth_command,
 )
 
 # Newer versions of typer carry their own click: take the exceptions from typer itself.
@@ -91,7 +94,10 @@ app.command("predict")(predict_command)
 app.command("diagnose")(diagnose_command)
 app.command("compare")(compare_command)
 app.command("optimize")(optimize_command)
+app.command("worth")(worth_command)
 app.command("map")(map_command)
+app.command("split")(split_command)
+app.command("share")(share_command)
 app.command("next")(next_command)
 app.command("pilot")(pilot_command)
 app.command("laws")(laws_command)

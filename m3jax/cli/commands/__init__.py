@@ -10,6 +10,9 @@ from ._optimize import optimize_command
 from ._pilot import pilot_command
 from ._predict import predict_command
 from ._run import run_command
+from ._share import share_command
+from ._split import split_command
+from ._worth import worth_command
 
 __all__ = [
     "compare_command",
@@ -22,4 +25,7 @@ __all__ = [
     "pilot_command",
     "predict_command",
     "run_command",
+    "share_command",
+    "split_command",
+    "worth_command",
 ]

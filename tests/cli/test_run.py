@@ -1,0 +1,117 @@
+"""`m3jax run`."""
+
+import csv
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from m3jax import Fits
+
+from ..conftest import call, ok
+from .conftest import CONFIG, LANGUAGES, files
+
+
+@pytest.fixture(scope="module")
+def study(home, tmp_path_factory):
+    """`m3jax run` on a small configuration: what it printed, and its folder."""
+    folder = tmp_path_factory.mktemp("study")
+    return ok("run", home / "study.toml", "-o", folder), folder
+
+
+def test_run_writes_everything(study):
+    _, folder = study
+    kinds = ("recipes", "residuals", "surface")
+    pictures = {f"{kind}_{i}_language000{i}.png" for i in (0, 1) for kind in kinds}
+    tables = {"fits.json", "fits.npz", "scores.json", "recipes.csv", "plan.json", "report.html"}
+    compared = {"parity", "residuals", "distance"}
+    pictures |= {f"{kind}_{h}.png" for kind in compared for h in ("compute", "two-stage")}
+    assert files(folder) == tables | pictures | {"fit_quality.png"}
+    for path in folder.glob("*.png"):
+        assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    fits = Fits.load(folder / "fits.json")
+    assert fits.languages == LANGUAGES
+    assert fits.settings["starts"] == 2
+    with open(folder / "recipes.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["language"], float(row["target_tokens"])) for row in rows] == [
+        (name, size) for name in LANGUAGES for size in (1e8, 3e8)
+    ]
+    assert all(float(row["loss"]) > 0 for row in rows)
+    assert len(json.loads((folder / "plan.json").read_text(encoding="utf-8"))["plans"]) == 4
+    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    assert [score["holdout"] for score in scores] == ["compute"] * 2 + ["two-stage"] * 2
+
+
+def test_the_report_needs_no_other_file(study):
+    text = (study[1] / "report.html").read_text(encoding="utf-8")
+    assert "A small study" in text
+    assert all(name in text for name in LANGUAGES)
+    assert text.count('src="data:image/png;base64,') == 13
+    text = re.sub(r"base64,[^\"]*", "base64", text)
+    links = re.findall(r"""(?:src|href)\s*=\s*["']?([^"'\s>]+)""", text)
+    assert all(link.startswith("data:") for link in links)
+    assert "<script" not in text
+
+
+def test_run_prints_fits_scores_recipes_and_files(study):
+    result, folder = study
+    for words in (
+        "Law chinchilla",
+        "What the runs of runs.csv tell law chinchilla",
+        "Held-out runs: compute",
+        "Held-out runs: two-stage",
+        "Best recipes for language0001",
+        f"written to {folder}: fits.json",
+        "report.html",
+    ):
+        assert words in result.out
+    assert result.err == ""
+
+
+@pytest.mark.slow
+def test_run_as_json(here, study):
+    result = ok("run", "study.toml", "--json")
+    assert result.err == ""
+    content = result.json
+    assert set(content) == {"recipes", "scores", "files"}
+    assert len(content["recipes"]) == 4
+    folder = study[1]
+    scores = json.loads((folder / "scores.json").read_text(encoding="utf-8"))
+    assert content["scores"] == scores
+    assert {Path(name).name for name in content["files"]} == files(folder)
+    assert {str(Path(name).parent) for name in content["files"]} == {"out"}
+    assert files(Path("out")) == files(folder)
+    for name in ("recipes.csv", "plan.json", "fits.json", "fit_quality.png"):
+        assert Path("out", name).read_bytes() == (folder / name).read_bytes()
+
+
+@pytest.mark.slow
+def test_run_without_a_comparison(here):
+    text = re.sub(r"\[compare\][^\[]*\[[^\]]*\][^\[]*\[[^\]]*\]", "", CONFIG)
+    Path("plain.toml").write_text(text.format(output="plain"), encoding="utf-8")
+    content = ok("run", "plain.toml", "--json").json
+    assert content["scores"] == []
+    assert json.loads(Path("plain/scores.json").read_text(encoding="utf-8")) == []
+
+
+def test_run_says_why_no_language_could_be_fitted(here):
+    lines = Path("runs.csv").read_text(encoding="utf-8").splitlines(keepends=True)
+    Path("few.csv").write_text("".join(lines[:4]), encoding="utf-8")
+    text = CONFIG.format(output="few").replace("runs.csv", "few.csv")
+    Path("few.toml").write_text(text, encoding="utf-8")
+    result = call("run", "few.toml")
+    assert result.code == 2
+    assert "too few runs" in result.err
+    assert not Path("few").exists()
+
+
+def test_without_matplotlib_run_says_what_to_install(here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    result = call("run", "study.toml")
+    assert result.code == 2
+    assert result.out == ""
+    assert result.err == "m3jax: error: figures need matplotlib: pip install 'm3jax[plot]'\n"
+    assert not Path("out").exists()
