@@ -1,16 +1,16 @@
 """Solvers of the recipe problem, and the proof of their answers."""
 
+from ._augmented_lagrangian import Objective, Task
+from ._batched import screened
 from ._best_regime import REGIME_TIE, best_regime
-from ._certify import above_text, chord
+from ._branch_and_bound import plane_above_text, secant
 from ._faces import build
-from ._fast import screened
-from ._general import Objective, Task
-from ._interior import follow
+from ._interior_point import follow
 from ._limits import AT, LIMITS, NAMED, SAME, concerns
+from ._log_sum_exp import has_terms, is_posynomial, log_repetition, log_text, value
 from ._question import Question
 from ._recipe_problem import RecipeProblem
 from ._solve import Solved, objective_of, recipes, solve
-from ._terms import has_terms, is_posynomial, repetition, text, value
 
 __all__ = [
     "AT",
@@ -23,19 +23,19 @@ __all__ = [
     "RecipeProblem",
     "Solved",
     "Task",
-    "above_text",
     "best_regime",
     "build",
-    "chord",
     "concerns",
     "follow",
     "has_terms",
     "is_posynomial",
+    "log_repetition",
+    "log_text",
     "objective_of",
+    "plane_above_text",
     "recipes",
-    "repetition",
     "screened",
+    "secant",
     "solve",
-    "text",
     "value",
 ]

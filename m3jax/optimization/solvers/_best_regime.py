@@ -7,8 +7,8 @@ import numpy as np
 # A regime must beat a simpler one by this, in log loss (nearly the relative loss): where the ratio
 # goes to 1, or a stage to nothing, they are one recipe, and only the solver's error tells them
 # apart. It may stop at a KKT residual of 1e-9 in each of several limits. At 1e-8 and below, maps
-# show bands of single-stage between monolingual and two-stage, some 1e-7 of a corpus size wide,
-# that are not there.
+# show bands of single-stage between monolingual and two-stage, about a millionth of a corpus size
+# wide, that are not there.
 REGIME_TIE = 1e-7
 
 

@@ -60,7 +60,18 @@ def face(
     k_low, k_high = -at["lowest epochs"], at["highest epochs"]
     tilt = zero
     rough = RecipeProblem(
-        log_tokens, limit, limit, serving, None, None, tilt, share, None, regime, NAMED, serves
+        log_tokens,
+        limit,
+        limit,
+        serving,
+        None,
+        None,
+        tilt,
+        share,
+        None,
+        regime,
+        NAMED,
+        serves,
     )
     room = log_token_room(rough, n_low, xp)
     if regime == MONOLINGUAL:

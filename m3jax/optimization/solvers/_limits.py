@@ -18,7 +18,7 @@ from ._question import Question
 SAME = 1e-9  # bounds closer than this, in log units, hold their variable
 
 # Linear limits: name -> coefficients of z, for limit >= coefficients·z.
-ROWS = {
+LINEAR_LIMITS = {
     "compute": (1, 1, -1, 0),
     "gpu_hours": (1, 1, -1, 0),
     "total_tokens": (0, 1, -1, 0),
@@ -34,7 +34,7 @@ ROWS = {
     "highest stage_fraction": (0, 0, 1, -1),
     "lowest first_ratio": (0, 0, -1, 0),
 }
-NAMED = (*ROWS, "source_tokens")  # the limits of a `RecipeProblem`
+NAMED = (*LINEAR_LIMITS, "source_tokens")  # the limits of a `RecipeProblem`
 LIMITS = (*NAMED, "source_loss", "constraint")  # with those given as functions of the recipe
 AT = {name: i for i, name in enumerate(LIMITS)}
 FAR = 1e9  # where a limit stands that is not there: so far off that nothing feels it

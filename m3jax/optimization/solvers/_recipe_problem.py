@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ...recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE, Array, Recipe
-from ._limits import AT, FAR, ROWS, SAME
+from ._limits import AT, FAR, LINEAR_LIMITS, SAME
 
 DIMENSIONS = {MONOLINGUAL: 2, SINGLE_STAGE: 3, TWO_STAGE: 4}
 
@@ -32,7 +32,7 @@ class RecipeProblem:
         low, high: box of u that contains all that is allowed, (d,).
         tilt: see above, ().
         first_share: r_1 / r, ().
-        chord: (intercept, slope in k) of a line in place of the source limit's bent part, (2,);
+        secant: (intercept, slope in k) of a line in place of the source limit's bent part, (2,);
             None for the limit itself.
         regime: index into `recipe.REGIMES`.
         rows: the limits there are in any of the problems.
@@ -47,7 +47,7 @@ class RecipeProblem:
     high: Array
     tilt: Array
     first_share: Array
-    chord: Array | None
+    secant: Array | None
     regime: int = dataclasses.field(metadata={"static": True})
     rows: tuple[str, ...] = dataclasses.field(metadata={"static": True})
     serves: bool = dataclasses.field(metadata={"static": True})
@@ -66,7 +66,7 @@ class RecipeProblem:
 
     def slopes(self, name: str) -> list[Array | int]:
         """Coefficients of a linear limit in u, (d,); entries are 0 where they vanish for all."""
-        n, k, r, f = ROWS[name]
+        n, k, r, f = LINEAR_LIMITS[name]
         if self.regime == MONOLINGUAL:
             return [n, k]
         if self.regime == SINGLE_STAGE:
@@ -87,14 +87,16 @@ class RecipeProblem:
         limit = self.sides[AT[name]]
         limit = jnp.where(jnp.isfinite(limit), limit, FAR)
         n, k, r, f = self.z(u)
-        if name == "source_tokens" and self.chord is not None:
-            return r + self.chord[0] + self.chord[1] * k
+        if name == "source_tokens" and self.secant is not None:
+            return r + self.secant[0] + self.secant[1] * k
         if name == "source_tokens":
             # k·D_T·(1/r − 1) <= S, written so that it is finite and smooth up to r = 1.
             return r + jnp.logaddexp(0.0, limit - k)
         if name == "compute" and self.serves:
             return limit - n - jnp.logaddexp(k - r, self.serving)
-        return limit - sum(c * x for c, x in zip(ROWS[name], (n, k, r, f), strict=True) if c)
+        return limit - sum(
+            c * x for c, x in zip(LINEAR_LIMITS[name], (n, k, r, f), strict=True) if c
+        )
 
     def excess(self, u: Any) -> Array:
         """How far each limit of `rows` is overstepped, (m,)."""
@@ -155,4 +157,7 @@ def log_most_epochs(problem: RecipeProblem, n: Array, r: Array, xp: Any) -> Arra
 def log_largest_model(problem: RecipeProblem, tokens: Array, xp: Any) -> Array:
     """Largest log N that the budgets leave to log(D / D_T)."""
     needs = xp.logaddexp(tokens, problem.serving) if problem.serves else tokens
-    return xp.minimum(problem.limit[AT["compute"]] - needs, problem.limit[AT["gpu_hours"]] - tokens)
+    return xp.minimum(
+        problem.limit[AT["compute"]] - needs,
+        problem.limit[AT["gpu_hours"]] - tokens,
+    )

@@ -20,16 +20,16 @@ import numpy as np
 from ..._errors import M3Error
 from ...laws import Law
 from ...recipe import REGIMES, Array, Recipe
-from ._certify import prove
+from ._augmented_lagrangian import Objective, Task, solve_general
+from ._batched import LocalOptima, as_local_optima, is_convex, map_lanes, solve_fast, solve_paths
+from ._branch_and_bound import branch_and_bound
 from ._faces import build
-from ._fast import Optimum, is_convex, mapped, optimum_of, path, solve_fast
-from ._general import Objective, Task, solve_general
 from ._infeasibility import clashing_limits
-from ._interior import TOLERANCE, State, begin, lower_bound
+from ._interior_point import TOLERANCE, PrimalDualIterate, initial_iterate, lower_bound
 from ._limits import AT, LIMITS, NAMED, right_sides
+from ._log_sum_exp import as_log_sum_exp, has_terms, value
 from ._question import Question
 from ._recipe_problem import RecipeProblem
-from ._terms import has_terms, terms, value
 
 METHODS = ("auto", "fast", "general")
 _FEW = 1 << 13  # problems that are solved in one batch whatever their regime
@@ -43,7 +43,7 @@ class Solved:
         z: logarithms of n_params, epochs, target_ratio and final_ratio, (3, 4, P).
         log_loss: (3, P); infinite where a regime has no allowed recipe.
         multipliers: by `LIMITS`, (3, 17, P).
-        kkt, agreement: (3, P), see `Optimum`.
+        kkt, agreement: (3, P), see `LocalOptima`.
         bound: log loss that no recipe of the regime is below, proven, (3, P); −infinite where
             nothing is, infinite where there is no recipe.
         blame: for questions without any allowed recipe, a smallest set of limits that clash,
@@ -118,22 +118,25 @@ def solve(
     )
     batches = list(_batches(question, regimes, ladder, range(3) if only is None else only))
     for batch in batches:
-        mine = theta[:, batch.lanes]
+        batch_theta = theta[:, batch.lanes]
         if general:
             full = {name: leaf[batch.lanes] for name, leaf in (args or {}).items()}
             effort = {} if thorough else {"spread": 32, "descents": 2}
-            found, beyond = solve_general(
-                task or Task(objective_of(law)), {**full, "theta": mine.T}, batch.problem, **effort
+            optima, beyond = solve_general(
+                task or Task(objective_of(law)),
+                {**full, "theta": batch_theta.T},
+                batch.problem,
+                **effort,
             )
-            lost = ~np.isfinite(found.log_loss)
+            lost = ~np.isfinite(optima.log_loss)
             out.beyond[batch.lanes[lost]] = np.maximum(beyond[lost], 0.0)
         else:
-            found = _sure(law, mine, batch.problem)
-        _keep(out, batch, found)
-        proven = np.isfinite(found.gap)
-        bound = np.where(proven, found.log_loss, 0.0) - np.where(proven, found.gap, np.inf)
+            optima = _solve_fast_or_general(law, batch_theta, batch.problem)
+        _record_better(out, batch, optima)
+        proven = np.isfinite(optima.gap)
+        bound = np.where(proven, optima.log_loss, 0.0) - np.where(proven, optima.gap, np.inf)
         np.minimum.at(out.bound, (batch.regime, batch.lanes), bound)
-    _blame(out, question, regimes)
+    _record_clashing_limits(out, question, regimes)
     if certify:
         best = np.full_like(out.bound, np.inf)
         for batch in batches:
@@ -161,8 +164,10 @@ def _batches(
         offered = np.flatnonzero(regimes[regime])
         if not len(offered):
             continue
-        mine = jax.tree.map(lambda leaf, o=offered: leaf[..., o], question)
-        problem, possible = build(mine if size is None else _at_size(mine, size), regime, lift=lift)
+        asking = jax.tree.map(lambda leaf, o=offered: leaf[..., o], question)
+        problem, possible = build(
+            asking if size is None else _at_size(asking, size), regime, lift=lift
+        )
         lanes = offered[possible]
         if len(lanes):
             parts.append(_Batch(np.full(len(lanes), regime), lanes, problem.take(possible)))
@@ -187,50 +192,52 @@ def _at_size(question: Question, size: float) -> Question:
     return dataclasses.replace(question, low=low, high=high)
 
 
-def _sure(law: Law, theta: np.ndarray, problem: RecipeProblem) -> Optimum:
+def _solve_fast_or_general(law: Law, theta: np.ndarray, problem: RecipeProblem) -> LocalOptima:
     """The fast way, and the general one for what did not converge."""
-    found = solve_fast(law, theta, problem)
-    left = np.flatnonzero(~(found.kkt <= 1e3 * TOLERANCE))
+    optima = solve_fast(law, theta, problem)
+    left = np.flatnonzero(~(optima.kkt <= 1e3 * TOLERANCE))
     if len(left):
         args, some = {"theta": theta.T[left]}, problem.take(left)
         again, _ = solve_general(Task(objective_of(law)), args, some)
         if is_convex(law, some):
-            again = again._replace(gap=_gap(law, theta[:, left], some, again))
-        less = again.log_loss <= found.log_loss[left]
-        for old, new in zip(found, again, strict=True):
+            again = again._replace(gap=_duality_gap(law, theta[:, left], some, again))
+        less = again.log_loss <= optima.log_loss[left]
+        for old, new in zip(optima, again, strict=True):
             old[..., left[less]] = new[..., less]
-    return found
+    return optima
 
 
-def _gap(law: Law, theta: np.ndarray, problem: RecipeProblem, found: Optimum) -> np.ndarray:
+def _duality_gap(
+    law: Law, theta: np.ndarray, problem: RecipeProblem, optima: LocalOptima
+) -> np.ndarray:
     """Duality gap of convex problems that were solved the general way."""
-    n, k, r, f = found.z
+    n, k, r, f = optima.z
     u = [n, k, r, f - problem.tilt * r][: len(problem.low)]
-    multipliers = [found.multipliers[AT[name]] for name in problem.rows]
+    multipliers = [optima.multipliers[AT[name]] for name in problem.rows]
     count = len(n)
-    these = mapped(terms, count, ("terms", problem.regime), theta, problem, static=law)
-    state = State(u, multipliers, found.kkt)
-    bound = mapped(lower_bound, count, "lower_bound", these, problem, state)
-    sound = np.isfinite(found.log_loss) & np.isfinite(bound)
-    return np.where(sound, np.where(sound, found.log_loss, 0.0) - bound, np.inf)
+    terms = map_lanes(as_log_sum_exp, count, ("terms", problem.regime), theta, problem, static=law)
+    state = PrimalDualIterate(u, multipliers, optima.kkt)
+    bound = map_lanes(lower_bound, count, "lower_bound", terms, problem, state)
+    sound = np.isfinite(optima.log_loss) & np.isfinite(bound)
+    return np.where(sound, np.where(sound, optima.log_loss, 0.0) - bound, np.inf)
 
 
-def _keep(out: Solved, batch: _Batch, found: Optimum) -> None:
+def _record_better(out: Solved, batch: _Batch, optima: LocalOptima) -> None:
     """Write down what is better than what is there."""
     for regime in np.unique(batch.regime):
-        mine = np.flatnonzero(batch.regime == regime)
+        of_regime = np.flatnonzero(batch.regime == regime)
         # One size after the other: of several lanes of a question the best must stay.
-        order = mine[np.argsort(-found.log_loss[mine], kind="stable")]
-        order = order[found.log_loss[order] < out.log_loss[regime, batch.lanes[order]]]
+        order = of_regime[np.argsort(-optima.log_loss[of_regime], kind="stable")]
+        order = order[optima.log_loss[order] < out.log_loss[regime, batch.lanes[order]]]
         at = batch.lanes[order]
-        out.z[regime][:, at] = found.z[:, order]
-        out.log_loss[regime, at] = found.log_loss[order]
-        out.multipliers[regime][:, at] = found.multipliers[:, order]
-        out.kkt[regime, at] = found.kkt[order]
-        out.agreement[regime, at] = found.agreement[order]
+        out.z[regime][:, at] = optima.z[:, order]
+        out.log_loss[regime, at] = optima.log_loss[order]
+        out.multipliers[regime][:, at] = optima.multipliers[:, order]
+        out.kkt[regime, at] = optima.kkt[order]
+        out.agreement[regime, at] = optima.agreement[order]
 
 
-def _blame(out: Solved, question: Question, regimes: np.ndarray) -> None:
+def _record_clashing_limits(out: Solved, question: Question, regimes: np.ndarray) -> None:
     """Which limits clash where nothing is allowed."""
     lost = np.flatnonzero(~np.isfinite(out.log_loss).any(axis=0) & (out.beyond == 0))
     simplest = np.argmax(regimes, axis=0)
@@ -238,10 +245,10 @@ def _blame(out: Solved, question: Question, regimes: np.ndarray) -> None:
         lanes = lost[(simplest[lost] == regime) & regimes[regime, lost]]
         if not len(lanes):
             continue
-        mine = jax.tree.map(lambda leaf, o=lanes: leaf[..., o], question)
-        problem, _ = build(mine, regime)
+        infeasible = jax.tree.map(lambda leaf, o=lanes: leaf[..., o], question)
+        problem, _ = build(infeasible, regime)
         out.blame[:, lanes] = clashing_limits(
-            right_sides(mine, regime),
+            right_sides(infeasible, regime),
             problem.log_tokens,
             problem.serving,
             problem.first_share,
@@ -253,18 +260,20 @@ def _blame(out: Solved, question: Question, regimes: np.ndarray) -> None:
 def _prove(law: Law, out: Solved, batch: _Batch, theta: np.ndarray, gap: float) -> np.ndarray:
     """Proven bounds of a batch; where branch and bound sees better, polish that and take it."""
     problem, count = batch.problem, len(batch.lanes)
-    these = mapped(terms, count, ("terms", problem.regime), theta, problem, static=law)
+    terms = map_lanes(as_log_sum_exp, count, ("terms", problem.regime), theta, problem, static=law)
     known = out.log_loss[batch.regime, batch.lanes]
-    proof = prove(these, problem, np.zeros((len(problem.low), count)), known, gap)
+    proof = branch_and_bound(terms, problem, np.zeros((len(problem.low), count)), known, gap)
     better = np.flatnonzero(proof.log_loss < known - 1e-9)
     if len(better):
-        mine, some = jax.tree.map(lambda leaf: leaf[..., better], (these, problem))
-        state = mapped(begin, len(better), "begin", some, list(proof.u[:, better]))
-        state = path(mine, some, state)
-        loss = mapped(value, len(better), "value", mine, state.u)
-        z = mapped(_z, len(better), "z", some, state.u)
+        better_terms, some = jax.tree.map(lambda leaf: leaf[..., better], (terms, problem))
+        state = map_lanes(
+            initial_iterate, len(better), "initial_iterate", some, list(proof.u[:, better])
+        )
+        state = solve_paths(better_terms, some, state)
+        loss = map_lanes(value, len(better), "value", better_terms, state.u)
+        z = map_lanes(_z, len(better), "z", some, state.u)
         part = _Batch(batch.regime[better], batch.lanes[better], some)
-        _keep(out, part, optimum_of(some, state, z, loss))
+        _record_better(out, part, as_local_optima(some, state, z, loss))
     return proof.bound
 
 

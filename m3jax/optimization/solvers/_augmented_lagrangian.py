@@ -1,9 +1,14 @@
 """Solve recipe problems of any differentiable law under any JAX constraint: the general way.
 
-Of a spread of allowed points the best are descended from with optax (Adam on an augmented
-Lagrangian), which finds the valley; a polish (primal–dual Newton with exact Hessians) finds its
-floor to machine precision and returns multipliers, from which the KKT residual proves that the
-answer is a local optimum. Written for one problem; `vmap` batches.
+From the best of a low-discrepancy set of allowed points, Adam (optax) minimises the augmented
+Lagrangian of f(u) with g_i(u) <= 0,
+
+    f(u) + Σ_i max(0, m_i + ρ·g_i(u))² / (2ρ),   m_i <- max(0, m_i + ρ·g_i(u)) between rounds
+
+(Nocedal & Wright, "Numerical Optimization", 2006, chapter 17). A polish, Newton's method on the
+perturbed KKT system with slacks and exact Hessians, then converges to machine precision and returns
+multipliers: its KKT residual shows that the answer is a local optimum. Written for one problem;
+`vmap` batches.
 """
 
 from __future__ import annotations
@@ -19,7 +24,7 @@ import optax
 from jax.scipy.linalg import cho_solve
 
 from ...recipe import Array, Recipe
-from ._fast import Optimum, halton
+from ._batched import LocalOptima, halton
 from ._limits import AT, LIMITS
 from ._recipe_problem import DIMENSIONS, RecipeProblem
 
@@ -86,7 +91,7 @@ def _descend(task: Task, args: Any, problem: RecipeProblem, u: Array) -> Array:
     return u
 
 
-class _State(NamedTuple):
+class _PolishIterate(NamedTuple):
     u: Array
     slack: Array
     multipliers: Array
@@ -106,7 +111,7 @@ def _polish(task: Task, args: Any, problem: RecipeProblem, u: Array) -> tuple[Ar
         penalty = jnp.sum(jnp.where(there, multipliers * excess(u), 0.0))
         return task.objective(args, problem.recipe(u)) + penalty
 
-    def step(state: _State) -> _State:
+    def step(state: _PolishIterate) -> _PolishIterate:
         u, slack, multipliers = state.u, state.slack, state.multipliers
         d = u.shape[0]
         jacobian = jnp.where(there[:, None] & moving, jax.jacfwd(excess)(u), 0.0)
@@ -138,7 +143,7 @@ def _polish(task: Task, args: Any, problem: RecipeProblem, u: Array) -> tuple[Ar
         ahead, dual = jnp.minimum(ahead, 1.0), jnp.minimum(dual, 1.0)
         u, slack = u + ahead * du, slack + ahead * ds
         multipliers = multipliers + dual * dm
-        return _State(u, slack, multipliers, residual(u, multipliers), state.iteration + 1)
+        return _PolishIterate(u, slack, multipliers, residual(u, multipliers), state.iteration + 1)
 
     def residual(u: Array, multipliers: Array) -> Array:
         """Stationarity, feasibility and complementarity, whichever is worst."""
@@ -149,7 +154,7 @@ def _polish(task: Task, args: Any, problem: RecipeProblem, u: Array) -> tuple[Ar
 
     slack = jnp.where(there, jnp.maximum(-excess(u), 1e-3), 1.0)
     multipliers = jnp.where(there, jnp.minimum(1e-3 / slack, 1e-1), 0.0).astype(u.dtype)
-    state = _State(u, slack, multipliers, jnp.asarray(jnp.inf, u.dtype), jnp.asarray(0))
+    state = _PolishIterate(u, slack, multipliers, jnp.asarray(jnp.inf, u.dtype), jnp.asarray(0))
     state = jax.lax.while_loop(
         lambda s: (s.kkt > _TOLERANCE) & (s.iteration < _ITERATIONS), step, state
     )
@@ -157,10 +162,12 @@ def _polish(task: Task, args: Any, problem: RecipeProblem, u: Array) -> tuple[Ar
 
 
 @partial(jax.jit, static_argnames=("task", "spread", "descents"))
-def _solve(task: Task, args: Any, problem: RecipeProblem, *, spread: int, descents: int) -> Any:
+def _solve_lanes(
+    task: Task, args: Any, problem: RecipeProblem, *, spread: int, descents: int
+) -> Any:
     """A batch, lanes last in `problem` and first in `args`."""
 
-    def one(args: Any, problem: RecipeProblem) -> Any:
+    def solve_lane(args: Any, problem: RecipeProblem) -> Any:
         there = _there(task, problem)
 
         def judged(u: Array) -> tuple[Array, Array]:
@@ -201,12 +208,17 @@ def _solve(task: Task, args: Any, problem: RecipeProblem, *, spread: int, descen
         z = jnp.stack(problem.z(u[best]))
         return z, value[best], multipliers[best], kkt[best], agreement, jnp.min(over)
 
-    return jax.vmap(one, in_axes=(0, -1))(args, problem)
+    return jax.vmap(solve_lane, in_axes=(0, -1))(args, problem)
 
 
 def solve_general(
-    task: Task, args: Any, problem: RecipeProblem, *, spread: int = 128, descents: int = 6
-) -> tuple[Optimum, np.ndarray]:
+    task: Task,
+    args: Any,
+    problem: RecipeProblem,
+    *,
+    spread: int = 128,
+    descents: int = 6,
+) -> tuple[LocalOptima, np.ndarray]:
     """Solve P problems of one regime; leaves of `args` have P first.
 
     Returns the optima and the least violation found, (P,): where that is above zero, and the log
@@ -220,13 +232,15 @@ def solve_general(
         full = np.minimum(
             np.arange(1 << max(4, (count - 1).bit_length())) + start, start + count - 1
         )
-        mine = jax.tree.map(lambda leaf, f=full: leaf[f], args)
-        found = _solve(task, mine, problem.take(full), spread=spread, descents=descents)
-        parts.append([np.asarray(leaf)[:count] for leaf in found])
+        lane_args = jax.tree.map(lambda leaf, f=full: leaf[f], args)
+        solution = _solve_lanes(
+            task, lane_args, problem.take(full), spread=spread, descents=descents
+        )
+        parts.append([np.asarray(leaf)[:count] for leaf in solution])
     z, loss, m, kkt, agreement, over = (np.concatenate(part) for part in zip(*parts, strict=True))
     multipliers = np.zeros((len(LIMITS), total))
     names: Sequence[str] = [*problem.rows, *(name for name, _ in task.constraints)]
     for i, name in enumerate(names):
         multipliers[AT[name]] += m[:, i]
     unproven = np.full(total, np.inf)
-    return Optimum(z.T, loss, multipliers, kkt, agreement, unproven), over
+    return LocalOptima(z.T, loss, multipliers, kkt, agreement, unproven), over

@@ -1,5 +1,12 @@
 """Log loss as log-sum-exp of terms that are affine in u, some bent: value, gradient and Hessian.
 
+    f(u) = log Σ_j exp(x_j),   x_j = a_j + b_j·u + Σ_i s_ij·φ_i(k, r)
+    ∇f = Σ_j p_j ∇x_j,   p_j = exp(x_j − f)
+    ∇²f = Σ_j p_j (∇x_j − ∇f)(∇x_j − ∇f)ᵀ + Σ_ij p_j s_ij ∇²φ_i
+
+where φ is log ρ(k; R) (repetition) or log(1 + τ·k·(1/r − 1)) (text). Without φ this is a geometric
+program in convex form (Boyd et al. 2007, "A tutorial on geometric programming").
+
 Written out for the batch in the last axis. `m3` has two bending features, repetition and text; laws
 without any are posynomials, whose log loss is convex in u.
 """
@@ -33,7 +40,7 @@ _BENDS = {"repetition": "R", "text": "tau"}  # bending feature -> its shape coef
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Terms:
+class LogSumExp:
     """J terms in d variables for P problems.
 
     Attributes:
@@ -69,7 +76,7 @@ def is_posynomial(law: Law) -> bool:
     return has_terms(law) and isinstance(law, LogSpaceLaw) and not law.shapes
 
 
-def terms(law: Law, theta: Array, problem: RecipeProblem) -> Terms:
+def as_log_sum_exp(law: Law, theta: Array, problem: RecipeProblem) -> LogSumExp:
     """The terms of a law with `theta` (p, P) on the face of the problems."""
     assert isinstance(law, LogSpaceLaw)
     assert law.shapes is not None
@@ -93,7 +100,7 @@ def terms(law: Law, theta: Array, problem: RecipeProblem) -> Terms:
         else:
             slopes.append([n, k, r + f * problem.tilt, f])
     empty = jnp.zeros((0, *theta.shape[1:]), theta.dtype)
-    return Terms(
+    return LogSumExp(
         jnp.stack(constants),
         jnp.stack([jnp.stack(slope) for slope in slopes]),
         jnp.stack(strengths) if bends else empty,
@@ -103,7 +110,7 @@ def terms(law: Law, theta: Array, problem: RecipeProblem) -> Terms:
     )
 
 
-def kept(arrays: Any) -> Any:
+def computed_once(arrays: Any) -> Any:
     """The same arrays, each computed once: XLA would recompute them in every fusion they feed."""
     return jax.lax.optimization_barrier(arrays)
 
@@ -111,14 +118,14 @@ def kept(arrays: Any) -> Any:
 Derivatives = tuple[Array, Array, Array, Array, Array, Array]
 
 
-def repetition(k: Array, log_scale: Array) -> Derivatives:
+def log_repetition(k: Array, log_scale: Array) -> Derivatives:
     """log ρ(k; R) and its derivatives in (k, r): value, k, r, kk, kr, rr. See `laws.m3`."""
     zero = jnp.zeros_like(k)
-    epochs, scale = kept((jnp.exp(k), jnp.exp(log_scale)))
+    epochs, scale = computed_once((jnp.exp(k), jnp.exp(log_scale)))
     beyond = jnp.maximum(jnp.expm1(k), 0.0)
-    lost = kept(-jnp.expm1(-beyond / scale))
+    lost = computed_once(-jnp.expm1(-beyond / scale))
     worn = 1.0 + scale * lost
-    slope = kept(epochs * (1.0 - lost) / worn)
+    slope = computed_once(epochs * (1.0 - lost) / worn)
     above = k > 0
     return (
         jnp.where(above, jnp.log(worn), k),
@@ -130,31 +137,31 @@ def repetition(k: Array, log_scale: Array) -> Derivatives:
     )
 
 
-def text(k: Array, r: Array, log_discount: Array) -> Derivatives:
+def log_text(k: Array, r: Array, log_discount: Array) -> Derivatives:
     """log(1 + τ·k·(1/r − 1)), text in units of D_T, and its derivatives as in `repetition`."""
     a = jnp.exp(log_discount + k)
-    a, w = kept((a, a * jnp.expm1(-r)))
+    a, w = computed_once((a, a * jnp.expm1(-r)))
     whole = 1.0 + w
-    h, j = kept((w / whole, (a + w) / whole))
+    h, j = computed_once((w / whole, (a + w) / whole))
     return jnp.log1p(w), h, -j, h * (1.0 - h), -j / whole, j * (1.0 - a) / whole
 
 
-def value(terms: Terms, u: Sequence[Array]) -> Array:
+def value(terms: LogSumExp, u: Sequence[Array]) -> Array:
     """Log loss at u, d arrays (P,)."""
     logs = _logs(terms, u, [_bent(terms, i, u)[0] for i in range(len(terms.bends))])
     return _sum(logs)[0]
 
 
-def _bent(terms: Terms, i: int, u: Sequence[Array]) -> Derivatives:
+def _bent(terms: LogSumExp, i: int, u: Sequence[Array]) -> Derivatives:
     k, shape = u[1], terms.shape[i]
     if terms.bends[i][1] == "repetition":
-        return repetition(k, shape)
+        return log_repetition(k, shape)
     if terms.regime == MONOLINGUAL:
         return (jnp.zeros_like(k),) * 6  # no source text
-    return text(k, u[2], shape)
+    return log_text(k, u[2], shape)
 
 
-def _logs(terms: Terms, u: Sequence[Array], bent: Sequence[Array]) -> list[Array]:
+def _logs(terms: LogSumExp, u: Sequence[Array], bent: Sequence[Array]) -> list[Array]:
     logs = []
     for j in range(terms.constant.shape[0]):
         log_term = terms.constant[j]
@@ -163,7 +170,7 @@ def _logs(terms: Terms, u: Sequence[Array], bent: Sequence[Array]) -> list[Array
         logs.append(log_term)
     for i, (j, _) in enumerate(terms.bends):
         logs[j] = logs[j] + terms.strength[i] * bent[i]
-    return kept(logs)
+    return computed_once(logs)
 
 
 def _sum(logs: Sequence[Array]) -> tuple[Array, list[Array]]:
@@ -171,33 +178,33 @@ def _sum(logs: Sequence[Array]) -> tuple[Array, list[Array]]:
     top = logs[0]
     for log_term in logs[1:]:
         top = jnp.maximum(top, log_term)
-    sizes = kept([jnp.exp(log_term - top) for log_term in logs])
+    sizes = computed_once([jnp.exp(log_term - top) for log_term in logs])
     total = sum(sizes[1:], start=sizes[0])
-    inverse = kept(1.0 / total)
+    inverse = computed_once(1.0 / total)
     return top + jnp.log(total), [size * inverse for size in sizes]
 
 
 def derivatives(
-    terms: Terms, u: Sequence[Array]
+    terms: LogSumExp, u: Sequence[Array]
 ) -> tuple[Array, list[Array], dict[tuple[int, int], Array]]:
     """Log loss, its gradient (d arrays) and Hessian (by (i, j) with i >= j) at u."""
     d, count = len(u), terms.constant.shape[0]
-    bent = kept([_bent(terms, i, u) for i in range(len(terms.bends))])
-    loss, shares = kept(_sum(_logs(terms, u, [b[0] for b in bent])))
+    bent = computed_once([_bent(terms, i, u) for i in range(len(terms.bends))])
+    loss, shares = computed_once(_sum(_logs(terms, u, [b[0] for b in bent])))
     slopes = [[terms.slope[j, i] for i in range(d)] for j in range(count)]
     for i, (j, feature) in enumerate(terms.bends):
         strength = terms.strength[i]
         slopes[j][1] = slopes[j][1] + strength * bent[i][1]
         if feature == "text" and d > 2:
             slopes[j][2] = slopes[j][2] + strength * bent[i][2]
-    slopes = kept(slopes)
+    slopes = computed_once(slopes)
     gradient = [
         sum((shares[j] * slopes[j][i] for j in range(1, count)), start=shares[0] * slopes[0][i])
         for i in range(d)
     ]
-    gradient = kept(gradient)
+    gradient = computed_once(gradient)
     centred = [[slopes[j][i] - gradient[i] for i in range(d)] for j in range(count)]
-    centred = kept(centred)
+    centred = computed_once(centred)
     weighted = [[shares[j] * c for c in centred[j]] for j in range(count)]
     hessian = {
         (a, b): sum(

@@ -1,8 +1,18 @@
 """Primal–dual interior point for many small problems side by side, every operation elementwise.
 
-Follows the central path from a point inside, as in Wright, "Primal-Dual Interior-Point Methods"
-(1997), chapter 10, with Mehrotra's predictor; slacks are what the limits leave, so iterates keep
-every limit. The Hessian of `m3` need not be definite: its factor takes pivots by their size.
+Minimises f(u) with slacks s_i(u) >= 0 by Mehrotra's predictor–corrector (Wright, "Primal-Dual
+Interior-Point Methods", 1997, chapter 10). The perturbed KKT system, with multipliers m and
+a_i = −∇s_i,
+
+    ∇f + Σ_i m_i a_i = 0,   m_i s_i = μ
+
+is reduced to
+
+    (∇²f − Σ_i m_i ∇²s_i + Σ_i (m_i/s_i) a_i a_iᵀ) du = −(∇f + Σ_i p_i a_i)
+
+first with p = 0 (predictor), then with p_i = (σμ + corrector_i)/s_i, σ = (μ of the predictor / μ)³.
+Slacks are what the limits leave, so iterates keep every limit. The Hessian of `m3` need not be
+positive definite: the L·D·Lᵀ factor takes the absolute values of its pivots.
 """
 
 from __future__ import annotations
@@ -15,32 +25,32 @@ import jax.numpy as jnp
 
 from ...recipe import Array
 from ._limits import AT
+from ._log_sum_exp import LogSumExp, computed_once, derivatives
 from ._recipe_problem import RecipeProblem
-from ._terms import Terms, derivatives, kept
 
 TOLERANCE = 1e-9  # KKT residual, in log units
 _FLOOR = 1e-11  # complementarity aimed for
 _START = 1e-3  # complementarity begun with
 
 
-class State(NamedTuple):
-    """Where the iteration stands: d variables, m multipliers and the KKT residual, each (P,)."""
+class PrimalDualIterate(NamedTuple):
+    """An iterate: d variables, m multipliers and the KKT residual, each (P,)."""
 
     u: list[Array]
     multipliers: list[Array]
     kkt: Array
 
 
-def begin(problem: RecipeProblem, u: Array) -> State:
-    """The state at points u (d, P) that keep every limit."""
+def initial_iterate(problem: RecipeProblem, u: Array) -> PrimalDualIterate:
+    """Iterate at points u (d, P) that keep every limit, with multipliers m = μ/s, 1 at most."""
     multipliers = [jnp.minimum(_START / problem.slack(name, u), 1.0) for name in problem.rows]
-    return State(list(u), multipliers, jnp.full_like(u[0], jnp.inf))
+    return PrimalDualIterate(list(u), multipliers, jnp.full_like(u[0], jnp.inf))
 
 
 def slack_slopes(problem: RecipeProblem, name: str, u: Sequence[Array]) -> list[Array | int]:
     """Minus the gradient of a slack in u, (d,): entries are 0 where they vanish for all."""
-    if name == "source_tokens" and problem.chord is not None:
-        return [0, -problem.chord[1], -1, *[0] * (len(u) - 3)]
+    if name == "source_tokens" and problem.secant is not None:
+        return [0, -problem.secant[1], -1, *[0] * (len(u) - 3)]
     if name == "source_tokens":
         # r + log(1 + e^(s − k)): in k minus the share of the exponential.
         limit = problem.sides[AT[name]]
@@ -58,7 +68,7 @@ def _curvature(
     problem: RecipeProblem, name: str, u: Sequence[Array]
 ) -> dict[tuple[int, int], Array]:
     """Minus the Hessian of a slack in u."""
-    if name == "source_tokens" and problem.chord is None:
+    if name == "source_tokens" and problem.secant is None:
         share = slack_slopes(problem, name, u)[1]
         return {(1, 1): -share * (1.0 - share)}
     if name == "compute" and problem.serves:
@@ -78,30 +88,33 @@ def _factor(matrix: dict[tuple[int, int], Array], d: int) -> tuple[list[list[Arr
         for k in range(j):
             pivot = pivot - lower[j][k] * lower[j][k] * pivots[k]
         pivot = jnp.maximum(jnp.abs(pivot), 1e-12)
-        pivot, inverse = kept((pivot, 1.0 / pivot))
+        pivot, inverse = computed_once((pivot, 1.0 / pivot))
         pivots.append(pivot)
         inverses.append(inverse)
         for i in range(j + 1, d):
             entry = matrix[i, j]
             for k in range(j):
                 entry = entry - lower[i][k] * lower[j][k] * pivots[k]
-            lower[i].append(kept(entry * inverse))
+            lower[i].append(computed_once(entry * inverse))
     return lower, inverses
 
 
-def _solve(lower: list[list[Array]], inverses: list[Array], right: Sequence[Array]) -> list[Array]:
+def _solve_factored(
+    lower: list[list[Array]], inverses: list[Array], right: Sequence[Array]
+) -> list[Array]:
+    """x of L·D·Lᵀ·x = right."""
     d = len(inverses)
     y: list[Array] = []
     for i in range(d):
         value = right[i]
         for k in range(i):
             value = value - lower[i][k] * y[k]
-        y.append(kept(value))
+        y.append(computed_once(value))
     x = [y[i] * inverses[i] for i in range(d)]
     for i in reversed(range(d)):
         for k in range(i + 1, d):
             x[i] = x[i] - lower[k][i] * x[k]
-        x[i] = kept(x[i])
+        x[i] = computed_once(x[i])
     return x
 
 
@@ -135,11 +148,11 @@ def _shortened(
         trial = share * primal
         after = problem.slack("compute", [x + trial * dx for x, dx in zip(u, du, strict=True)])
         best = jnp.where(after >= 0.005 * before, trial, best)
-    return kept(best)
+    return computed_once(best)
 
 
-def step(terms: Terms, problem: RecipeProblem, state: State) -> State:
-    """One iteration."""
+def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> PrimalDualIterate:
+    """One predictor–corrector iteration; see the module."""
     d, rows = len(state.u), problem.rows
     u, multipliers = state.u, state.multipliers
     free = problem.free()
@@ -150,9 +163,9 @@ def step(terms: Terms, problem: RecipeProblem, state: State) -> State:
     slacks = [jnp.maximum(problem.slack(name, state.u), 1e-14) for name in rows]
     inverse = [1.0 / s for s in slacks]
     weights = [m * s for m, s in zip(multipliers, inverse, strict=True)]
-    gradient, hessian = kept((gradient, hessian))
-    slopes, slacks = kept((slopes, slacks))
-    inverse, weights = kept((inverse, weights))
+    gradient, hessian = computed_once((gradient, hessian))
+    slopes, slacks = computed_once((slopes, slacks))
+    inverse, weights = computed_once((inverse, weights))
     matrix = dict(hessian)
     for name, slope, weight, multiplier in zip(rows, slopes, weights, multipliers, strict=True):
         for i in range(d):
@@ -166,7 +179,7 @@ def step(terms: Terms, problem: RecipeProblem, state: State) -> State:
         for j in range(i):
             matrix[i, j] = jnp.where(held[i] & held[j], matrix[i, j], 0.0)
         matrix[i, i] = jnp.where(held[i], matrix[i, i], 1.0)
-    lower, pivots = _factor(kept(matrix), d)
+    lower, pivots = _factor(computed_once(matrix), d)
 
     def direction(push: Sequence[Array]) -> tuple[list[Array], list[Array]]:
         """Newton's du and what it does to each slack's row, for `push` in place of multipliers."""
@@ -177,20 +190,20 @@ def step(terms: Terms, problem: RecipeProblem, state: State) -> State:
                 if (part := _times(slope[i], p)) is not None:
                     total = total + part
             right.append(jnp.where(held[i], -total, 0.0))
-        du = _solve(lower, pivots, kept(right))
-        return du, kept([_dot(slope, du) for slope in slopes])
+        du = _solve_factored(lower, pivots, computed_once(right))
+        return du, computed_once([_dot(slope, du) for slope in slopes])
 
     def reach(values: Sequence[Array], changes: Sequence[Array]) -> Array:
         """Longest step in [0, 1] that keeps values + step·changes >= 0."""
         most = jnp.ones_like(u[0])
         for v, c in zip(values, changes, strict=True):
             most = jnp.maximum(most, -c / v)
-        return kept(1.0 / most)  # = min(1, min over shrinking of v/(−c))
+        return computed_once(1.0 / most)  # = min(1, min over shrinking of v/(−c))
 
     count = len(rows)
     zero = jnp.zeros_like(u[0])
     products = (m * s for m, s in zip(multipliers, slacks, strict=True))
-    average = kept(sum(products, start=zero) / count)
+    average = computed_once(sum(products, start=zero) / count)
 
     kkt = zero  # stationarity first, complementarity later
     for i in range(d):
@@ -199,11 +212,11 @@ def step(terms: Terms, problem: RecipeProblem, state: State) -> State:
             if (part := _times(slope[i], m)) is not None:
                 total = total + part
         kkt = jnp.maximum(kkt, jnp.where(held[i], jnp.abs(total), 0.0))
-    kkt = kept(kkt)
+    kkt = computed_once(kkt)
 
     # Predictor: how far towards complementarity zero one could go.
     du, moved = direction([zero] * count)
-    dm = kept([w * a - m for w, a, m in zip(weights, moved, multipliers, strict=True)])
+    dm = computed_once([w * a - m for w, a, m in zip(weights, moved, multipliers, strict=True)])
     primal, dual = reach(slacks, [-a for a in moved]), reach(multipliers, dm)
     after = zero
     for m, s, a, b in zip(multipliers, slacks, moved, dm, strict=True):
@@ -213,14 +226,14 @@ def step(terms: Terms, problem: RecipeProblem, state: State) -> State:
     if problem.serves:
         # Along a bent budget, keep off it until nearly stationary: steps there would be tiny.
         target = jnp.maximum(target, 1e-3 * jnp.minimum(kkt, 1.0))
-    target = kept(target)
+    target = computed_once(target)
     # Corrector; ds·dm = −moved·dm.
-    push = kept(
+    push = computed_once(
         [(target + a * b * primal * dual) * i for a, b, i in zip(moved, dm, inverse, strict=True)]
     )
     du, moved = direction(push)
     both = zip(push, weights, moved, multipliers, strict=True)
-    dm = kept([p + w * a - m for p, w, a, m in both])
+    dm = computed_once([p + w * a - m for p, w, a, m in both])
     longest = zero + 2.0  # a factor of e² at most
     for x in du:
         longest = jnp.maximum(longest, jnp.abs(x))
@@ -231,37 +244,43 @@ def step(terms: Terms, problem: RecipeProblem, state: State) -> State:
 
     for m, s in zip(multipliers, slacks, strict=True):
         kkt = jnp.maximum(kkt, m * s)
-    kkt, primal, dual = kept((kkt, primal, dual))
+    kkt, primal, dual = computed_once((kkt, primal, dual))
     # Converged problems wait for the others where they are.
     go = kkt > TOLERANCE
     primal, dual = jnp.where(go, primal, 0.0), jnp.where(go, dual, 0.0)
-    return State(
+    return PrimalDualIterate(
         [x + primal * dx for x, dx in zip(u, du, strict=True)],
         [m + dual * b for m, b in zip(multipliers, dm, strict=True)],
         kkt,
     )
 
 
-def follow(terms: Terms, problem: RecipeProblem, state: State, most: Array) -> State:
+def follow(
+    terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate, most: Array
+) -> PrimalDualIterate:
     """Iterate until all problems have converged, `most` times at most."""
 
-    def going(carry: tuple[State, Array]) -> Array:
+    def going(carry: tuple[PrimalDualIterate, Array]) -> Array:
         state, iteration = carry
         return jnp.any(state.kkt > TOLERANCE) & (iteration < most)
 
-    def one(carry: tuple[State, Array]) -> tuple[State, Array]:
+    def advance(carry: tuple[PrimalDualIterate, Array]) -> tuple[PrimalDualIterate, Array]:
         state, iteration = carry
         return step(terms, problem, state), iteration + 1
 
-    state, _ = jax.lax.while_loop(going, one, (state, jnp.asarray(0)))
+    state, _ = jax.lax.while_loop(going, advance, (state, jnp.asarray(0)))
     return state
 
 
-def lower_bound(terms: Terms, problem: RecipeProblem, state: State) -> Array:
+def lower_bound(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> Array:
     """A log loss that no allowed recipe is below, where log loss and limits are convex in u, (P,).
 
-    Weak duality made safe: for any multipliers >= 0 the Lagrangian, convex, lies above its tangent
-    at u, whose lowest value in the box of u is plain to see. Tight where the KKT conditions hold.
+    Weak duality: for any multipliers m >= 0 the Lagrangian L(v) = f(v) − Σ m_i s_i(v) is convex and
+    no higher than f where limits are kept, so over the box of u
+
+        f(v) >= L(v) >= L(u) + Σ_j min over the box of ∂L/∂u_j · (v_j − u_j).
+
+    Holds at any iterate; tight where the KKT conditions hold.
     """
     u = state.u
     loss, gradient, _ = derivatives(terms, u)

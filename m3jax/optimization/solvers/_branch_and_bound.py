@@ -1,10 +1,15 @@
-"""Proof that a recipe is the best one: branch and bound over (log k, log r), convex in each box.
+"""Proof that a recipe is the best one: spatial branch and bound, convex in each box.
 
-What keeps `m3` from being convex in log-variables are two features of (k, r) alone. In a box of
-(k, r) they are replaced by planes that can only lower the loss: repetition, concave in log k, by
-its chord; text, which enters with a negative exponent, by a plane above it. What is left is a
-geometric program, whose dual bounds the loss in the whole box from below. The limit on unique
-source text is handled likewise. Boxes that may hold something better are halved.
+What keeps `m3` from being convex in u are two features of (log k, log r) alone (Falk & Soland 1969
+treat such separable problems). In a box of (log k, log r) each is replaced by an affine function
+that can only lower the loss:
+
+    log ρ(k; R), concave in log k            by its secant, below it
+    log(1 + τ·k·(1/r − 1)), exponent < 0     by a plane above it
+    unique source text, r + log(1 + S/(k·D_T)) >= 0   by the secant in log k, which only allows more
+
+What is left is a geometric program whose duality bound (`lower_bound`) holds in the whole box.
+Boxes that may hold something better than the best loss known, by more than the gap, are halved.
 """
 
 from __future__ import annotations
@@ -17,18 +22,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...recipe import MONOLINGUAL, Array
+from ._batched import map_lanes, solve_paths
 from ._faces import face
-from ._fast import mapped, path
-from ._interior import State, begin, lower_bound
+from ._interior_point import PrimalDualIterate, initial_iterate, lower_bound
 from ._limits import AT
+from ._log_sum_exp import LogSumExp, log_repetition, log_text, value
 from ._recipe_problem import DIMENSIONS, RecipeProblem
-from ._terms import Terms, repetition, text, value
 
 _ROUNDS = 60
 _MARGIN = 0.9  # of the gap asked for that boxes are closed at
 
 
-class Proof(NamedTuple):
+class ProvenBounds(NamedTuple):
     """Of P problems: proven lower bound of the log loss, and the best point seen on the way.
 
     Attributes:
@@ -42,43 +47,45 @@ class Proof(NamedTuple):
     u: np.ndarray
 
 
-def relaxed(these: Terms, problem: RecipeProblem) -> tuple[Terms, RecipeProblem, State]:
-    """The convex problem below that of a box, and where to begin."""
-    constant = [these.constant[j] for j in range(these.constant.shape[0])]
-    slope = [[these.slope[j, i] for i in range(these.slope.shape[1])] for j in range(len(constant))]
+def convex_relaxation(
+    terms: LogSumExp, problem: RecipeProblem
+) -> tuple[LogSumExp, RecipeProblem, PrimalDualIterate]:
+    """The convex relaxation of the problem in a box, and an iterate to start from."""
+    constant = [terms.constant[j] for j in range(terms.constant.shape[0])]
+    slope = [[terms.slope[j, i] for i in range(terms.slope.shape[1])] for j in range(len(constant))]
     low, high = problem.low, problem.high
     flat = problem.regime == MONOLINGUAL
-    for i, (j, feature) in enumerate(these.bends):
-        strength, shape = these.strength[i], these.shape[i]
+    for i, (j, feature) in enumerate(terms.bends):
+        strength, shape = terms.strength[i], terms.shape[i]
         if feature == "repetition":
-            a, b = chord(lambda k, s=shape: repetition(k, s)[0], low[1], high[1])
+            a, b = secant(lambda k, s=shape: log_repetition(k, s)[0], low[1], high[1])
             plane = (a, b, 0.0)
         elif flat:
             continue
         else:
-            plane = above_text(low[1:3], high[1:3], shape)
+            plane = plane_above_text(low[1:3], high[1:3], shape)
         constant[j] = constant[j] + strength * plane[0]
         slope[j][1] = slope[j][1] + strength * plane[1]
         if not flat:
             slope[j][2] = slope[j][2] + strength * plane[2]
-    convex = Terms(
+    convex = LogSumExp(
         jnp.stack(constant),
-        jnp.stack([jnp.stack(one) for one in slope]),
-        these.strength[:0],
-        these.shape[:0],
+        jnp.stack([jnp.stack(row) for row in slope]),
+        terms.strength[:0],
+        terms.shape[:0],
         (),
-        these.regime,
+        terms.regime,
     )
     if "source_tokens" in problem.rows:
         limit = problem.limit[AT["source_tokens"]]
         limit = jnp.where(jnp.isfinite(limit), limit, 1e9)
-        line = chord(lambda k: jnp.logaddexp(0.0, limit - k), low[1], high[1])
-        problem = dataclasses.replace(problem, chord=jnp.stack(line))
+        line = secant(lambda k: jnp.logaddexp(0.0, limit - k), low[1], high[1])
+        problem = dataclasses.replace(problem, secant=jnp.stack(line))
     middle = problem.place([0.5] * DIMENSIONS[problem.regime])
-    return convex, problem, begin(problem, middle)
+    return convex, problem, initial_iterate(problem, middle)
 
 
-def chord(function: Any, low: Array, high: Array) -> tuple[Array, Array]:
+def secant(function: Any, low: Array, high: Array) -> tuple[Array, Array]:
     """Intercept and slope of the line through a function's ends."""
     a, b = function(low), function(high)
     width = high - low
@@ -86,7 +93,7 @@ def chord(function: Any, low: Array, high: Array) -> tuple[Array, Array]:
     return a - slope * low, slope
 
 
-def above_text(low: Array, high: Array, log_discount: Array) -> tuple[Array, Array, Array]:
+def plane_above_text(low: Array, high: Array, log_discount: Array) -> tuple[Array, Array, Array]:
     """Intercept and slopes in (k, r) of a plane that is nowhere below log text in a box.
 
     Slopes are those between the edges. Text is convex in k, so the most it rises above such a plane
@@ -94,7 +101,7 @@ def above_text(low: Array, high: Array, log_discount: Array) -> tuple[Array, Arr
     """
 
     def at(k: Array, r: Array) -> Array:
-        return text(k, r, log_discount)[0]
+        return log_text(k, r, log_discount)[0]
 
     def rise(a: Array, b: Array, width: Array) -> Array:
         return jnp.where(width > 0, (b - a) / jnp.where(width > 0, width, 1.0), 0.0)
@@ -118,35 +125,37 @@ def above_text(low: Array, high: Array, log_discount: Array) -> tuple[Array, Arr
     return most, in_k, in_r
 
 
-def _bounded(
-    these: Terms, convex: Terms, box: RecipeProblem, state: State
+def _bound_boxes(
+    terms: LogSumExp, convex: LogSumExp, box: RecipeProblem, state: PrimalDualIterate
 ) -> tuple[Array, Array, Array, Array]:
-    """Lower bound in the box, true log loss at the relaxed solution, and errors by k and by r."""
+    """Lower bound in the box, log loss at the relaxed solution, the relaxation's errors in k, r."""
     bound = lower_bound(convex, box, state)
     u, low, high = state.u, box.low, box.high
-    by_k, by_r = jnp.zeros_like(bound), jnp.zeros_like(bound)
+    error_k, error_r = jnp.zeros_like(bound), jnp.zeros_like(bound)
     wide = (high[1] - low[1]) ** 2
-    for i, (_, feature) in enumerate(these.bends):
-        size = jnp.abs(these.strength[i])
+    for i, (_, feature) in enumerate(terms.bends):
+        size = jnp.abs(terms.strength[i])
         if feature == "repetition":
-            by_k = by_k + size * wide * jnp.abs(repetition(u[1], these.shape[i])[3])
+            error_k = error_k + size * wide * jnp.abs(log_repetition(u[1], terms.shape[i])[3])
         elif box.regime != MONOLINGUAL:
-            bent = text(u[1], u[2], these.shape[i])
-            by_k = by_k + size * wide * bent[3]
-            by_r = by_r + size * (high[2] - low[2]) ** 2 * jnp.abs(bent[5])
-    if box.chord is not None:
-        by_k = by_k + 0.1 * wide
+            bent = log_text(u[1], u[2], terms.shape[i])
+            error_k = error_k + size * wide * bent[3]
+            error_r = error_r + size * (high[2] - low[2]) ** 2 * jnp.abs(bent[5])
+    if box.secant is not None:
+        error_k = error_k + 0.1 * wide
     allowed = jnp.ones_like(bound, bool)
-    true = dataclasses.replace(box, chord=None)
+    true = dataclasses.replace(box, secant=None)
     for name in box.rows:
         allowed = allowed & (true.slack(name, u) >= -1e-9)
-    return bound, jnp.where(allowed, value(these, u), jnp.inf), by_k, by_r
+    return bound, jnp.where(allowed, value(terms, u), jnp.inf), error_k, error_r
 
 
 _SIDES = ("lowest epochs", "highest epochs", "lowest target_ratio", "highest target_ratio")
 
 
-def _boxed(problem: RecipeProblem, edges: np.ndarray) -> tuple[RecipeProblem, np.ndarray]:
+def _restricted_to_boxes(
+    problem: RecipeProblem, edges: np.ndarray
+) -> tuple[RecipeProblem, np.ndarray]:
     """The problems with (log k, log r) held in boxes (4, B): low and high of each."""
     limit = problem.limit.copy()
     for name, sign, edge in zip(_SIDES, (-1, 1, -1, 1), edges, strict=True):
@@ -171,9 +180,9 @@ def _boxed(problem: RecipeProblem, edges: np.ndarray) -> tuple[RecipeProblem, np
     return box, possible
 
 
-def prove(
-    these: Terms, problem: RecipeProblem, start: np.ndarray, known: np.ndarray, gap: float
-) -> Proof:
+def branch_and_bound(
+    terms: LogSumExp, problem: RecipeProblem, start: np.ndarray, known: np.ndarray, gap: float
+) -> ProvenBounds:
     """Bound the log loss of P problems from below.
 
     `known` (P,) is the best log loss known (of any regime): boxes that cannot improve on it by more
@@ -197,17 +206,19 @@ def prove(
     for _ in range(_ROUNDS):
         if not len(owner):
             break
-        mine = jax.tree.map(lambda leaf, o=owner: leaf[..., o], (these, problem))
-        box, possible = _boxed(mine[1], edges)
+        lanes = jax.tree.map(lambda leaf, o=owner: leaf[..., o], (terms, problem))
+        box, possible = _restricted_to_boxes(lanes[1], edges)
         owner, edges, parent = owner[possible], edges[:, possible], parent[possible]
         if not len(owner):
             break
-        mine, box = jax.tree.map(lambda leaf, o=possible: leaf[..., o], (mine[0], box))
+        box_terms, box = jax.tree.map(lambda leaf, o=possible: leaf[..., o], (lanes[0], box))
         count = len(owner)
-        kind = these.bends, problem.regime, box.rows, box.serves
-        convex, box, state = mapped(relaxed, count, kind, mine, box)
-        state = path(convex, box, state)
-        lowest, true, by_k, by_r = mapped(_bounded, count, kind, mine, convex, box, state)
+        kind = terms.bends, problem.regime, box.rows, box.serves
+        convex, box, state = map_lanes(convex_relaxation, count, kind, box_terms, box)
+        state = solve_paths(convex, box, state)
+        lowest, true, error_k, error_r = map_lanes(
+            _bound_boxes, count, kind, box_terms, convex, box, state
+        )
         lowest = np.maximum(np.where(np.isfinite(lowest), lowest, -np.inf), parent)
         true = np.where(np.isfinite(true), true, np.inf)
         np.minimum.at(best_known, owner, true)
@@ -218,13 +229,13 @@ def prove(
         closed = lowest >= best_known[owner] - _MARGIN * gap
         np.minimum.at(bound, owner[closed], lowest[closed])
         owner, edges, parent = owner[~closed], edges[:, ~closed], lowest[~closed]
-        by_r = by_r[~closed]
-        owner, edges, parent = _halved(owner, edges, parent, by_k[~closed] >= by_r)
+        error_r = error_r[~closed]
+        owner, edges, parent = _bisected_boxes(owner, edges, parent, error_k[~closed] >= error_r)
     np.minimum.at(bound, owner, parent)
-    return Proof(np.minimum(bound, best_known), best, at)
+    return ProvenBounds(np.minimum(bound, best_known), best, at)
 
 
-def _halved(
+def _bisected_boxes(
     owner: np.ndarray, edges: np.ndarray, parent: np.ndarray, in_k: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each box cut in two, across k or across r."""

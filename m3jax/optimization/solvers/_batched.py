@@ -1,7 +1,7 @@
-"""Solve problems of laws made of terms by the hundred thousand: screen, follow the path, compact.
+"""Solve problems of laws made of terms by the hundred thousand: screen, follow paths, compact.
 
-Of a spread of allowed points the best (and the best near the most epochs allowed) begin an
-interior-point descent; after a few iterations the problems that have not converged are packed
+Interior-point descents start at the best of a Halton set of allowed points and at the best near
+the most epochs allowed; after a few iterations the problems that have not converged are packed
 together and go on.
 """
 
@@ -17,10 +17,16 @@ import numpy as np
 from ..._batching import dispatch
 from ...laws import Law
 from ...recipe import Array
-from ._interior import TOLERANCE, State, begin, follow, lower_bound
+from ._interior_point import (
+    TOLERANCE,
+    PrimalDualIterate,
+    follow,
+    initial_iterate,
+    lower_bound,
+)
 from ._limits import AT, LIMITS
+from ._log_sum_exp import LogSumExp, as_log_sum_exp, is_posynomial, value
 from ._recipe_problem import DIMENSIONS, RecipeProblem
-from ._terms import Terms, is_posynomial, terms, value
 
 _POINTS = 24  # screened
 _ROUNDS = (9, 5, 60)  # iterations before the unfinished are packed together
@@ -29,7 +35,7 @@ _CLOSE = 0.06  # a second start worse by more, in log loss, is not worth a desce
 _AGREE = 1e-6  # difference in log loss below which two ends are one
 
 
-class Optimum(NamedTuple):
+class LocalOptima(NamedTuple):
     """The best points found for one regime of P problems, NumPy arrays with P last.
 
     Attributes:
@@ -71,12 +77,14 @@ def jitted(function: Any, *static: str) -> Any:
     return jax.jit(function, static_argnames=static, compiler_options=options)
 
 
-def screened(law: Law, theta: Array, problem: RecipeProblem) -> tuple[Terms, list[State], Array]:
-    """The terms, and states at the two best points: one anywhere, one near the most epochs allowed.
+def screened(
+    law: Law, theta: Array, problem: RecipeProblem
+) -> tuple[LogSumExp, list[PrimalDualIterate], Array]:
+    """The terms, and iterates at two points: the best anywhere, the best near the most epochs.
 
     Repetition saturates, so a second valley may end there. Last, by how much the second is worse.
     """
-    these = terms(law, theta, problem)
+    terms = as_log_sum_exp(law, theta, problem)
     d = DIMENSIONS[problem.regime]
     cube = 0.06 + 0.88 * halton(_POINTS, d)
     edge = cube[: _POINTS // 2].copy()
@@ -84,85 +92,90 @@ def screened(law: Law, theta: Array, problem: RecipeProblem) -> tuple[Terms, lis
     edge[:, 1] = 0.98
 
     def best(points: np.ndarray) -> tuple[Array, list[Array]]:
-        def one(carry: tuple[Array, list[Array]], q: Array) -> tuple[tuple[Array, Any], None]:
+        def lower(carry: tuple[Array, list[Array]], q: Array) -> tuple[tuple[Array, Any], None]:
             lowest, at = carry
             u = problem.place(q)
-            found = value(these, u)
-            less = found < lowest
+            loss = value(terms, u)
+            less = loss < lowest
             at = [jnp.where(less, new, old) for new, old in zip(u, at, strict=True)]
-            return (jnp.where(less, found, lowest), at), None
+            return (jnp.where(less, loss, lowest), at), None
 
         zero = jnp.zeros_like(problem.log_tokens)
         middle = problem.place([0.5] * d)
-        return jax.lax.scan(one, (zero + jnp.inf, middle), jnp.asarray(points, zero.dtype))[0]
+        return jax.lax.scan(lower, (zero + jnp.inf, middle), jnp.asarray(points, zero.dtype))[0]
 
     (few, a), (many, b) = best(cube), best(edge)
     first = few <= many
     chosen = [
         [jnp.where(first, x, y) for x, y in zip(*pair, strict=True)] for pair in ((a, b), (b, a))
     ]
-    return these, [begin(problem, u) for u in chosen], jnp.abs(few - many)
+    return terms, [initial_iterate(problem, u) for u in chosen], jnp.abs(few - many)
 
 
-def _finish(these: Terms, problem: RecipeProblem, state: State) -> tuple[Array, Array, Array]:
+def _finish(
+    terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate
+) -> tuple[Array, Array, Array]:
     """z (4, P), log loss and lower bound of a convex problem."""
     return (
         jnp.stack(problem.z(state.u)),
-        value(these, state.u),
-        lower_bound(these, problem, state),
+        value(terms, state.u),
+        lower_bound(terms, problem, state),
     )
 
 
-def pieces(total: int) -> list[np.ndarray]:
+def lane_chunks(total: int) -> list[np.ndarray]:
     """Indices of the problems of each call, the last repeated to fill it."""
     size = _LANES if jax.default_backend() == "cpu" else 1 << 16
     return [np.minimum(np.arange(i, i + size), total - 1) for i in range(0, total, size)]
 
 
-def path(
-    these: Terms, problem: RecipeProblem, state: State, rounds: tuple[int, ...] = _ROUNDS
-) -> State:
+def solve_paths(
+    terms: LogSumExp,
+    problem: RecipeProblem,
+    state: PrimalDualIterate,
+    rounds: tuple[int, ...] = _ROUNDS,
+) -> PrimalDualIterate:
     """Follow the path of any number of problems (NumPy leaves), packing the unfinished together."""
     run = jitted(follow)
     total = len(state.kkt)
-    out = State(
+    out = PrimalDualIterate(
         [np.array(x) for x in state.u],
         [np.array(m) for m in state.multipliers],
         np.array(state.kkt),
     )
     todo = np.arange(total)
     for most in rounds:
-        calls = [todo[piece] for piece in pieces(len(todo))]
+        calls = [todo[piece] for piece in lane_chunks(len(todo))]
 
-        def work(mine: np.ndarray, most: int = most) -> State:
-            part = jax.tree.map(lambda leaf: leaf[..., mine], (these, problem, out))
+        def work(lanes: np.ndarray, most: int = most) -> PrimalDualIterate:
+            part = jax.tree.map(lambda leaf: leaf[..., lanes], (terms, problem, out))
             return jax.tree.map(np.asarray, run(*part, most))
 
         kind: tuple[Any, ...] = (
             follow,
-            these.bends,
-            these.constant.shape[0],
+            terms.bends,
+            terms.constant.shape[0],
             problem.regime,
             problem.rows,
         )
-        kind = (*kind, problem.serves, problem.chord is None, len(calls[0]))
-        for mine, found in zip(calls, dispatch(calls, work, kind), strict=True):
-            for new, old in zip(jax.tree.leaves(found), jax.tree.leaves(out), strict=True):
-                old[mine] = new
+        kind = (*kind, problem.serves, problem.secant is None, len(calls[0]))
+        for lanes, iterate in zip(calls, dispatch(calls, work, kind), strict=True):
+            for new, old in zip(jax.tree.leaves(iterate), jax.tree.leaves(out), strict=True):
+                old[lanes] = new
         todo = todo[~(out.kkt[todo] <= TOLERANCE)]
         if not len(todo):
             break
     return out
 
 
-def mapped(function: Any, total: int, kind: Any, *trees: Any, static: Any = None) -> Any:
+def map_lanes(function: Any, total: int, kind: Any, *trees: Any, static: Any = None) -> Any:
     """A jitted function of lanes over any number of them (NumPy leaves, lanes last)."""
-    calls = pieces(total)
+    calls = lane_chunks(total)
     run = jitted(function, "law") if static is not None else jitted(function)
     first = () if static is None else (static,)
 
-    def work(mine: np.ndarray) -> Any:
-        part = jax.tree.map(lambda leaf: leaf[..., mine], trees)
+    def work(lanes: np.ndarray) -> Any:
+        part = jax.tree.map(lambda leaf: leaf[..., lanes], trees)
         return jax.tree.map(np.asarray, run(*first, *part))
 
     parts = list(dispatch(calls, work, (function, kind, len(calls[0]))))
@@ -174,7 +187,7 @@ def is_convex(law: Law, problem: RecipeProblem) -> bool:
     return is_posynomial(law) and "source_tokens" not in problem.rows
 
 
-def solve_fast(law: Law, theta: np.ndarray, problem: RecipeProblem) -> Optimum:
+def solve_fast(law: Law, theta: np.ndarray, problem: RecipeProblem) -> LocalOptima:
     """Solve P problems of one regime, `theta` (p, P).
 
     From one start where the loss is convex, or where the second is far worse.
@@ -182,37 +195,41 @@ def solve_fast(law: Law, theta: np.ndarray, problem: RecipeProblem) -> Optimum:
     total = theta.shape[-1]
     convex = is_convex(law, problem)
     kind = law, problem.regime, problem.rows, problem.serves
-    these, (first, second), worse = mapped(screened, total, kind, theta, problem, static=law)
+    terms, (first, second), worse = map_lanes(screened, total, kind, theta, problem, static=law)
 
-    def descended(these: Terms, problem: RecipeProblem, state: State) -> Optimum:
-        state = path(these, problem, state)
+    def descended(
+        terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate
+    ) -> LocalOptima:
+        state = solve_paths(terms, problem, state)
         count = len(state.kkt)
-        z, loss, bound = mapped(_finish, count, kind, these, problem, state)
-        found = optimum_of(problem, state, z, loss)
+        z, loss, bound = map_lanes(_finish, count, kind, terms, problem, state)
+        optima = as_local_optima(problem, state, z, loss)
         if convex:
-            found = found._replace(gap=np.where(np.isfinite(loss), loss - bound, np.inf))
-        return found
+            optima = optima._replace(gap=np.where(np.isfinite(loss), loss - bound, np.inf))
+        return optima
 
-    best = descended(these, problem, first)
+    best = descended(terms, problem, first)
     if convex:
         return best
     again = np.flatnonzero((worse < _CLOSE) | ~(best.kkt <= TOLERANCE))
     if len(again):
-        some = jax.tree.map(lambda leaf: leaf[..., again], (these, problem, second))
+        some = jax.tree.map(lambda leaf: leaf[..., again], (terms, problem, second))
         other = descended(*some)
-        mine = Optimum(*(leaf[..., again] for leaf in best))
-        for old, new in zip(best, _better(mine, other), strict=True):
+        former = LocalOptima(*(leaf[..., again] for leaf in best))
+        for old, new in zip(best, _better(former, other), strict=True):
             old[..., again] = new
     return best
 
 
-def optimum_of(problem: RecipeProblem, state: State, z: np.ndarray, loss: np.ndarray) -> Optimum:
+def as_local_optima(
+    problem: RecipeProblem, state: PrimalDualIterate, z: np.ndarray, loss: np.ndarray
+) -> LocalOptima:
     """What a path ended in, with one start and nothing proven."""
     multipliers = np.zeros((len(LIMITS), len(loss)))
     for name, m in zip(problem.rows, state.multipliers, strict=True):
         multipliers[AT[name]] = m
     sound = np.isfinite(loss)
-    return Optimum(
+    return LocalOptima(
         z,
         np.where(sound, loss, np.inf),
         multipliers,
@@ -222,9 +239,9 @@ def optimum_of(problem: RecipeProblem, state: State, z: np.ndarray, loss: np.nda
     )
 
 
-def _better(one: Optimum, other: Optimum) -> Optimum:
+def _better(former: LocalOptima, other: LocalOptima) -> LocalOptima:
     """The lower of two ends, and whether they agree."""
-    less = other.log_loss < one.log_loss
-    best = Optimum(*(np.where(less, b, a) for a, b in zip(one, other, strict=True)))
-    same = np.abs(other.log_loss - one.log_loss) <= _AGREE
+    less = other.log_loss < former.log_loss
+    best = LocalOptima(*(np.where(less, b, a) for a, b in zip(former, other, strict=True)))
+    same = np.abs(other.log_loss - former.log_loss) <= _AGREE
     return best._replace(agreement=np.where(same, 1.0, 0.5))
