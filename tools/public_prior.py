@@ -28,7 +28,7 @@ from m3jax import RunTable, fit
 from m3jax.files import write_json
 from m3jax.fitting import Prior
 from m3jax.fitting.pooling import estimate_priors
-from m3jax.fitting.problem import prepare
+from m3jax.fitting.problem import prepare_problem
 from m3jax.laws import Law, LogSpaceLaw, get_law
 
 LAWS = ("m3", "m3_posynomial", "data_constrained", "chinchilla")
@@ -75,7 +75,7 @@ def join_tables(parts: dict[str, RunTable]) -> RunTable:
 def population_prior(law: Law, parts: dict[str, RunTable], source: str = "") -> Prior:
     """Where a further table is expected, given these."""
     runs = join_tables(parts)
-    problem, failed, pool = prepare(law, runs.batch(), {}, Prior(), "partial")
+    problem, failed, pool = prepare_problem(law, runs.batch(), {}, Prior(), "partial")
     assert not failed, failed
     problem.common = None  # each in the middle of its own runs: tables lie orders apart
     with jax.enable_x64(True):

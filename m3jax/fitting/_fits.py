@@ -20,20 +20,20 @@ from .._version import __version__
 from ..files import json_text, read_json, write_bytes, write_text
 from ..laws import Law, get_law
 from ..recipe import Array, Recipe
+from ..variables import VARIABLES
 from .pooling import Population
 from .problem import Scope
 
 SCHEMA_VERSION = 1
 _ARRAYS = ("theta", "draws", "prior_mean", "prior_precision", "prior_weight")  # in the .npz file
 
-UNITS = {
-    "loss": "nats per token",
+_UNITS = {
+    "loss": VARIABLES["loss"].unit,
     "objective": "sum of Huber losses of log residuals",
-    "n_params": "parameters",
-    "target_tokens": "tokens",
-    "total_tokens": "tokens",
-    "epochs": "passes over the target corpus",
-    "compute": "FLOP",
+    **{
+        name: VARIABLES[name].unit
+        for name in ("n_params", "target_tokens", "total_tokens", "epochs", "compute")
+    },
 }
 
 
@@ -181,7 +181,7 @@ class Fits:
             "law": self.law.name,
             "formula": self.law.formula,
             "m3jax_version": __version__,
-            "units": UNITS,
+            "units": _UNITS,
             "settings": dict(self.settings),
             **pooled,
             "languages": languages,

@@ -26,7 +26,7 @@ from .pooling import (
     inverse_covariance,
     prior_factor,
 )
-from .problem import FitProblem, prepare, resolve
+from .problem import FitProblem, prepare_problem, resolve
 from .uncertainty import FittedProblem, bootstrap_draws
 
 _NOTHING_TO_POOL = "nothing to pool: fewer than two languages have 3 runs; each is fitted by itself"
@@ -121,7 +121,7 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
     prior, prior_settings = resolve(law, options.prior)
     if prior is None and options.pool != "none":
         raise M3Error("prior: pooling needs one, expected other than 'none'")
-    problem, failed, pool = prepare(law, runs.batch(), options.fixed, prior, options.pool)
+    problem, failed, pool = prepare_problem(law, runs.batch(), options.fixed, prior, options.pool)
     notes = [*runs.notes, *([] if pool == options.pool else [_NOTHING_TO_POOL])]
     settings |= {**prior_settings, "pool": pool, "source": runs.source, "notes": notes}
     priors = None

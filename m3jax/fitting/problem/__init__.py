@@ -2,7 +2,7 @@
 
 from ._bounds import bounds_reached
 from ._prior import Prior, resolve
-from ._problem import SPARE_RUNS, FitProblem, prepare
+from ._problem import SPARE_RUNS, FitProblem, prepare_problem
 from ._scope import Scope, undetermined
 from ._space import ParameterSpace
 
@@ -13,7 +13,7 @@ __all__ = [
     "Prior",
     "Scope",
     "bounds_reached",
-    "prepare",
+    "prepare_problem",
     "resolve",
     "undetermined",
 ]

@@ -80,7 +80,7 @@ class FitProblem:
         )
 
 
-def prepare(
+def prepare_problem(
     law: Law, batch: RunBatch, fixed: Mapping[str, float], prior: Prior | None, pool: str
 ) -> tuple[FitProblem, dict[str, tuple[int, str]], str]:
     """The problem, the languages that cannot be fitted and why, and the pooling that is possible.
@@ -94,7 +94,7 @@ def prepare(
         # Others can only tell what some language with enough runs tells.
         enough = _independent_runs(batch) >= FEWEST_RUNS
         if enough.sum() < 2:
-            return prepare(law, batch, fixed, prior, "none")
+            return prepare_problem(law, batch, fixed, prior, "none")
         lenders = [scope for scope, e in zip(scopes, enough, strict=True) if e]
         borrowed = _told_by_some(law, lenders, fixed)
     # What to freeze follows from what varies, and few languages differ in that.

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.support.synthetic import run_table, true_theta
 from m3jax.fitting import fit_data_with_weak_prior
-from m3jax.fitting.problem import prepare
+from m3jax.fitting.problem import prepare_problem
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +15,7 @@ def table():
 
 
 def one_language(law, table, fixed=None):
-    problem, _, _ = prepare(law, table.batch(), fixed or {}, None, "none")
+    problem, _, _ = prepare_problem(law, table.batch(), fixed or {}, None, "none")
     data = fit_data_with_weak_prior(problem, problem.space(law), "weak", np.full(2, 1e-6))
     rng = np.random.default_rng(0)
     x = problem.space(law).draw(1, rng)[0, 0]

@@ -19,7 +19,7 @@ from m3jax.fitting.engine import (
     minimise_on_host,
     solve_spd,
 )
-from m3jax.fitting.problem import prepare
+from m3jax.fitting.problem import prepare_problem
 from m3jax.laws import get_law
 
 DELTA, TOLERANCE = 1e-3, 1e-9
@@ -40,7 +40,7 @@ LIBRARIES = {"numpy": (np, solve_by_lapack), "jax": (jnp, solve_spd)}
 def test_the_compiled_and_the_host_driver_take_the_same_iterates(name, iterations):
     law, table = get_law(name), run_table(true_theta(3, 4), 60, 0.005, 6)
     with jax.enable_x64(True):
-        problem, _, _ = prepare(law, table.batch(), {}, None, "none")
+        problem, _, _ = prepare_problem(law, table.batch(), {}, None, "none")
         space = problem.space(law)
         data = fit_data_with_weak_prior(problem, space, "weak", np.full(3, 1e-2))
         start = space.draw(1, np.random.default_rng(0))[:, 0]

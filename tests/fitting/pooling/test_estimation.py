@@ -8,7 +8,7 @@ from benchmarks.support.priors import weak_prior
 from benchmarks.support.synthetic import draw_recipes, run_table, true_loss, true_theta
 from m3jax import fit
 from m3jax.fitting import Prior
-from m3jax.fitting.problem import prepare
+from m3jax.fitting.problem import prepare_problem
 from m3jax.laws import get_law
 
 
@@ -80,7 +80,7 @@ def test_what_no_run_of_a_language_tells_comes_from_the_others():
     assert not fits.frozen[-1].any()
     assert "eta not determined by these runs: taken from the other languages" in fits.messages[-1]
     # What no language tells is frozen in all.
-    problem, _, _ = prepare(fits.law, runs.select(single).batch(), {}, Prior(), "partial")
+    problem, _, _ = prepare_problem(fits.law, runs.select(single).batch(), {}, Prior(), "partial")
     assert not problem.free[:, 6].any()
     assert problem.free[:, 5].all()
 
