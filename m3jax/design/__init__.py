@@ -1,8 +1,9 @@
 """Further small runs that would sharpen a recommendation most, within a budget."""
 
 from ._belief import Belief, noise_of, normals, regret
-from ._next import next_runs, random_runs
-from ._room import room_for
+from ._next import next_runs
+from ._random import random_runs
+from ._run_space import run_space
 from ._search import random_design
 from ._sheet import NextRuns, write_sheet
 
@@ -15,6 +16,6 @@ __all__ = [
     "random_design",
     "random_runs",
     "regret",
-    "room_for",
+    "run_space",
     "write_sheet",
 ]

@@ -42,7 +42,7 @@ class Belief:
     normal: np.ndarray
     law: Law = dataclasses.field(metadata={"static": True})
 
-    def told(self, recipe: Recipe) -> Array:
+    def signal(self, recipe: Recipe) -> Array:
         """What runs (...) would tell, (..., B): predicted log losses, in units of the noise.
 
         Centred over the draws and divided by √(B − 1): their products are covariances.
@@ -58,42 +58,42 @@ class Belief:
     def _log_losses(self, recipe: Recipe) -> Array:
         return jax.vmap(lambda t: self.law.log_loss_theta(t, recipe), out_axes=-1)(self.theta)
 
-    def information(self, told: Array) -> Array:
+    def information(self, signal: Array) -> Array:
         """log det of the coefficients' precision after runs (n, B), less what it is now.
 
         That is log det(I + J Σ Jᵀ/σ²) over the runs, which holds for a singular Σ too.
         """
-        root = jnp.linalg.cholesky(_marginal(told))
+        root = jnp.linalg.cholesky(_marginal(signal))
         return 2 * jnp.sum(jnp.log(jnp.diagonal(root)))
 
-    def saved(self, told: Array) -> Array:
+    def expected_gain(self, signal: Array) -> Array:
         """Expected fall of the loss at what is chosen, after runs (n, B); nats, mean of questions.
 
         The posterior means of the log losses at stake move by A·ξ, ξ standard normal, and the
         lowest is chosen then: the value of information of Raiffa and Schlaifer, 1961 (for many
         choices that go together, the knowledge gradient of Frazier, Powell and Dayanik, 2009).
         """
-        root = jnp.linalg.cholesky(_marginal(told))
+        root = jnp.linalg.cholesky(_marginal(signal))
         mean = jnp.mean(self.stake, axis=-1)
         now = jnp.argmin(mean, axis=-1)
         best = jnp.take_along_axis(self.stake, now[:, None, None], axis=1)
         # Against what would be chosen now: what all have in common drops out.
         less = self.stake - best
         centred = less - jnp.mean(less, axis=-1, keepdims=True)
-        joint = jnp.einsum("qmb,nb->nqm", centred, told) / math.sqrt(len(self.theta) - 1)
-        n = told.shape[0]
+        joint = jnp.einsum("qmb,nb->nqm", centred, signal) / math.sqrt(len(self.theta) - 1)
+        n = signal.shape[0]
         a = jax.scipy.linalg.solve_triangular(root, joint.reshape(n, -1), lower=True)
         moved = (self.normal @ a).reshape(-1, *joint.shape[1:])
         fall = -jnp.mean(jnp.min(jnp.mean(less, axis=-1) + moved, axis=-1), axis=0)
         return jnp.mean(jnp.exp(jnp.min(mean, axis=-1)) * fall)
 
 
-def _marginal(told: Array) -> Array:
-    return jnp.eye(told.shape[0]) + told @ told.T
+def _marginal(signal: Array) -> Array:
+    return jnp.eye(signal.shape[0]) + signal @ signal.T
 
 
-def regret(belief: Belief, told: np.ndarray, seed: int, repeats: int = 20) -> tuple[float, float]:
-    """Expected regret of what is chosen now, and after runs told (n, B); nats, mean of questions.
+def regret(belief: Belief, signal: np.ndarray, seed: int, repeats: int = 20) -> tuple[float, float]:
+    """Expected regret of what is chosen now, and after runs signal (n, B); nats, mean of questions.
 
     By simulation, each draw being the truth in turn: it gives the runs' losses, with noise, these
     move the mean log losses at stake by a linear update learned from the other draws (a fifth is
@@ -101,7 +101,7 @@ def regret(belief: Belief, told: np.ndarray, seed: int, repeats: int = 20) -> tu
     the draw's own best. Nothing is taken to be normal but the noise.
     """
     stake, own = np.exp(belief.stake), np.exp(belief.own)
-    count = told.shape[1]
+    count = signal.shape[1]
     rng = np.random.default_rng([seed, 2])
     fold = rng.permutation(count) % min(FOLDS, count)
     before, after = np.zeros(count), np.zeros(count)
@@ -109,13 +109,13 @@ def regret(belief: Belief, told: np.ndarray, seed: int, repeats: int = 20) -> tu
         test = np.flatnonzero(fold == out)
         rest = np.flatnonzero(fold != out)
         scale = math.sqrt(count - 1) / math.sqrt(max(len(rest) - 1, 1))
-        mean_told = told[:, rest].mean(axis=1, keepdims=True)
-        x = (told[:, rest] - mean_told) * scale
+        mean_signal = signal[:, rest].mean(axis=1, keepdims=True)
+        x = (signal[:, rest] - mean_signal) * scale
         mean = belief.stake[..., rest].mean(axis=-1)
         joint = (belief.stake[..., rest] - mean[..., None]) @ x.T / math.sqrt(max(len(rest) - 1, 1))
-        gain = joint @ np.linalg.inv(np.eye(len(told)) + x @ x.T)  # (Q, M, n)
-        noise = rng.standard_normal((repeats, len(told), len(test)))
-        seen = (told[:, test] - mean_told) * math.sqrt(count - 1) + noise
+        gain = joint @ np.linalg.inv(np.eye(len(signal)) + x @ x.T)  # (Q, M, n)
+        noise = rng.standard_normal((repeats, len(signal), len(test)))
+        seen = (signal[:, test] - mean_signal) * math.sqrt(count - 1) + noise
         moved = np.einsum("qmn,rnb->rqmb", gain, seen)
         chosen = np.argmin(mean[..., None] + moved, axis=2)  # (repeats, Q, b)
         lost = np.take_along_axis(stake[None, :, :, test], chosen[:, :, None], axis=2)[:, :, 0]

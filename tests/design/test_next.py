@@ -20,7 +20,7 @@ from m3jax.design import (
     random_design,
     random_runs,
     regret,
-    room_for,
+    run_space,
     write_sheet,
 )
 from m3jax.recipe import TWO_STAGE
@@ -104,13 +104,13 @@ def test_sizes_on_a_ladder(fits):
     sizes = (3e7, 1.6e8, 4.1e8)
     options = {"most_tokens": 1e8, "reach": 1.0, "bounds": {}}
     given = LANGUAGE, fits.law, fits.scopes[0]
-    room, _ = room_for(*given, ladder=sizes, **options)
+    space, _ = run_space(*given, ladder=sizes, **options)
     with pytest.raises(M3Error, match="no size of the ladder"):
-        room_for(*given, ladder=(1e3,), **options)
+        run_space(*given, ladder=(1e3,), **options)
     with jax.enable_x64(True):
         rng = np.random.default_rng(0)
         for _ in range(5):
-            recipe = room.rounded(*random_design(room, BUDGET, RUNS, rng))
+            recipe = space.rounded(*random_design(space, BUDGET, RUNS, rng))
             assert set(recipe.n_params) <= set(sizes)
             assert recipe.compute.sum() <= BUDGET * 1.02
 
@@ -127,7 +127,7 @@ def test_losses_under_a_cap_and_epochs_in_a_range(fits):
 
 
 def linear_belief(samples=20000, runs=3, noise=0.5):
-    """A law that is linear in two coefficients, told of by runs that see them or do not."""
+    """A law that is linear in two coefficients, signal of by runs that see them or do not."""
 
     class Plain:
         @staticmethod
@@ -145,15 +145,15 @@ def test_information_and_value_are_those_of_a_linear_gaussian_update():
     with jax.enable_x64(True):
         belief = linear_belief()
         design = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-        told = belief.told(design)
+        signal = belief.signal(design)
         precision = design.T @ design / 0.25 + np.diag([1.0, 0.25])
         gained = np.linalg.slogdet(precision)[1] - np.log(0.25)
-        assert float(belief.information(told)) == pytest.approx(gained, rel=0.01)
+        assert float(belief.information(signal)) == pytest.approx(gained, rel=0.01)
         # E|posterior mean| of a normal is sd·√(2/π); the loss is about 1.
         left = np.linalg.inv(precision)[0, 0]
         value = 0.01 * np.sqrt((1 - left) * 2 / np.pi)
-        assert float(belief.saved(told)) == pytest.approx(value, rel=0.03)
-        now, after = regret(belief, np.asarray(told), 0, repeats=2)
+        assert float(belief.expected_gain(signal)) == pytest.approx(value, rel=0.03)
+        now, after = regret(belief, np.asarray(signal), 0, repeats=2)
         perfect = 0.01 * np.sqrt(2 / np.pi)
         assert now == pytest.approx(perfect, rel=0.05)
         assert after == pytest.approx(perfect - value, rel=0.1)
@@ -164,11 +164,11 @@ def test_gradients_of_both_criteria_are_exact():
     with jax.enable_x64(True):
         belief = dataclasses.replace(linear_belief(200), normal=normals(64, 3, 0))
         design = np.array([[1.0, 0.3], [0.5, 1.0], [0.2, 1.0]])
-        for gain in (belief.information, belief.saved):
-            slope = jax.grad(lambda d, gain=gain: gain(belief.told(d)))(design)
+        for gain in (belief.information, belief.expected_gain):
+            slope = jax.grad(lambda d, gain=gain: gain(belief.signal(d)))(design)
             step = np.zeros_like(design)
             step[1, 0] = 1e-6
-            up, down = (float(gain(belief.told(design + s * step))) for s in (1, -1))
+            up, down = (float(gain(belief.signal(design + s * step))) for s in (1, -1))
             assert float(slope[1, 0]) == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-9)
 
 
@@ -251,12 +251,12 @@ def test_the_command_prints_and_writes_the_sheet(fits, tmp_path, monkeypatch, ca
         ({"budget": 1e10}, "the cheapest run within the ranges takes"),
         ({"budget": -1.0}, "budget: expected a positive finite number"),
         ({"runs": 2.5}, "runs: expected a whole number >= 1"),
-        ({"criterion": "luck"}, "unknown criterion 'luck'"),
+        ({"criterion": "luck"}, "criterion: expected 'regret' or 'coefficients', got 'luck'"),
         ({"reach": 0.5}, "reach: expected a number >= 1"),
-        ({"noise": 0.0}, "noise: expected a positive"),
+        ({"noise": 0.0}, "noise: expected a positive finite number, got 0.0"),
         ({"max_loss": 1e-3}, "max_loss 0.001: no run within the ranges"),
         ({"ranges": {"layers": (1, 2)}}, "unknown range 'layers'"),
-        ({"ranges": {"epochs": (3.0, 2.0)}}, "epochs: expected 0 < low <= high"),
+        ({"ranges": {"epochs": (3.0, 2.0)}}, "ranges: expected pairs"),
         ({"language": "Klingon"}, "unknown language 'Klingon'"),
     ],
 )

@@ -27,7 +27,7 @@ _DIGITS = 3  # of the numbers on a run sheet
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
-class Room:
+class RunSpace:
     """Where further runs of one language may lie.
 
     A run is x (5,), the logarithms of `SHEET_VARIABLES`, of one kind, an index into
@@ -187,7 +187,7 @@ def _rounded(values: np.ndarray, how: Any = np.round) -> np.ndarray:
     return np.array([float(text) for text in texts]).reshape(values.shape)
 
 
-def room_for(
+def run_space(
     language: str,
     law: Law,
     scope: Scope,
@@ -196,8 +196,8 @@ def room_for(
     reach: float,
     bounds: Mapping[str, Bounds],
     ladder: Sequence[float] | None,
-) -> tuple[Room, tuple[str, ...]]:
-    """The room of one language, and notes on it.
+) -> tuple[RunSpace, tuple[str, ...]]:
+    """The space of one language, and notes on it.
 
     By default each variable, and all tokens, stay in the range of the runs, `reach` times wider
     either way (ratios up to 1), and unique target tokens are at most `most_tokens`; `bounds` go
@@ -264,7 +264,7 @@ def room_for(
             )
         moves[0] = 0.0
     return (
-        Room(low, high, total, np.float64(share), np.log(final), moves, sizes, tuple(kinds)),
+        RunSpace(low, high, total, np.float64(share), np.log(final), moves, sizes, tuple(kinds)),
         tuple(notes),
     )
 
