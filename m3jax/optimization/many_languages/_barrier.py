@@ -40,7 +40,7 @@ class BarrierDomain(NamedTuple):
     def slacks(self, x: np.ndarray) -> np.ndarray:
         """What is left of every limit, the ratios' last."""
         used = self.head @ x[:3] + self.tail * x[3 + self.language]
-        return np.append(self.limit - used, -(log_sum(x[3:]) + x[2]))
+        return np.append(self.limit - used, -(log_total_ratio(x[3:]) + x[2]))
 
     def slope(self, multipliers: np.ndarray) -> np.ndarray:
         """Σ multiplier·gradient of the rows."""
@@ -77,8 +77,8 @@ class BarrierEnd(NamedTuple):
     bound: float
 
 
-def log_sum(p: np.ndarray) -> float:
-    """log Σ exp(p)."""
+def log_total_ratio(p: np.ndarray) -> float:
+    """log Σ exp(p) of log ratios p (L,)."""
     top = p.max()
     return float(top + np.log(np.exp(p - top).sum()))
 
@@ -123,7 +123,7 @@ def _barrier(domain: BarrierDomain, x: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Gradient and Hessian of −Σ log slack."""
     slacks = domain.slacks(x)
     linear, last = slacks[:-1], slacks[-1]
-    share = np.exp(x[3:] - log_sum(x[3:]))
+    share = np.exp(x[3:] - log_total_ratio(x[3:]))
     slope = np.concatenate([[0.0, 0.0, 1.0], share])  # of log Σ exp(p) + q
     gradient = domain.slope(1 / linear) + slope / last
     hessian = domain.curvature(linear**-2.0) + np.outer(slope, slope) / last**2
@@ -150,7 +150,7 @@ def _ended(
 ) -> BarrierEnd:
     """KKT residual, and the bound of weak duality: the Lagrangian lies above its tangent."""
     multipliers = barrier / domain.slacks(x)
-    share = np.exp(x[3:] - log_sum(x[3:]))
+    share = np.exp(x[3:] - log_total_ratio(x[3:]))
     total = gradient + domain.slope(multipliers[:-1])
     total += np.concatenate([[0.0, 0.0, 1.0], share]) * multipliers[-1]
     kkt = max(float(np.abs(total).max()), barrier) / value

@@ -24,7 +24,7 @@ from ...recipe import REGIMES, SINGLE_STAGE, TWO_STAGE, Array, Recipe
 from ...variables import DECISION_VARIABLES
 from ..question import Questions
 from ..solvers import REGIME_TIE, is_posynomial
-from ._barrier import BarrierDomain, BarrierEnd, descend, log_sum
+from ._barrier import BarrierDomain, BarrierEnd, descend, log_total_ratio
 from ._results import SharedModel
 from ._split import ask_each, normalised_weights
 
@@ -244,7 +244,7 @@ def _starts(
         at_q = q[0] + min(0.1, 0.5 * (q[1] - q[0]))
         bottom = np.maximum.reduce([ratio[0], epochs[0] + log_t - d, final[0] - at_q])
         ceiling = np.minimum.reduce([ratio[1], epochs[1] + log_t - d, final[1] - at_q])
-        if not np.all(bottom < ceiling) or log_sum(bottom) + at_q >= 0:
+        if not np.all(bottom < ceiling) or log_total_ratio(bottom) + at_q >= 0:
             continue
         at_p = bottom + _fraction(bottom, ceiling, at_q) * (ceiling - bottom)
         x = np.concatenate([[0.5 * (max(n[0], top - 0.5) + top), d, at_q], at_p])
@@ -256,11 +256,11 @@ def _starts(
 
 def _fraction(bottom: np.ndarray, ceiling: np.ndarray, q: float) -> float:
     """How far from bottom to ceiling ratios may go and leave room in their sum."""
-    goal = np.log((np.exp(log_sum(bottom) + q) + 1.0) / 2)
+    goal = np.log((np.exp(log_total_ratio(bottom) + q) + 1.0) / 2)
     low, high = 0.0, 0.5
     for _ in range(40):
         middle = (low + high) / 2
-        inside = log_sum(bottom + middle * (ceiling - bottom)) + q <= goal
+        inside = log_total_ratio(bottom + middle * (ceiling - bottom)) + q <= goal
         low, high = (middle, high) if inside else (low, middle)
     return high if high < 1e-9 else low
 

@@ -63,6 +63,7 @@ def show_split(split: BudgetSplit) -> None:
         f"  Weighted mean loss: {formatting.loss(split.mean_loss)} nats/token;"
         f" with equal shares {equal}.",
     )
+    print_line(console, f"  {split.price_in_words.capitalize()} nats/token.")
 
 
 def show_shared_model(shared: SharedModel) -> None:

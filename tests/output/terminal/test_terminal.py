@@ -115,6 +115,7 @@ def test_a_split_budget(capsys):
     assert "4e+15 FLOP over 2 languages" in out
     assert "two stages" in out
     assert "Weighted mean loss: 1.2500 nats/token; with equal shares out of reach" in out
+    assert "The next 1% of compute lowers the mean loss by 4e-05 nats/token." in out
     show_split(dataclasses.replace(split, equal_loss=1.5))
     assert "with equal shares 1.5000." in capsys.readouterr().out
 
