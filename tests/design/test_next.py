@@ -72,6 +72,7 @@ def test_runs_keep_ranges_and_budget(fits, found):
     jax.tree.map(np.testing.assert_array_equal, again.recipe, found.recipe)
 
 
+@pytest.mark.slow
 def test_random_runs_keep_them_too(fits):
     for seed in range(5):
         recipe = random_runs(
@@ -100,6 +101,7 @@ def test_d_optimal_runs_tell_most_of_the_coefficients(fits, found):
     assert sure.information > max(found.information, 1.2 * sure.information_random)
 
 
+@pytest.mark.slow
 def test_sizes_on_a_ladder(fits):
     sizes = (3e7, 1.6e8, 4.1e8)
     options = {"most_tokens": 1e8, "reach": 1.0, "bounds": {}}
@@ -220,6 +222,7 @@ def test_the_sheet_filled_in_is_a_run_table(found, tmp_path):
         write_sheet(tmp_path / "sheet.txt", [found])
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_the_sheet(fits, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "")
     fits.save(tmp_path / "fits.json")
@@ -245,6 +248,7 @@ def test_the_command_prints_and_writes_the_sheet(fits, tmp_path, monkeypatch, ca
     assert "runs: expected a whole number >= 1" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -265,6 +269,7 @@ def test_bad_options_are_refused(fits, options, words):
         next_runs(fits, **{"budget": BUDGET, "starts": 1, **QUESTION, **options})
 
 
+@pytest.mark.slow
 def test_fits_without_draws_are_refused(fits):
     bare = dataclasses.replace(fits, draws=fits.draws[:, :0])
     with pytest.raises(M3Error, match="needs at least 20 bootstrap draws"):

@@ -63,6 +63,7 @@ def strict(text: str):
     return json.loads(text, parse_constant=refuse)
 
 
+@pytest.mark.slow
 def test_every_position_is_in_the_plan_once(found):
     content = plan(found)
     places = [
@@ -76,6 +77,7 @@ def test_every_position_is_in_the_plan_once(found):
     assert {"compute", "tokens", "loss", "n_params"} <= set(content["units"])
 
 
+@pytest.mark.slow
 def test_stages_add_up_to_the_recipe(found):
     kinds = set()
     for entry in plan(found)["plans"]:
@@ -96,6 +98,7 @@ def test_stages_add_up_to_the_recipe(found):
     assert kinds == {("monolingual single-stage", 1), ("multilingual two-stage", 2)}
 
 
+@pytest.mark.slow
 def test_the_plan_says_what_the_records_say(found):
     records = {
         (row["language"], row["compute"], row["target_tokens"]): row for row in found.records()
@@ -122,6 +125,7 @@ def test_without_draws_there_are_no_intervals(fits):
         assert entry["predicted_loss"]["low"] is entry["predicted_loss"]["high"] is None
 
 
+@pytest.mark.slow
 def test_the_plan_file_is_the_plan(found, tmp_path):
     path = tmp_path / "new" / "folder" / "plan.json"
     assert write_plan(str(path), found) == path
@@ -129,6 +133,7 @@ def test_the_plan_file_is_the_plan(found, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["plan.json"]
 
 
+@pytest.mark.slow
 def test_the_table_has_one_row_a_position(found, tmp_path):
     path = write_recipes(tmp_path / "recipes.csv", found)
     with open(path, encoding="utf-8", newline="") as file:
@@ -154,6 +159,7 @@ def test_the_table_has_one_row_a_position(found, tmp_path):
     assert rows[2]["infeasible"] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_plan, write_recipes])
 def test_nothing_is_written_half(write, found, tmp_path, monkeypatch):
     old = tmp_path / "old"
@@ -170,6 +176,7 @@ def test_nothing_is_written_half(write, found, tmp_path, monkeypatch):
     assert old.read_text(encoding="utf-8") == "before"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_plan, write_recipes])
 def test_places_that_cannot_hold_a_file_are_refused(write, found, tmp_path):
     with pytest.raises(M3Error, match="is a folder, expected a file name"):
@@ -290,6 +297,7 @@ def test_megatron_takes_the_sequences_of_the_plan():
         assert blended(weights, size) == [target, size - target]
 
 
+@pytest.mark.slow
 def test_megatron_reads_the_blends_itself(found):
     utils = pytest.importorskip("megatron.core.datasets.utils")
     for name, text in export_texts(found, "megatron", batch=BATCH).items():
@@ -482,6 +490,7 @@ def test_files_are_written_for_every_recipe(form, found, planned, tmp_path):
     assert all(path.stat().st_size for path in paths)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_exported_is_refused(found):
     with pytest.raises(M3Error, match="unknown export format 'nemo', expected one of: json, csv"):
         export_texts(found, "nemo", batch=BATCH)

@@ -46,6 +46,7 @@ def test_data_constrained_on_muennighoff(muennighoff):
     assert {n: frozen.coefficients()[n] for n in BASE} == pytest.approx(BASE, rel=1e-12)
 
 
+@pytest.mark.slow
 def test_data_constrained_at_the_published_coefficients(muennighoff):
     published = {**BASE, "R_D": 15.387756, "R_N": 5.309743}
     fits = fit(muennighoff, "data_constrained", fixed=published, draws=0)

@@ -52,6 +52,7 @@ def test_where_it_does_not_vary_it_is_not_guessed():
     assert any(f"{words}: the first ratio is not determined (phi)" in v for v in found.verdicts)
 
 
+@pytest.mark.slow
 def test_a_law_that_does_not_see_it_is_told_off():
     runs = runs_with(-0.3)
     (found,) = diagnose(fit(runs, "m3", draws=0), runs).values()

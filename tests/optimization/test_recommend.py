@@ -113,6 +113,7 @@ def test_every_limit_is_kept(fits):
     assert np.all(found.kkt < 1e-6)
 
 
+@pytest.mark.slow
 def test_more_never_hurts(fits):
     found = optimize(
         fits, compute=np.geomspace(1e18, 1e21, 6), target_tokens=[1e7, 1e8], draws=0, **BOUNDS
@@ -176,6 +177,7 @@ def wikipedia(shared_data):
     return fit(runs, "m3", draws=4)
 
 
+@pytest.mark.slow
 def test_unvaried_variables_are_held_and_said(wikipedia):
     found = optimize(wikipedia, compute=1.4e18, target_tokens=1.17e8)
     assert found.recipe.n_params[0, 0, 0] == pytest.approx(1.24e8, rel=1e-9)
@@ -201,6 +203,7 @@ def test_extrapolation_on_demand(wikipedia):
     assert np.isfinite(found.by_regime_loss[0, 0, 0, TWO_STAGE])
 
 
+@pytest.mark.slow
 def test_a_law_without_ratios_is_held_to_one_language(fits):
     plain = fit(run_table(true_theta(1, 2), 40, 0.005, 3), "chinchilla", draws=0, starts=16)
     found = optimize(plain, compute=1e19, target_tokens=1e8)

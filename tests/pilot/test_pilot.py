@@ -272,6 +272,7 @@ def training():
     return Training(length=LENGTH)
 
 
+@pytest.mark.slow
 def test_an_ensemble_is_its_members(training):
     tokens, orders, rates, seeds, held_out = inputs(3)
     staged = stage_tokens(tokens)
@@ -325,6 +326,7 @@ def test_training_is_adamw_step_by_step(training):
         np.testing.assert_allclose(got[name][0], loss(params, read(windows[0])), rtol=2e-5)
 
 
+@pytest.mark.slow
 def test_half_precision_trains_too(training):
     tokens, orders, rates, seeds, held_out = inputs(3)
     arguments = (TINY, training, stage_tokens(tokens), orders, rates, seeds, held_out)

@@ -99,6 +99,7 @@ def test_full_pooling_shares_exponents_and_shapes(few):
     assert "all languages share (alpha, beta)" in fits.messages[2][-1]
 
 
+@pytest.mark.slow
 def test_one_language_has_nothing_to_pool(few):
     alone = few.for_language(few.languages[0])
     pooled, own = (fit(alone, pool=pool, draws=4) for pool in ("partial", "none"))

@@ -28,6 +28,7 @@ def test_a_stated_prior_decides_what_runs_leave_open(eight):
     )
 
 
+@pytest.mark.slow
 def test_amplitudes_are_stated_as_shares_of_the_loss(eight):
     law = get_law("chinchilla")
     ranges = {**weak_prior(law).ranges, "E": (0.6990, 0.7010)}
