@@ -30,22 +30,18 @@ _HINTS = {
 def with_options(
     options: type[Options],
     *,
-    only: Sequence[str] | None = None,
     but: Sequence[str] = (),
-    **flags: tuple[str, ...],
+    parameter: str = "options",
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command a flag for every option, in place of its parameter `options`.
+    """Give a command a flag for every option but those named, in place of one of its parameters.
 
-    The command gets `options`, a dict of what was typed: what is not typed keeps the default of the
-    option class. `only` and `but` choose options by name; `flags` gives an option other flags than
-    `--` and its name.
+    The command gets a dict of what was typed under the name of the `parameter`: what is not typed
+    keeps the default of the option class.
     """
     fields = [
         field
         for field in dataclasses.fields(options)
-        if field.name not in but
-        and (only is None or field.name in only)
-        and option_of(field).flags != ()
+        if field.name not in but and option_of(field).flags != ()
     ]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
@@ -58,18 +54,16 @@ def with_options(
             for field in fields:
                 text = typed.pop(field.name)
                 if text is not None and text is not False:
-                    flag = _flags(field, flags)[0]
+                    flag = _flags(field)[0]
                     values[field.name] = _parsed(option_of(field), flag, text)
-            command(**typed, options=values)
+            command(**typed, **{parameter: values})
 
         parameters = []
-        for name, parameter in own.items():
-            if name == "options":
-                parameters += [_parameter(field, flags) for field in fields]
+        for name, known in own.items():
+            if name == parameter:
+                parameters += [_parameter(field) for field in fields]
             else:
-                parameters.append(
-                    parameter.replace(kind=parameter.KEYWORD_ONLY, annotation=hints[name])
-                )
+                parameters.append(known.replace(kind=known.KEYWORD_ONLY, annotation=hints[name]))
         call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         call.__annotations__ = {p.name: p.annotation for p in parameters}
         return call
@@ -77,24 +71,23 @@ def with_options(
     return decorate
 
 
-def _flags(field: dataclasses.Field[Any], flags: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
+def _flags(field: dataclasses.Field[Any]) -> tuple[str, ...]:
     plain = (f"--{field.name.replace('_', '-')}",)
-    return flags.get(field.name) or option_of(field).flags or plain
+    return option_of(field).flags or plain
 
 
-def _parameter(
-    field: dataclasses.Field[Any], flags: dict[str, tuple[str, ...]]
-) -> inspect.Parameter:
+def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
     known, default = option_of(field), default_of(field)
     kind = _TYPES.get(known.kind, str)
     required = default is dataclasses.MISSING
-    shown = "" if required or default in (None, (), {}, False) else _shown(default)
+    hidden = required or default is None or default is False or default in ((), {})
+    shown = "" if hidden else _shown(default)
     # The flag's own default is None, "not typed": what the option class then takes is told here.
     text = known.summary + (rf" \[default: {shown}]" if shown else "")
     annotation = Annotated[  # type: ignore[valid-type]
         kind if required or kind is bool else kind | None,
         typer.Option(
-            *_flags(field, flags),
+            *_flags(field),
             help=text if not known.unit else f"{text} ({known.unit})",
             metavar=_HINTS.get(known.kind),
             show_default=False,

@@ -40,7 +40,9 @@ def _alike(values: np.ndarray, tolerance: float) -> list[np.ndarray]:
     return [np.array(group) for group in groups]
 
 
-def regret(runs: RunTable, rows: np.ndarray, predicted: np.ndarray) -> tuple[float | None, int]:
+def measured_regret(
+    runs: RunTable, rows: np.ndarray, predicted: np.ndarray
+) -> tuple[float | None, int]:
     """Mean over slices of (measured loss of the recipe predicted best − best measured), nats.
 
     `predicted` (n,) is of all runs. None where there is no slice; and how many there are.

@@ -12,7 +12,7 @@ from ..fitting import huber, interval
 from ..runs import RunTable
 from ._held_out import HeldOut
 from ._information import information_criteria
-from ._regret import regret
+from ._regret import measured_regret
 
 _DRAWS, _LEVEL = 1000, 0.9
 
@@ -113,7 +113,7 @@ def _scored(runs: RunTable, one: HeldOut, language: str, delta: float) -> Score:
     fitted, predicted, measured = one.fitted[language], one.predicted[test], runs.loss[test]
     losses = huber(np.log(predicted / measured), delta, np)
     spread = np.sum((measured - measured.mean()) ** 2)
-    lost, groups = regret(runs, test, one.predicted)
+    lost, groups = measured_regret(runs, test, one.predicted)
     weight = runs.weight[here & ~one.held].sum() if one.held.any() else fitted.n_train
     aic, bic = information_criteria(
         fitted.objective, max(float(weight), 1.0), fitted.n_coefficients, delta

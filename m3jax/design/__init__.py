@@ -1,6 +1,6 @@
 """Further small runs that would sharpen a recommendation most, within a budget."""
 
-from ._belief import Belief, noise_of, normals, regret
+from ._belief import Belief, expected_regret, noise_of, normals
 from ._next import next_runs
 from ._random import random_runs
 from ._run_space import run_space
@@ -10,12 +10,12 @@ from ._sheet import NextRuns, write_sheet
 __all__ = [
     "Belief",
     "NextRuns",
+    "expected_regret",
     "next_runs",
     "noise_of",
     "normals",
     "random_design",
     "random_runs",
-    "regret",
     "run_space",
     "write_sheet",
 ]

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..fitting import Fits
+from ..fitting.pooling import expected_huber
 from ..laws import Law
 from ..recipe import Array, Recipe
 
@@ -92,7 +93,9 @@ def _marginal(signal: Array) -> Array:
     return jnp.eye(signal.shape[0]) + signal @ signal.T
 
 
-def regret(belief: Belief, signal: np.ndarray, seed: int, repeats: int = 20) -> tuple[float, float]:
+def expected_regret(
+    belief: Belief, signal: np.ndarray, seed: int, repeats: int = 20
+) -> tuple[float, float]:
     """Expected regret of what is chosen now, and after runs signal (n, B); nats, mean of questions.
 
     By simulation, each draw being the truth in turn: it gives the runs' losses, with noise, these
@@ -144,14 +147,6 @@ def noise_of(fits: Fits, index: int) -> float:
     low, high = 1e-9, 1e3
     for _ in range(100):
         middle = math.sqrt(low * high)
-        low, high = (middle, high) if _huber_mean(middle, delta) < target else (low, middle)
+        too_low = expected_huber(np.array([middle]), delta)[0] < target
+        low, high = (middle, high) if too_low else (low, middle)
     return math.sqrt(low * high)
-
-
-def _huber_mean(sigma: float, delta: float) -> float:
-    """Mean Huber loss of a normal residual."""
-    a = delta / sigma
-    inside = math.erf(a / math.sqrt(2))
-    density = math.exp(-a * a / 2) / math.sqrt(2 * math.pi)
-    near = sigma**2 / 2 * (inside - 2 * a * density)
-    return near + delta * (2 * sigma * density - delta / 2 * (1 - inside))

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..fitting import predict
 from ..recipe import Recipe
-from ._belief import Belief, regret
+from ._belief import Belief, expected_regret
 
 
 def value_of_runs(
@@ -29,7 +29,7 @@ def value_of_runs(
     # A run that tells nothing has a signal of zero.
     without = [float(gain(np.where(rows[:, None] == row, 0.0, signal))) for row in rows]
     random_signals = [np.asarray(signal_of(runs)) for runs in random_recipes]
-    now, after = regret(belief, signal, seed)
+    now, after = expected_regret(belief, signal, seed)
     log_losses = np.log(predict(belief.law, belief.theta, recipe))  # (B, n)
     return {
         "predicted_loss": np.exp(log_losses.mean(axis=0)),
@@ -37,7 +37,9 @@ def value_of_runs(
         "worth": np.clip(1 - np.array(without) / max(whole, 1e-12), 0.0, 1.0),
         "regret_now": now,
         "regret_after": after,
-        "regret_random": float(np.median([regret(belief, s, seed)[1] for s in random_signals])),
+        "regret_random": float(
+            np.median([expected_regret(belief, s, seed)[1] for s in random_signals])
+        ),
         "information": float(belief.information(signal)),
         "information_random": float(
             np.median([float(belief.information(s)) for s in random_signals])

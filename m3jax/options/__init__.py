@@ -21,7 +21,7 @@ from ._core import (
     takes,
     toml_kinds,
 )
-from ._fit import BOOTSTRAPS, POOLS, FitOptions
+from ._fit import BOOTSTRAPS, POOLS, FitOptions, WorkOptions
 from ._limits import (
     METHODS,
     OBJECTIVES,
@@ -60,6 +60,7 @@ __all__ = [
     "PilotOptions",
     "SplitOptions",
     "TrainingOptions",
+    "WorkOptions",
     "at_least",
     "converted_to",
     "default_of",

@@ -103,3 +103,41 @@ class FitOptions(Options):
         help="Same seed, same result. Without pooling a language's result does not depend on the"
         " others in the table.",
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WorkOptions(Options):
+    """How the work of a fit is kept and shared on the command line; see `fit_in_chunks`."""
+
+    checkpoint: Any = option(
+        None,
+        kind="file",
+        help="Keep finished languages in this folder; start again to go on.",
+    )
+    distributed: bool = option(
+        False,
+        kind="true or false",
+        help="Share the work: Slurm, MPI, Kubernetes, TPU pods.",
+    )
+    coordinator: str | None = option(
+        None, kind="text", help="The same elsewhere: where process 0 is, HOST:PORT."
+    )
+    processes: int | None = option(
+        None,
+        kind="whole number",
+        allowed=at_least(1, "a whole number"),
+        help="How many share the work.",
+    )
+    process: int | None = option(
+        None,
+        kind="whole number",
+        allowed=at_least(0, "a whole number"),
+        help="Which of them this is, from 0.",
+    )
+    patience: float = option(
+        300.0,
+        kind="number",
+        unit="seconds",
+        allowed=POSITIVE,
+        help="How long to wait for a process that shows no sign of life.",
+    )

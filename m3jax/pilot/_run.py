@@ -21,7 +21,7 @@ from .._version import __version__
 from ._corpus import Corpus
 from ._plan import PilotPlan, by_shape
 from ._table import Row, add_rows, read_card, read_rows, write_card
-from ._throughput import ensemble_size, worker_count
+from ._throughput import ensemble_size, program_count
 from ._train import stage_tokens, train
 from ._trial import reading_order
 
@@ -78,7 +78,7 @@ def carry_out(
     trained, diverged = 0, []
     if missing:
         staged, meter = _Staged.of(plan.corpora), _Meter(plan, missing, progress)
-        with ThreadPoolExecutor(workers or worker_count()) as pool:
+        with ThreadPoolExecutor(workers or program_count()) as pool:
             jobs = {
                 pool.submit(_train_members, plan, staged, members, partial(meter.tell, number)):
                 members

@@ -26,7 +26,7 @@ def ensemble_size(batch: int, length: int) -> int:
     return max(1, _TOKENS_AT_ONCE // (batch * length))
 
 
-def worker_count() -> int:
+def program_count() -> int:
     """Programs to run at the same time: one on each core of a CPU, as small models use only one."""
     if jax.default_backend() != "cpu":
         return 1
@@ -46,7 +46,7 @@ def flop_per_second(
     """6·N·D a second of training (by default as `carry_out` does it), compiling left out."""
     batch = batch or training.batch
     ensemble = ensemble or ensemble_size(batch, training.length)
-    workers = workers or worker_count()
+    workers = workers or program_count()
     rng = np.random.default_rng(0)
     tokens = stage_tokens(rng.integers(shape.vocabulary, size=1 << 16).astype(np.int32))
     orders = list(rng.integers((1 << 16) - training.length, size=(ensemble, steps, batch)))

@@ -15,11 +15,11 @@ from m3jax import M3Error, RunTable, fit, next_runs
 from m3jax.cli import main
 from m3jax.design import (
     Belief,
+    expected_regret,
     noise_of,
     normals,
     random_design,
     random_runs,
-    regret,
     run_space,
     write_sheet,
 )
@@ -155,7 +155,7 @@ def test_information_and_value_are_those_of_a_linear_gaussian_update():
         left = np.linalg.inv(precision)[0, 0]
         value = 0.01 * np.sqrt((1 - left) * 2 / np.pi)
         assert float(belief.expected_gain(signal)) == pytest.approx(value, rel=0.03)
-        now, after = regret(belief, np.asarray(signal), 0, repeats=2)
+        now, after = expected_regret(belief, np.asarray(signal), 0, repeats=2)
         perfect = 0.01 * np.sqrt(2 / np.pi)
         assert now == pytest.approx(perfect, rel=0.05)
         assert after == pytest.approx(perfect - value, rel=0.1)

@@ -33,16 +33,18 @@ def diagnose_command(
     """Say what the runs of a fit determine, which of them stand out, and what to do about it.
 
     Give the table, and the names, units and left-out runs, that the fit was made with.
+
+    Example: m3jax diagnose fits.json runs.csv --language German
     """
     from ...fitting import Fits, diagnose
 
     loaded = Fits.load(fits)
     runs = read_table(table, columns, units, drop_highest)
     use_cache()
-    found = diagnose(loaded, runs, languages=language or None)
+    diagnoses = diagnose(loaded, runs, languages=language or None)
     if as_json:
-        print_json({name: diagnosis.to_dict() for name, diagnosis in found.items()})
+        print_json({name: diagnosis.to_dict() for name, diagnosis in diagnoses.items()})
         return
     from ...output import show_diagnoses
 
-    show_diagnoses(found, loaded.law.name, runs.source)
+    show_diagnoses(diagnoses, loaded.law.name, runs.source)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..._errors import M3Error
-from ...options import FitOptions
+from ...options import FitOptions, WorkOptions
 from .._common import (
     DropHighest,
     Json,
@@ -23,6 +23,7 @@ from .._common import (
 from .._derived import with_options
 
 
+@with_options(WorkOptions, parameter="work")
 @with_options(FitOptions)
 def fit_command(
     table: Table,
@@ -35,55 +36,44 @@ def fit_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the fits to this .json file.")
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help="Keep finished languages in this folder; start again to go on."),
-    ] = None,
-    distributed: Annotated[
-        bool,
-        typer.Option("--distributed", help="Share the work: Slurm, MPI, Kubernetes, TPU pods."),
-    ] = False,
-    coordinator: Annotated[
-        str | None,
-        typer.Option(help="The same elsewhere: where process 0 is.", metavar="HOST:PORT"),
-    ] = None,
-    processes: Annotated[int | None, typer.Option(help="How many share the work.")] = None,
-    process: Annotated[int | None, typer.Option(help="Which of them this is, from 0.")] = None,
-    patience: Annotated[
-        float, typer.Option(help="Seconds to wait for a process that shows no sign of life.")
-    ] = 300.0,
+    work: dict[str, Any],
     as_json: Json = False,
 ) -> None:
-    """Fit a scaling law to every language of a run table."""
+    """Fit a scaling law to every language of a run table.
+
+    Example: m3jax fit runs.csv --huber-delta 0.01 -o fits.json
+    """
     from ...fitting import fit
     from ...fitting.chunks import fit_in_chunks, share_of
 
     if output is not None and output.suffix != ".json":
         raise M3Error(f"{output}: expected a file name ending in .json")
-    shared = distributed or any(x is not None for x in (coordinator, processes, process))
-    if shared and checkpoint is None:
+    sharing = WorkOptions.of(**work)
+    by_hand = (sharing.coordinator, sharing.processes, sharing.process)
+    shared = sharing.distributed or any(value is not None for value in by_hand)
+    if shared and sharing.checkpoint is None:
         raise M3Error(
             "--checkpoint: expected a folder that all processes see, to share the work in"
         )
     runs = read_table(table, columns, units, drop_highest)
     use_cache()
     share = share_of(
-        distributed=distributed,
-        coordinator=coordinator,
-        processes=processes,
-        process=process,
-        patience=patience,
+        distributed=sharing.distributed,
+        coordinator=sharing.coordinator,
+        processes=sharing.processes,
+        process=sharing.process,
+        patience=sharing.patience,
     )
     with progress_bar(as_json) as progress:
-        if checkpoint is None:
+        if sharing.checkpoint is None:
             fits = fit(runs, law, progress=progress, **options)
         else:
             fits = fit_in_chunks(
                 runs,
                 law,
-                checkpoint=checkpoint,
+                checkpoint=sharing.checkpoint,
                 share=share,
-                patience=patience,
+                patience=sharing.patience,
                 progress=progress,
                 **options,
             )

@@ -8,7 +8,10 @@ from .._common import Json, print_json
 
 
 def laws_command(as_json: Json = False) -> None:
-    """List the scaling laws, with formula and source."""
+    """List the scaling laws, with formula and source.
+
+    Example: m3jax laws
+    """
     from ...laws import get_law, list_laws
 
     known = [get_law(name) for name in list_laws()]

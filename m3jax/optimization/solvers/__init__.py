@@ -7,7 +7,13 @@ from ._branch_and_bound import plane_above_text, secant
 from ._faces import build
 from ._interior_point import follow
 from ._limits import AT, LIMITS, NAMED, SAME, concerns
-from ._log_sum_exp import has_terms, is_posynomial, log_repetition, log_text, value
+from ._log_sum_exp import (
+    has_terms,
+    is_posynomial,
+    log_repetition_derivatives,
+    log_text_derivatives,
+    value,
+)
 from ._question import Question
 from ._recipe_problem import RecipeProblem
 from ._solve import Solved, objective_of, recipes, solve
@@ -29,8 +35,8 @@ __all__ = [
     "follow",
     "has_terms",
     "is_posynomial",
-    "log_repetition",
-    "log_text",
+    "log_repetition_derivatives",
+    "log_text_derivatives",
     "objective_of",
     "plane_above_text",
     "recipes",

@@ -26,7 +26,7 @@ from ._batched import map_lanes, solve_paths
 from ._faces import face
 from ._interior_point import PrimalDualIterate, initial_iterate, lower_bound
 from ._limits import AT
-from ._log_sum_exp import LogSumExp, log_repetition, log_text, value
+from ._log_sum_exp import LogSumExp, log_repetition_derivatives, log_text_derivatives, value
 from ._recipe_problem import DIMENSIONS, RecipeProblem
 
 _ROUNDS = 60
@@ -58,7 +58,7 @@ def convex_relaxation(
     for i, (j, feature) in enumerate(terms.bends):
         strength, shape = terms.strength[i], terms.shape[i]
         if feature == "repetition":
-            a, b = secant(lambda k, s=shape: log_repetition(k, s)[0], low[1], high[1])
+            a, b = secant(lambda k, s=shape: log_repetition_derivatives(k, s)[0], low[1], high[1])
             plane = (a, b, 0.0)
         elif flat:
             continue
@@ -101,7 +101,7 @@ def plane_above_text(low: Array, high: Array, log_discount: Array) -> tuple[Arra
     """
 
     def at(k: Array, r: Array) -> Array:
-        return log_text(k, r, log_discount)[0]
+        return log_text_derivatives(k, r, log_discount)[0]
 
     def rise(a: Array, b: Array, width: Array) -> Array:
         return jnp.where(width > 0, (b - a) / jnp.where(width > 0, width, 1.0), 0.0)
@@ -136,9 +136,11 @@ def _bound_boxes(
     for i, (_, feature) in enumerate(terms.bends):
         size = jnp.abs(terms.strength[i])
         if feature == "repetition":
-            error_k = error_k + size * wide * jnp.abs(log_repetition(u[1], terms.shape[i])[3])
+            error_k = error_k + size * wide * jnp.abs(
+                log_repetition_derivatives(u[1], terms.shape[i])[3]
+            )
         elif box.regime != MONOLINGUAL:
-            bent = log_text(u[1], u[2], terms.shape[i])
+            bent = log_text_derivatives(u[1], u[2], terms.shape[i])
             error_k = error_k + size * wide * bent[3]
             error_r = error_r + size * (high[2] - low[2]) ** 2 * jnp.abs(bent[5])
     if box.secant is not None:

@@ -118,7 +118,7 @@ def computed_once(arrays: Any) -> Any:
 Derivatives = tuple[Array, Array, Array, Array, Array, Array]
 
 
-def log_repetition(k: Array, log_scale: Array) -> Derivatives:
+def log_repetition_derivatives(k: Array, log_scale: Array) -> Derivatives:
     """log ρ(k; R) and its derivatives in (k, r): value, k, r, kk, kr, rr. See `laws.m3`."""
     zero = jnp.zeros_like(k)
     epochs, scale = computed_once((jnp.exp(k), jnp.exp(log_scale)))
@@ -137,7 +137,7 @@ def log_repetition(k: Array, log_scale: Array) -> Derivatives:
     )
 
 
-def log_text(k: Array, r: Array, log_discount: Array) -> Derivatives:
+def log_text_derivatives(k: Array, r: Array, log_discount: Array) -> Derivatives:
     """log(1 + τ·k·(1/r − 1)), text in units of D_T, and its derivatives as in `repetition`."""
     a = jnp.exp(log_discount + k)
     a, w = computed_once((a, a * jnp.expm1(-r)))
@@ -155,10 +155,10 @@ def value(terms: LogSumExp, u: Sequence[Array]) -> Array:
 def _bent(terms: LogSumExp, i: int, u: Sequence[Array]) -> Derivatives:
     k, shape = u[1], terms.shape[i]
     if terms.bends[i][1] == "repetition":
-        return log_repetition(k, shape)
+        return log_repetition_derivatives(k, shape)
     if terms.regime == MONOLINGUAL:
         return (jnp.zeros_like(k),) * 6  # no source text
-    return log_text(k, u[2], shape)
+    return log_text_derivatives(k, u[2], shape)
 
 
 def _logs(terms: LogSumExp, u: Sequence[Array], bent: Sequence[Array]) -> list[Array]:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from m3jax.optimization.solvers import log_repetition, log_text
+from m3jax.optimization.solvers import log_repetition_derivatives, log_text_derivatives
 
 
 def test_bends_and_their_derivatives():
@@ -12,7 +12,7 @@ def test_bends_and_their_derivatives():
         rng = np.random.default_rng(0)
         k, r = jnp.asarray(rng.uniform(-2, 5, 200)), jnp.asarray(rng.uniform(-4, 0, 200))
         shape = jnp.asarray(rng.uniform(-3, 5, 200))
-        for bend in (lambda k, r, s: log_repetition(k, s), log_text):
+        for bend in (lambda k, r, s: log_repetition_derivatives(k, s), log_text_derivatives):
             _, by_k, by_r, kk, kr, rr = bend(k, r, shape)
             first = jax.vmap(jax.grad(lambda k, r, s, b=bend: b(k, r, s)[0], (0, 1)))(k, r, shape)
             second = jax.vmap(jax.hessian(lambda k, r, s, b=bend: b(k, r, s)[0], (0, 1)))(
