@@ -5,7 +5,7 @@ from ._result import Recommendations
 from .many_languages import BudgetSplit, SharedModel, shared_model, split_budget
 from .question import Questions
 from .regime_map import Crossing, Guideline, RegimeMap, map_regimes
-from .solvers import LIMITS, Question, Solved, best_regime, solve
+from .solvers import LIMITS, Question, RegimeOptima, best_regime, solve
 from .worth import (
     Sensitivities,
     best_recipe,
@@ -24,9 +24,9 @@ __all__ = [
     "Questions",
     "Recommendations",
     "RegimeMap",
+    "RegimeOptima",
     "Sensitivities",
     "SharedModel",
-    "Solved",
     "best_recipe",
     "best_regime",
     "compute_gain",

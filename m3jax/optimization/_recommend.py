@@ -14,7 +14,7 @@ from ..options import OptimizeOptions, takes
 from ..recipe import REGIMES, Recipe
 from ._result import Position, Recommendations
 from .question import DrawOptima, Questions, ask
-from .solvers import Solved, best_regime, recipes
+from .solvers import RegimeOptima, best_regime, recipes
 
 
 @takes(OptimizeOptions)
@@ -66,7 +66,9 @@ def optimize(
     return _recommendations(questions, solved, optima, possible, infeasible, options.level)
 
 
-def _infeasible(questions: Questions, solved: Solved, possible: np.ndarray) -> dict[Position, str]:
+def _infeasible(
+    questions: Questions, solved: RegimeOptima, possible: np.ndarray
+) -> dict[Position, str]:
     """Why nothing is allowed, by position. Raises `M3Error` where nothing is allowed anywhere."""
     reasons: dict[Position, str] = {}
     for p in np.flatnonzero(~possible).tolist():
@@ -95,7 +97,7 @@ class _OverDraws(NamedTuple):
 
 def _recommendations(
     questions: Questions,
-    solved: Solved,
+    solved: RegimeOptima,
     optima: DrawOptima,
     possible: np.ndarray,
     infeasible: dict[Position, str],

@@ -20,7 +20,7 @@ from ...fitting import Fits
 from ...options import SplitOptions, takes
 from ...recipe import REGIMES
 from ..question import Questions, ask
-from ..solvers import AT, REGIME_TIE, best_regime, build, is_posynomial, recipes
+from ..solvers import LIMIT_INDEX, REGIME_TIE, best_regime, build_problem, is_posynomial, recipes
 from ._results import BudgetSplit
 
 _POINTS = 48  # of each curve, to begin with
@@ -164,7 +164,7 @@ class _Curves:
         def possible(log_compute: np.ndarray) -> np.ndarray:
             question = dataclasses.replace(values, compute=np.exp(log_compute))
             with np.errstate(invalid="ignore"):
-                return np.asarray(build(question, regime)[1]) & offered
+                return np.asarray(build_problem(question, regime)[1]) & offered
 
         never = ~possible(high)
         for _ in range(60):
@@ -186,7 +186,7 @@ class _Curves:
         return Curve(
             log_compute,
             loss.reshape(count, points),
-            solved.multipliers[chosen, AT["compute"], lanes].reshape(count, points),
+            solved.multipliers[chosen, LIMIT_INDEX["compute"], lanes].reshape(count, points),
             np.where(np.isfinite(bound), bound, loss).reshape(count, points),
             solved.z[chosen, :, lanes].T.reshape(4, count, points),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...variables import DECISION_VARIABLES
-from ..solvers import NAMED, Question
+from ..solvers import NAMED_LIMITS, Question
 
 _AMOUNTS = ("compute", "gpu_hours", "total_tokens", "source_tokens")
 
@@ -18,7 +18,7 @@ def infeasibility(
     Args:
         question: one, leaves () and (4,).
         offered: regimes on offer, (3,) bool.
-        blame: a smallest set of the limits `NAMED` that clash, (15,) bool.
+        blame: a smallest set of the limits `NAMED_LIMITS` that clash, (15,) bool.
         violation: the least there is of constraints given as functions; 0 without.
     """
     if not offered.any():
@@ -28,7 +28,7 @@ def infeasibility(
             "the constraints given as functions cannot be kept together with the other limits: the"
             f" best point found oversteps them by {violation:.3g}"
         )
-    names = [name for name, guilty in zip(NAMED, blame, strict=True) if guilty]
+    names = [name for name, guilty in zip(NAMED_LIMITS, blame, strict=True) if guilty]
     together = f"these limits clash: {', '.join(names)}"
     amounts = [name for name in names if name in _AMOUNTS]
     if not amounts:

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from ...laws import Law
 from ...options import Limits
 from ...recipe import Array, Recipe
-from ..solvers import Objective, Task, objective_of
+from ..solvers import NonlinearProgram, Objective, objective_of
 
 _SMOOTHING = 1e-4  # nats within which the largest of several regrets is smoothed
 
@@ -58,12 +58,12 @@ def _constraints(limits: Limits) -> tuple[tuple[str, Objective], ...]:
     return tuple(constraints)
 
 
-def point_task(law: Law, limits: Limits) -> Task | None:
+def point_program(law: Law, limits: Limits) -> NonlinearProgram | None:
     """The loss under constraints given as functions; None where there are none."""
     constraints = _constraints(limits)
-    return Task(objective_of(law), constraints) if constraints else None
+    return NonlinearProgram(objective_of(law), constraints) if constraints else None
 
 
-def robust_task(law: Law, limits: Limits, objective: str, level: float) -> Task:
+def robust_program(law: Law, limits: Limits, objective: str, level: float) -> NonlinearProgram:
     """An objective over the draws, under the same constraints."""
-    return Task(_over_draws(law, objective, level), _constraints(limits))
+    return NonlinearProgram(_over_draws(law, objective, level), _constraints(limits))

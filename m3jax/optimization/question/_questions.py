@@ -14,9 +14,9 @@ from ...fitting import Scope
 from ...laws import Law
 from ...options import Limits
 from ...recipe import REGIMES, Recipe
-from ..solvers import Question, Solved, Task, best_regime, recipes, solve
+from ..solvers import NonlinearProgram, Question, RegimeOptima, best_regime, recipes, solve
 from ._infeasible import infeasibility
-from ._objectives import point_task, robust_task
+from ._objectives import point_program, robust_program
 from ._ranges import AllowedRanges
 
 _BLOCK = 1 << 18  # questions × draws solved in one go
@@ -105,10 +105,10 @@ class Questions:
         certify: bool = False,
         gap: float = 1e-4,
         thorough: bool = True,
-    ) -> Solved:
+    ) -> RegimeOptima:
         """The best recipe of each regime; arguments and errors are those of `solvers.solve`."""
-        return self._solve_task(
-            point_task(self.law, self.limits),
+        return self._solve_program(
+            point_program(self.law, self.limits),
             {},
             only=only,
             method=method,
@@ -146,7 +146,7 @@ class Questions:
 
     def solve_robust(
         self, objective: str, level: float, optima: DrawOptima, possible: np.ndarray
-    ) -> Solved:
+    ) -> RegimeOptima:
         """The recipes that are best over the draws in `optima`, by one of `options.OBJECTIVES`.
 
         The best regime goes by the objective. Only that regime has a log loss: the one that `theta`
@@ -155,8 +155,8 @@ class Questions:
         """
         best = np.where(possible[:, None], optima.log_loss.min(axis=0), 0.0)
         count = best.shape[1]
-        solved = self.offering(possible)._solve_task(
-            robust_task(self.law, self.limits, objective, level),
+        solved = self.offering(possible)._solve_program(
+            robust_program(self.law, self.limits, objective, level),
             {"draws": self.draws[self.language, :count], "best": best},
             method="general",
         )
@@ -173,19 +173,21 @@ class Questions:
             log_loss[regime, lanes] = np.asarray(predicted)
         return dataclasses.replace(solved, log_loss=log_loss)
 
-    def recipes(self, solved: Solved, regime: int | np.ndarray) -> Recipe:
+    def recipes(self, solved: RegimeOptima, regime: int | np.ndarray) -> Recipe:
         """Recipes of one regime, or of one for each question (P,); leaves (P,)."""
         chosen = np.broadcast_to(regime, len(self))
         z = solved.z[chosen, :, np.arange(len(self))].T
         return recipes(z, self.values, chosen)
 
-    def why_not(self, p: int, solved: Solved) -> str:
+    def why_not(self, p: int, solved: RegimeOptima) -> str:
         """Why question p has no allowed recipe: the limits that clash, and by how much."""
         question = jax.tree.map(lambda leaf: leaf[..., p], self.values)
         blame, violation = solved.blame[:, p], float(solved.beyond[p])
         return infeasibility(question, self.offered[:, p], blame, violation)
 
-    def _solve_task(self, task: Task | None, args: dict[str, np.ndarray], **how: Any) -> Solved:
+    def _solve_program(
+        self, program: NonlinearProgram | None, args: dict[str, np.ndarray], **how: Any
+    ) -> RegimeOptima:
         """Solve with an objective or constraints given as functions, or without (None).
 
         `args` are the objective's, leaves with P first; those of constraints are added.
@@ -204,7 +206,7 @@ class Questions:
                 self.values,
                 self.offered,
                 ladder=self.limits.ladder,
-                task=task,
+                program=program,
                 args=args,
                 **how,
             )

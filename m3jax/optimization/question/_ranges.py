@@ -13,7 +13,7 @@ from ...laws import Law
 from ...options import Bounds, Limits
 from ...recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE
 from ...variables import DECISION_VARIABLES
-from ..solvers import SAME
+from ..solvers import HELD_WIDTH
 
 _TWO_STAGE_FRACTION = (0.05, 1.0)  # of the final stage, where no run had two stages
 
@@ -62,9 +62,9 @@ def allowed_ranges(
         "final_ratio" in scope.varies and {"final_ratio", "target_ratio"} <= set(law.variables)
     )
     regimes = []
-    if bounds["target_ratio"][1] >= 1 - SAME and bounds["final_ratio"][1] >= 1 - SAME:
+    if bounds["target_ratio"][1] >= 1 - HELD_WIDTH and bounds["final_ratio"][1] >= 1 - HELD_WIDTH:
         regimes.append(MONOLINGUAL)
-    if bounds["target_ratio"][0] < 1 - SAME:
+    if bounds["target_ratio"][0] < 1 - HELD_WIDTH:
         regimes += [SINGLE_STAGE, TWO_STAGE] if two_stage else [SINGLE_STAGE]
     return AllowedRanges(
         bounds=bounds,
@@ -126,9 +126,9 @@ def _within_runs(language: str, name: str, user: Bounds | None, default: Bounds)
     low, high = default
     if user is None:
         return default
-    if high / low - 1 > SAME:
+    if high / low - 1 > HELD_WIDTH:
         return user
-    if user[0] <= low * (1 + SAME) and high <= user[1] * (1 + SAME):
+    if user[0] <= low * (1 + HELD_WIDTH) and high <= user[1] * (1 + HELD_WIDTH):
         return default
     raise M3Error(
         f"language {language!r}: bounds {user[0]:g} to {user[1]:g} exclude the only"

@@ -14,7 +14,7 @@ from ...laws import Law
 from ...options import MapOptions, takes
 from ...recipe import MONOLINGUAL, REGIMES, SINGLE_STAGE, TWO_STAGE, Recipe
 from ..question import Questions, ask
-from ..solvers import AT, Solved, best_regime
+from ..solvers import LIMIT_INDEX, RegimeOptima, best_regime
 from ._corpus import optimal_corpus
 from ._crossings import Crossings, crossings
 from ._guidelines import collapse, direct_switch, rms_scatter
@@ -22,7 +22,7 @@ from ._regimes import Crossing, RegimeMap
 
 # What, when it holds, keeps the epochs from being the best ones for the compute.
 _HOLDING = [
-    AT[name]
+    LIMIT_INDEX[name]
     for name in (
         "lowest epochs", "highest epochs", "lowest n_params", "highest n_params",
         "total_tokens", "source_tokens", "gpu_hours",
@@ -60,14 +60,14 @@ class _Members:
         """FLOP (P,) of rows (P,)."""
         return self.compute[rows % len(self.compute)]
 
-    def solve(self, rows: np.ndarray, tokens: np.ndarray) -> Solved:
+    def solve(self, rows: np.ndarray, tokens: np.ndarray) -> RegimeOptima:
         """The best recipe of each regime for rows and corpus sizes, both (P,)."""
         # All have the limits of the first question.
         first = self.questions.take(np.zeros(len(rows), dtype=np.int64))
         asked = first.replace(compute=self.compute_at(rows), target_tokens=tokens)
         return asked.under(self.theta_at(rows)).solve()
 
-    def solve_all(self, tokens: np.ndarray) -> Solved:
+    def solve_all(self, tokens: np.ndarray) -> RegimeOptima:
         """For every row, the sizes (M·C, T): P = M·C·T."""
         return self.solve(np.repeat(self.rows, tokens.shape[1]), tokens.ravel())
 
@@ -197,7 +197,7 @@ def _shared_sizes(log_sizes: np.ndarray, log_optimal: np.ndarray, count: int) ->
     return np.exp(np.linspace(*ends, count))
 
 
-def _epochs(solved: Solved, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _epochs(solved: RegimeOptima, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Best log epochs, and whether they are free: nothing but compute and the ratios holds them."""
     regime = best_regime(solved.log_loss)
     lanes = np.arange(len(regime))
@@ -206,7 +206,7 @@ def _epochs(solved: Solved, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndar
     return log_epochs.reshape(shape), ((regime >= 0) & ~held).reshape(shape)
 
 
-def _recipes(questions: Questions, grid: Solved, regime: np.ndarray) -> Recipe:
+def _recipes(questions: Questions, grid: RegimeOptima, regime: np.ndarray) -> Recipe:
     """Best recipes of the fit, the first questions of the grid; zero where none is allowed."""
     best = questions.recipes(grid, regime.ravel())
     return jax.tree.map(lambda leaf: np.where(regime >= 0, leaf.reshape(regime.shape), 0.0), best)

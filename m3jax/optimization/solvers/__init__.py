@@ -1,47 +1,47 @@
 """Solvers of the recipe problem, and the proof of their answers."""
 
-from ._augmented_lagrangian import Objective, Task
-from ._batched import screened
+from ._augmented_lagrangian import NonlinearProgram, Objective
+from ._batched import screen_starts
 from ._best_regime import REGIME_TIE, best_regime
 from ._branch_and_bound import plane_above_text, secant
-from ._faces import build
-from ._interior_point import follow
-from ._limits import AT, LIMITS, NAMED, SAME, concerns
+from ._faces import build_problem
+from ._interior_point import solve_interior_point
+from ._limits import HELD_WIDTH, LIMIT_INDEX, LIMITS, NAMED_LIMITS, can_bind
 from ._log_sum_exp import (
     has_terms,
     is_posynomial,
     log_repetition_derivatives,
+    log_sum_exp,
     log_text_derivatives,
-    value,
 )
 from ._question import Question
 from ._recipe_problem import RecipeProblem
-from ._solve import Solved, objective_of, recipes, solve
+from ._solve import RegimeOptima, objective_of, recipes, solve
 
 __all__ = [
-    "AT",
+    "HELD_WIDTH",
     "LIMITS",
-    "NAMED",
+    "LIMIT_INDEX",
+    "NAMED_LIMITS",
     "REGIME_TIE",
-    "SAME",
+    "NonlinearProgram",
     "Objective",
     "Question",
     "RecipeProblem",
-    "Solved",
-    "Task",
+    "RegimeOptima",
     "best_regime",
-    "build",
-    "concerns",
-    "follow",
+    "build_problem",
+    "can_bind",
     "has_terms",
     "is_posynomial",
     "log_repetition_derivatives",
+    "log_sum_exp",
     "log_text_derivatives",
     "objective_of",
     "plane_above_text",
     "recipes",
-    "screened",
+    "screen_starts",
     "secant",
     "solve",
-    "value",
+    "solve_interior_point",
 ]

@@ -25,7 +25,7 @@ from jax.scipy.linalg import cho_solve
 
 from ...recipe import Array, Recipe
 from ._batched import LocalOptima, halton
-from ._limits import AT, LIMITS
+from ._limits import LIMIT_INDEX, LIMITS
 from ._recipe_problem import DIMENSIONS, RecipeProblem
 
 _ROUNDS, _STEPS, _RATE, _PENALTY = 5, 30, 0.1, 10.0
@@ -36,7 +36,7 @@ _CALL = 512  # problems in one compiled call
 Objective = Callable[[Any, Recipe], Array]  # (arguments, recipe) -> log loss or the like
 
 
-class Task(NamedTuple):
+class NonlinearProgram(NamedTuple):
     """What is solved, beside the limits of a `RecipeProblem`.
 
     Attributes:
@@ -48,30 +48,30 @@ class Task(NamedTuple):
     constraints: tuple[tuple[str, Objective], ...] = ()
 
 
-def _excess(task: Task, args: Any, problem: RecipeProblem, u: Array) -> Array:
+def _excess(program: NonlinearProgram, args: Any, problem: RecipeProblem, u: Array) -> Array:
     """How far each limit is overstepped, (m,)."""
     own = [jnp.atleast_1d(problem.excess(u))]
-    if task.constraints:
+    if program.constraints:
         recipe = problem.recipe(u)
-        own.append(jnp.stack([g(args, recipe) for _, g in task.constraints]))
+        own.append(jnp.stack([g(args, recipe) for _, g in program.constraints]))
     return jnp.concatenate(own)
 
 
-def _there(task: Task, problem: RecipeProblem) -> Array:
-    limits = jnp.stack([problem.sides[AT[name]] for name in problem.rows])
-    return jnp.concatenate([jnp.isfinite(limits), jnp.ones(len(task.constraints), bool)])
+def _there(program: NonlinearProgram, problem: RecipeProblem) -> Array:
+    limits = jnp.stack([problem.sides[LIMIT_INDEX[name]] for name in problem.rows])
+    return jnp.concatenate([jnp.isfinite(limits), jnp.ones(len(program.constraints), bool)])
 
 
-def _descend(task: Task, args: Any, problem: RecipeProblem, u: Array) -> Array:
+def _descend(program: NonlinearProgram, args: Any, problem: RecipeProblem, u: Array) -> Array:
     """Adam on the augmented Lagrangian, multipliers updated between rounds."""
-    there, free = _there(task, problem), problem.free()
+    there, free = _there(program, problem), problem.free()
     optimiser = optax.adam(optax.cosine_decay_schedule(_RATE, _ROUNDS * _STEPS, 0.02))
 
     def lagrangian(u: Array, multipliers: Array) -> Array:
-        excess = jnp.where(there, _excess(task, args, problem, u), -1.0)
+        excess = jnp.where(there, _excess(program, args, problem, u), -1.0)
         pressure = jnp.maximum(multipliers + _PENALTY * excess, 0.0)
         penalty = jnp.sum(jnp.where(there, pressure**2, 0.0)) / (2 * _PENALTY)
-        return task.objective(args, problem.recipe(u)) + penalty
+        return program.objective(args, problem.recipe(u)) + penalty
 
     def one_step(carry: Any, _: None) -> tuple[Any, None]:
         u, multipliers, state = carry
@@ -82,7 +82,7 @@ def _descend(task: Task, args: Any, problem: RecipeProblem, u: Array) -> Array:
 
     def one_round(carry: Any, _: None) -> tuple[Any, None]:
         (u, multipliers, state), _ = jax.lax.scan(one_step, carry, None, length=_STEPS)
-        excess = jnp.where(there, _excess(task, args, problem, u), -jnp.inf)
+        excess = jnp.where(there, _excess(program, args, problem, u), -jnp.inf)
         multipliers = jnp.maximum(multipliers + _PENALTY * jnp.maximum(excess, -1e3), 0.0)
         return (u, multipliers, state), None
 
@@ -99,17 +99,19 @@ class _PolishIterate(NamedTuple):
     iteration: Array
 
 
-def _polish(task: Task, args: Any, problem: RecipeProblem, u: Array) -> tuple[Array, Array, Array]:
+def _polish(
+    program: NonlinearProgram, args: Any, problem: RecipeProblem, u: Array
+) -> tuple[Array, Array, Array]:
     """Primal–dual interior point from u; returns u, multipliers and KKT residual."""
-    there, moving = _there(task, problem), problem.free()
+    there, moving = _there(program, problem), problem.free()
     m = jnp.maximum(jnp.sum(there), 1)
 
     def excess(u: Array) -> Array:
-        return jnp.where(there, _excess(task, args, problem, u), -1.0)
+        return jnp.where(there, _excess(program, args, problem, u), -1.0)
 
     def lagrangian(u: Array, multipliers: Array) -> Array:
         penalty = jnp.sum(jnp.where(there, multipliers * excess(u), 0.0))
-        return task.objective(args, problem.recipe(u)) + penalty
+        return program.objective(args, problem.recipe(u)) + penalty
 
     def step(state: _PolishIterate) -> _PolishIterate:
         u, slack, multipliers = state.u, state.slack, state.multipliers
@@ -161,18 +163,18 @@ def _polish(task: Task, args: Any, problem: RecipeProblem, u: Array) -> tuple[Ar
     return state.u, state.multipliers, state.kkt
 
 
-@partial(jax.jit, static_argnames=("task", "spread", "descents"))
+@partial(jax.jit, static_argnames=("program", "spread", "descents"))
 def _solve_lanes(
-    task: Task, args: Any, problem: RecipeProblem, *, spread: int, descents: int
+    program: NonlinearProgram, args: Any, problem: RecipeProblem, *, spread: int, descents: int
 ) -> Any:
     """A batch, lanes last in `problem` and first in `args`."""
 
     def solve_lane(args: Any, problem: RecipeProblem) -> Any:
-        there = _there(task, problem)
+        there = _there(program, problem)
 
         def judged(u: Array) -> tuple[Array, Array]:
-            loss = task.objective(args, problem.recipe(u))
-            over = jnp.where(there, _excess(task, args, problem, u), -jnp.inf)
+            loss = program.objective(args, problem.recipe(u))
+            over = jnp.where(there, _excess(program, args, problem, u), -jnp.inf)
             return jnp.where(jnp.isfinite(loss), loss, jnp.inf), jnp.max(over)
 
         d = DIMENSIONS[problem.regime]
@@ -184,10 +186,10 @@ def _solve_lanes(
         _, chosen = jax.lax.top_k(-order, descents)
 
         def run(start: Array) -> tuple[Array, Array, Array, Array, Array]:
-            near = _descend(task, args, problem, start)
+            near = _descend(program, args, problem, start)
             # Also from the start itself: in a sharp corner Adam may end beyond a limit.
             begun = jnp.stack([near, start])
-            u, multipliers, kkt = jax.vmap(lambda x: _polish(task, args, problem, x))(begun)
+            u, multipliers, kkt = jax.vmap(lambda x: _polish(program, args, problem, x))(begun)
             # Should the polish fail, the best allowed point it began from stands, unproven.
             ends = jnp.concatenate([u, begun])
             losses, over = jax.vmap(judged)(ends)
@@ -212,7 +214,7 @@ def _solve_lanes(
 
 
 def solve_general(
-    task: Task,
+    program: NonlinearProgram,
     args: Any,
     problem: RecipeProblem,
     *,
@@ -234,13 +236,13 @@ def solve_general(
         )
         lane_args = jax.tree.map(lambda leaf, f=full: leaf[f], args)
         solution = _solve_lanes(
-            task, lane_args, problem.take(full), spread=spread, descents=descents
+            program, lane_args, problem.take(full), spread=spread, descents=descents
         )
         parts.append([np.asarray(leaf)[:count] for leaf in solution])
     z, loss, m, kkt, agreement, over = (np.concatenate(part) for part in zip(*parts, strict=True))
     multipliers = np.zeros((len(LIMITS), total))
-    names: Sequence[str] = [*problem.rows, *(name for name, _ in task.constraints)]
+    names: Sequence[str] = [*problem.rows, *(name for name, _ in program.constraints)]
     for i, name in enumerate(names):
-        multipliers[AT[name]] += m[:, i]
+        multipliers[LIMIT_INDEX[name]] += m[:, i]
     unproven = np.full(total, np.inf)
     return LocalOptima(z.T, loss, multipliers, kkt, agreement, unproven), over

@@ -20,15 +20,15 @@ from ...recipe import Array
 from ._interior_point import (
     TOLERANCE,
     PrimalDualIterate,
-    follow,
     initial_iterate,
     lower_bound,
+    solve_interior_point,
 )
-from ._limits import AT, LIMITS
-from ._log_sum_exp import LogSumExp, as_log_sum_exp, is_posynomial, value
+from ._limits import LIMIT_INDEX, LIMITS
+from ._log_sum_exp import LogSumExp, as_log_sum_exp, is_posynomial, log_sum_exp
 from ._recipe_problem import DIMENSIONS, RecipeProblem
 
-_POINTS = 24  # screened
+_POINTS = 24  # screen_starts
 _ROUNDS = (9, 5, 60)  # iterations before the unfinished are packed together
 _LANES = 1024  # problems in one call on a CPU: their arrays stay in the cache
 _CLOSE = 0.06  # a second start worse by more, in log loss, is not worth a descent
@@ -77,7 +77,7 @@ def jitted(function: Any, *static: str) -> Any:
     return jax.jit(function, static_argnames=static, compiler_options=options)
 
 
-def screened(
+def screen_starts(
     law: Law, theta: Array, problem: RecipeProblem
 ) -> tuple[LogSumExp, list[PrimalDualIterate], Array]:
     """The terms, and iterates at two points: the best anywhere, the best near the most epochs.
@@ -95,7 +95,7 @@ def screened(
         def lower(carry: tuple[Array, list[Array]], q: Array) -> tuple[tuple[Array, Any], None]:
             lowest, at = carry
             u = problem.place(q)
-            loss = value(terms, u)
+            loss = log_sum_exp(terms, u)
             less = loss < lowest
             at = [jnp.where(less, new, old) for new, old in zip(u, at, strict=True)]
             return (jnp.where(less, loss, lowest), at), None
@@ -118,7 +118,7 @@ def _finish(
     """z (4, P), log loss and lower bound of a convex problem."""
     return (
         jnp.stack(problem.z(state.u)),
-        value(terms, state.u),
+        log_sum_exp(terms, state.u),
         lower_bound(terms, problem, state),
     )
 
@@ -136,7 +136,7 @@ def solve_paths(
     rounds: tuple[int, ...] = _ROUNDS,
 ) -> PrimalDualIterate:
     """Follow the path of any number of problems (NumPy leaves), packing the unfinished together."""
-    run = jitted(follow)
+    run = jitted(solve_interior_point)
     total = len(state.kkt)
     out = PrimalDualIterate(
         [np.array(x) for x in state.u],
@@ -152,7 +152,7 @@ def solve_paths(
             return jax.tree.map(np.asarray, run(*part, most))
 
         kind: tuple[Any, ...] = (
-            follow,
+            solve_interior_point,
             terms.bends,
             terms.constant.shape[0],
             problem.regime,
@@ -195,7 +195,9 @@ def solve_fast(law: Law, theta: np.ndarray, problem: RecipeProblem) -> LocalOpti
     total = theta.shape[-1]
     convex = is_convex(law, problem)
     kind = law, problem.regime, problem.rows, problem.serves
-    terms, (first, second), worse = map_lanes(screened, total, kind, theta, problem, static=law)
+    terms, (first, second), worse = map_lanes(
+        screen_starts, total, kind, theta, problem, static=law
+    )
 
     def descended(
         terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate
@@ -227,7 +229,7 @@ def as_local_optima(
     """What a path ended in, with one start and nothing proven."""
     multipliers = np.zeros((len(LIMITS), len(loss)))
     for name, m in zip(problem.rows, state.multipliers, strict=True):
-        multipliers[AT[name]] = m
+        multipliers[LIMIT_INDEX[name]] = m
     sound = np.isfinite(loss)
     return LocalOptima(
         z,

@@ -25,8 +25,8 @@ from ...recipe import MONOLINGUAL, Array
 from ._batched import map_lanes, solve_paths
 from ._faces import face
 from ._interior_point import PrimalDualIterate, initial_iterate, lower_bound
-from ._limits import AT
-from ._log_sum_exp import LogSumExp, log_repetition_derivatives, log_text_derivatives, value
+from ._limits import LIMIT_INDEX
+from ._log_sum_exp import LogSumExp, log_repetition_derivatives, log_sum_exp, log_text_derivatives
 from ._recipe_problem import DIMENSIONS, RecipeProblem
 
 _ROUNDS = 60
@@ -77,7 +77,7 @@ def convex_relaxation(
         terms.regime,
     )
     if "source_tokens" in problem.rows:
-        limit = problem.limit[AT["source_tokens"]]
+        limit = problem.limit[LIMIT_INDEX["source_tokens"]]
         limit = jnp.where(jnp.isfinite(limit), limit, 1e9)
         line = secant(lambda k: jnp.logaddexp(0.0, limit - k), low[1], high[1])
         problem = dataclasses.replace(problem, secant=jnp.stack(line))
@@ -149,7 +149,7 @@ def _bound_boxes(
     true = dataclasses.replace(box, secant=None)
     for name in box.rows:
         allowed = allowed & (true.slack(name, u) >= -1e-9)
-    return bound, jnp.where(allowed, value(terms, u), jnp.inf), error_k, error_r
+    return bound, jnp.where(allowed, log_sum_exp(terms, u), jnp.inf), error_k, error_r
 
 
 _SIDES = ("lowest epochs", "highest epochs", "lowest target_ratio", "highest target_ratio")
@@ -162,10 +162,10 @@ def _restricted_to_boxes(
     limit = problem.limit.copy()
     for name, sign, edge in zip(_SIDES, (-1, 1, -1, 1), edges, strict=True):
         if problem.regime != MONOLINGUAL or name.endswith("epochs"):
-            limit[AT[name]] = sign * edge
+            limit[LIMIT_INDEX[name]] = sign * edge
     rows = tuple(
         name
-        for name in AT
+        for name in LIMIT_INDEX
         if name in problem.rows
         or (name in _SIDES and (problem.regime != MONOLINGUAL or name.endswith("epochs")))
     )

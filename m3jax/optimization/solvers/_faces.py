@@ -8,12 +8,12 @@ import jax
 import numpy as np
 
 from ...recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE, Array
-from ._limits import AT, FAR, NAMED, SAME, right_sides
+from ._limits import FAR, HELD_WIDTH, LIMIT_INDEX, NAMED_LIMITS, right_sides
 from ._question import Question
 from ._recipe_problem import RecipeProblem, log_largest_model, log_most_epochs, log_token_room
 
 
-def build(
+def build_problem(
     question: Question,
     regime: int,
     xp: Any = np,
@@ -32,7 +32,9 @@ def build(
         held = ["lowest stage_fraction", "highest stage_fraction"]
         if regime == MONOLINGUAL:
             held += ["lowest target_ratio", "highest target_ratio"]
-        here = np.array([name in held for name in NAMED]).reshape(-1, *[1] * (limit.ndim - 1))
+        here = np.array([name in held for name in NAMED_LIMITS]).reshape(
+            -1, *[1] * (limit.ndim - 1)
+        )
         limit, share, regime = xp.where(here, 0.0, limit), 1.0, TWO_STAGE
     served = question.inference_tokens
     serves = isinstance(served, jax.core.Tracer) or bool(np.any(np.asarray(served) > 0))
@@ -53,8 +55,8 @@ def face(
     xp: Any = np,
     rows: tuple[str, ...] | None = None,
 ) -> tuple[RecipeProblem, Array]:
-    """`build` from right-hand sides."""
-    at = {name: limit[i] for i, name in enumerate(NAMED)}
+    """`build_problem` from right-hand sides."""
+    at = {name: limit[i] for i, name in enumerate(NAMED_LIMITS)}
     zero = 0.0 * log_tokens
     n_low, n_high = -at["lowest n_params"], at["highest n_params"]
     k_low, k_high = -at["lowest epochs"], at["highest epochs"]
@@ -70,7 +72,7 @@ def face(
         share,
         None,
         regime,
-        NAMED,
+        NAMED_LIMITS,
         serves,
     )
     room = log_token_room(rough, n_low, xp)
@@ -97,25 +99,25 @@ def face(
         low, high = [*low, r_low], [*high, r_high]
     if regime == TWO_STAGE:
         # Where the stage is held, move along it; else move r_f by itself.
-        held = wide - narrow <= SAME
+        held = wide - narrow <= HELD_WIDTH
         tilt = xp.where(held, 1.0, 0.0)
         low.append(xp.where(held, narrow, f_low))
         high.append(xp.where(held, wide, f_high))
     low, high = xp.stack(low), xp.stack(high)
-    possible = xp.all(low <= high + SAME, axis=0)
+    possible = xp.all(low <= high + HELD_WIDTH, axis=0)
     if regime == TWO_STAGE:
-        possible = possible & (wide >= narrow - SAME) & (f_low <= f_high + SAME)
+        possible = possible & (wide >= narrow - HELD_WIDTH) & (f_low <= f_high + HELD_WIDTH)
     # What has no solution is never solved, but its numbers stay finite.
     low, high = xp.where(possible, low, 0.0), xp.where(possible, high, 1.0)
     # A box of no width holds its variable, at a place all limits allow.
     middle = (low + high) / 2
-    shut = high - low <= SAME
+    shut = high - low <= HELD_WIDTH
     low, high = xp.where(shut, middle, low), xp.where(shut, middle, high)
     sides = _without_idle(limit, low, high, tilt, regime, serves, xp)
     if rows is None:
         there = np.isfinite(limit) & possible
         rows = tuple(
-            name for name, any_one in zip(NAMED, there.any(axis=-1), strict=True) if any_one
+            name for name, any_one in zip(NAMED_LIMITS, there.any(axis=-1), strict=True) if any_one
         )
     return (
         RecipeProblem(
@@ -129,30 +131,32 @@ def _without_idle(
     limit: Array, low: Array, high: Array, tilt: Array, regime: int, serves: bool, xp: Any
 ) -> Array:
     """Right-hand sides, infinite for limits that others keep anyway: none is there twice."""
-    at = dict(zip(NAMED, limit, strict=True))
+    at = dict(zip(NAMED_LIMITS, limit, strict=True))
     place = {"n_params": 0, "epochs": 1, "target_ratio": 2}
     for variable, j in place.items():
         if j < len(low):
             for name, own in ((f"lowest {variable}", -low[j]), (f"highest {variable}", high[j])):
-                idle = (own < at[name] - SAME) | (high[j] - low[j] <= SAME)
+                idle = (own < at[name] - HELD_WIDTH) | (high[j] - low[j] <= HELD_WIDTH)
                 at[name] = xp.where(idle, xp.inf, at[name])
     for side, sign in (("lowest", -1.0), ("highest", 1.0)):
         name = f"{side} final_ratio"
         if regime == SINGLE_STAGE:
-            idle = at[name] >= limit[AT[f"{side} target_ratio"]] - SAME
+            idle = at[name] >= limit[LIMIT_INDEX[f"{side} target_ratio"]] - HELD_WIDTH
             at[name] = xp.where(idle, xp.inf, at[name])
         elif regime == TWO_STAGE:
             own = (low if side == "lowest" else high)[3] * sign
-            alone = (tilt == 0) & ((own < at[name] - SAME) | (high[3] - low[3] <= SAME))
+            alone = (tilt == 0) & ((own < at[name] - HELD_WIDTH) | (high[3] - low[3] <= HELD_WIDTH))
             # Along a held stage it is a bound on r.
-            bound = limit[AT[f"{side} target_ratio"]] + sign * low[3]
-            along = (tilt == 1) & ((at[name] >= bound - SAME) | (high[2] - low[2] <= SAME))
+            bound = limit[LIMIT_INDEX[f"{side} target_ratio"]] + sign * low[3]
+            along = (tilt == 1) & (
+                (at[name] >= bound - HELD_WIDTH) | (high[2] - low[2] <= HELD_WIDTH)
+            )
             at[name] = xp.where(alone | along, xp.inf, at[name])
     if regime == TWO_STAGE:
         for name in ("lowest stage_fraction", "highest stage_fraction"):
             at[name] = xp.where(tilt == 1, xp.inf, at[name])
         at["lowest first_ratio"] = xp.where(
-            high[2] - low[2] <= SAME, xp.inf, at["lowest first_ratio"]
+            high[2] - low[2] <= HELD_WIDTH, xp.inf, at["lowest first_ratio"]
         )
     if not serves:
         slower = at["gpu_hours"] < at["compute"]

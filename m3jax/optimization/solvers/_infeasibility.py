@@ -6,7 +6,7 @@ import numpy as np
 
 from ...recipe import Array
 from ._faces import face
-from ._limits import NAMED
+from ._limits import NAMED_LIMITS
 
 
 def clashing_limits(
@@ -24,13 +24,15 @@ def clashing_limits(
     """
     limit = np.array(limit)
     inside = np.isfinite(limit)
-    for i in range(len(NAMED)):
+    for i in range(len(NAMED_LIMITS)):
         if not inside[i].any():
             continue
         without = limit.copy()
         without[i] = np.inf
         with np.errstate(invalid="ignore"):
-            _, possible = face(without, log_tokens, serving, share, regime, serves, np, NAMED)
+            _, possible = face(
+                without, log_tokens, serving, share, regime, serves, np, NAMED_LIMITS
+            )
         # Still impossible without it: it is not to blame.
         limit = np.where(possible, limit, without)
         inside[i] &= possible

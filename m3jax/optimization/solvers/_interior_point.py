@@ -24,7 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from ...recipe import Array
-from ._limits import AT
+from ._limits import LIMIT_INDEX
 from ._log_sum_exp import LogSumExp, computed_once, derivatives
 from ._recipe_problem import RecipeProblem
 
@@ -53,7 +53,7 @@ def slack_slopes(problem: RecipeProblem, name: str, u: Sequence[Array]) -> list[
         return [0, -problem.secant[1], -1, *[0] * (len(u) - 3)]
     if name == "source_tokens":
         # r + log(1 + e^(s − k)): in k minus the share of the exponential.
-        limit = problem.sides[AT[name]]
+        limit = problem.sides[LIMIT_INDEX[name]]
         share = jax.nn.sigmoid(jnp.where(jnp.isfinite(limit), limit, 1e9) - u[1])
         return [0, share, -1, *[0] * (len(u) - 3)]
     slopes = problem.slopes(name)
@@ -255,7 +255,7 @@ def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> 
     )
 
 
-def follow(
+def solve_interior_point(
     terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate, most: Array
 ) -> PrimalDualIterate:
     """Iterate until all problems have converged, `most` times at most."""

@@ -15,7 +15,7 @@ from ...recipe import MONOLINGUAL, TWO_STAGE, Array
 from ...variables import DECISION_VARIABLES
 from ._question import Question
 
-SAME = 1e-9  # bounds closer than this, in log units, hold their variable
+HELD_WIDTH = 1e-9  # bounds closer than this, in log units, hold their variable
 
 # Linear limits: name -> coefficients of z, for limit >= coefficients·z.
 LINEAR_LIMITS = {
@@ -34,13 +34,13 @@ LINEAR_LIMITS = {
     "highest stage_fraction": (0, 0, 1, -1),
     "lowest first_ratio": (0, 0, -1, 0),
 }
-NAMED = (*LINEAR_LIMITS, "source_tokens")  # the limits of a `RecipeProblem`
-LIMITS = (*NAMED, "source_loss", "constraint")  # with those given as functions of the recipe
-AT = {name: i for i, name in enumerate(LIMITS)}
+NAMED_LIMITS = (*LINEAR_LIMITS, "source_tokens")  # the limits of a `RecipeProblem`
+LIMITS = (*NAMED_LIMITS, "source_loss", "constraint")  # with those given as functions of the recipe
+LIMIT_INDEX = {name: i for i, name in enumerate(LIMITS)}
 FAR = 1e9  # where a limit stands that is not there: so far off that nothing feels it
 
 
-def concerns(name: str, regime: int) -> bool:
+def can_bind(name: str, regime: int) -> bool:
     """Whether a limit can matter in a regime."""
     if regime == TWO_STAGE:
         return True
@@ -50,7 +50,7 @@ def concerns(name: str, regime: int) -> bool:
 
 
 def right_sides(question: Question, regime: int, xp: Any = np) -> Array:
-    """Right-hand sides of `NAMED`, (15,) or (15, P); differentiable in the question."""
+    """Right-hand sides of `NAMED_LIMITS`, (15,) or (15, P); differentiable in the question."""
     q = question
     t = xp.log(q.target_tokens)
     none = xp.inf + 0.0 * t
@@ -77,4 +77,4 @@ def right_sides(question: Question, regime: int, xp: Any = np) -> Array:
         limit["lowest first_ratio"] = xp.where(asked, reach - xp.log(least), xp.inf) + 0.0 * t
     if regime != MONOLINGUAL:
         limit["source_tokens"] = xp.log(q.source_tokens) - t
-    return xp.stack([limit.get(name, none) for name in NAMED])
+    return xp.stack([limit.get(name, none) for name in NAMED_LIMITS])

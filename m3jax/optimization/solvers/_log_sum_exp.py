@@ -146,7 +146,7 @@ def log_text_derivatives(k: Array, r: Array, log_discount: Array) -> Derivatives
     return jnp.log1p(w), h, -j, h * (1.0 - h), -j / whole, j * (1.0 - a) / whole
 
 
-def value(terms: LogSumExp, u: Sequence[Array]) -> Array:
+def log_sum_exp(terms: LogSumExp, u: Sequence[Array]) -> Array:
     """Log loss at u, d arrays (P,)."""
     logs = _logs(terms, u, [_bent(terms, i, u)[0] for i in range(len(terms.bends))])
     return _sum(logs)[0]

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from ...recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE, Array, Recipe
-from ._limits import AT, FAR, LINEAR_LIMITS, SAME
+from ._limits import FAR, HELD_WIDTH, LIMIT_INDEX, LINEAR_LIMITS
 
 DIMENSIONS = {MONOLINGUAL: 2, SINGLE_STAGE: 3, TWO_STAGE: 4}
 
@@ -26,7 +26,7 @@ class RecipeProblem:
 
     Attributes:
         log_tokens: log D_T, ().
-        limit: right-hand sides of `NAMED`, (15,); infinite where there is no such limit.
+        limit: right-hand sides of `NAMED_LIMITS`, (15,); infinite where there is no such limit.
         sides: the same, infinite as well for limits that others keep anyway, (15,).
         serving: log(inference_tokens / (3·D_T)), (); −infinite without.
         low, high: box of u that contains all that is allowed, (d,).
@@ -84,7 +84,7 @@ class RecipeProblem:
 
     def slack(self, name: str, u: Any) -> Array:
         """What is left of a limit at u: >= 0 is kept; `FAR` where there is no such limit."""
-        limit = self.sides[AT[name]]
+        limit = self.sides[LIMIT_INDEX[name]]
         limit = jnp.where(jnp.isfinite(limit), limit, FAR)
         n, k, r, f = self.z(u)
         if name == "source_tokens" and self.secant is not None:
@@ -104,7 +104,7 @@ class RecipeProblem:
 
     def free(self) -> Array:
         """Which entries of u may vary, (d,) bool."""
-        return self.high - self.low > SAME
+        return self.high - self.low > HELD_WIDTH
 
     def place(self, cube: Any) -> list[Array]:
         """A point of the unit cube (d,) as a u that keeps every limit; inside the cube, inside.
@@ -119,12 +119,12 @@ class RecipeProblem:
         if self.regime == TWO_STAGE:
             bend = (self.tilt - 1.0) * r
             bottom = jnp.maximum(
-                jnp.maximum(low[3], -at[AT["lowest final_ratio"]] - self.tilt * r),
-                -at[AT["highest stage_fraction"]] - bend,
+                jnp.maximum(low[3], -at[LIMIT_INDEX["lowest final_ratio"]] - self.tilt * r),
+                -at[LIMIT_INDEX["highest stage_fraction"]] - bend,
             )
             top = jnp.minimum(
-                jnp.minimum(high[3], at[AT["highest final_ratio"]] - self.tilt * r),
-                at[AT["lowest stage_fraction"]] - bend,
+                jnp.minimum(high[3], at[LIMIT_INDEX["highest final_ratio"]] - self.tilt * r),
+                at[LIMIT_INDEX["lowest stage_fraction"]] - bend,
             )
             v = [bottom + jnp.maximum(top - bottom, 0.0) * cube[3]]
         top = jnp.minimum(high[1], log_most_epochs(self, low[0], r, jnp))
@@ -136,12 +136,12 @@ class RecipeProblem:
 
 def log_token_room(problem: RecipeProblem, n: Array, xp: Any) -> Array:
     """Largest log(D / D_T) that the budgets leave to a model of log size n."""
-    left = problem.limit[AT["compute"]] - n
+    left = problem.limit[LIMIT_INDEX["compute"]] - n
     if problem.serves:
         owed = xp.minimum(problem.serving - left, 0.0)
         left = xp.where(owed < 0, left + xp.log1p(-xp.exp(xp.minimum(owed, -1e-15))), -xp.inf)
-    hours = problem.limit[AT["gpu_hours"]] - n
-    return xp.minimum(xp.minimum(left, hours), problem.limit[AT["total_tokens"]])
+    hours = problem.limit[LIMIT_INDEX["gpu_hours"]] - n
+    return xp.minimum(xp.minimum(left, hours), problem.limit[LIMIT_INDEX["total_tokens"]])
 
 
 def log_most_epochs(problem: RecipeProblem, n: Array, r: Array, xp: Any) -> Array:
@@ -150,7 +150,7 @@ def log_most_epochs(problem: RecipeProblem, n: Array, r: Array, xp: Any) -> Arra
     if problem.regime != MONOLINGUAL and "source_tokens" in problem.rows:
         # k <= S / (D_T·(1/r − 1)), no cap at r = 1.
         per_epoch = xp.expm1(xp.maximum(-r, 1e-300))
-        most = xp.minimum(most, problem.limit[AT["source_tokens"]] - xp.log(per_epoch))
+        most = xp.minimum(most, problem.limit[LIMIT_INDEX["source_tokens"]] - xp.log(per_epoch))
     return most
 
 
@@ -158,6 +158,6 @@ def log_largest_model(problem: RecipeProblem, tokens: Array, xp: Any) -> Array:
     """Largest log N that the budgets leave to log(D / D_T)."""
     needs = xp.logaddexp(tokens, problem.serving) if problem.serves else tokens
     return xp.minimum(
-        problem.limit[AT["compute"]] - needs,
-        problem.limit[AT["gpu_hours"]] - tokens,
+        problem.limit[LIMIT_INDEX["compute"]] - needs,
+        problem.limit[LIMIT_INDEX["gpu_hours"]] - tokens,
     )

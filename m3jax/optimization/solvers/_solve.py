@@ -19,24 +19,24 @@ import numpy as np
 
 from ..._errors import M3Error
 from ...laws import Law
+from ...options import METHODS
 from ...recipe import REGIMES, Array, Recipe
-from ._augmented_lagrangian import Objective, Task, solve_general
+from ._augmented_lagrangian import NonlinearProgram, Objective, solve_general
 from ._batched import LocalOptima, as_local_optima, is_convex, map_lanes, solve_fast, solve_paths
 from ._branch_and_bound import branch_and_bound
-from ._faces import build
+from ._faces import build_problem
 from ._infeasibility import clashing_limits
 from ._interior_point import TOLERANCE, PrimalDualIterate, initial_iterate, lower_bound
-from ._limits import AT, LIMITS, NAMED, right_sides
-from ._log_sum_exp import as_log_sum_exp, has_terms, value
+from ._limits import LIMIT_INDEX, LIMITS, NAMED_LIMITS, right_sides
+from ._log_sum_exp import as_log_sum_exp, has_terms, log_sum_exp
 from ._question import Question
 from ._recipe_problem import RecipeProblem
 
-METHODS = ("auto", "fast", "general")
 _FEW = 1 << 13  # problems that are solved in one batch whatever their regime
 
 
 @dataclasses.dataclass(frozen=True)
-class Solved:
+class RegimeOptima:
     """The best of each regime of P questions.
 
     Attributes:
@@ -77,27 +77,27 @@ def solve(
     method: str = "auto",
     certify: bool = False,
     gap: float = 1e-4,
-    task: Task | None = None,
+    program: NonlinearProgram | None = None,
     args: dict[str, np.ndarray] | None = None,
     only: Sequence[int] | None = None,
     thorough: bool = True,
-) -> Solved:
+) -> RegimeOptima:
     """Solve P questions: `theta` (p, P), leaves (P,) or (4, P), `regimes` on offer (3, P) bool.
 
     Args:
         ladder: the only model sizes; every one is solved for.
         method: "fast" for laws made of terms, "general" for any, "auto" to choose.
         certify: prove the log loss by branch and bound, to within `gap`.
-        task: another objective or further constraints, general method only; its arguments are
+        program: another objective or further constraints, general method only; its arguments are
             `args` (leaves with P first) and "theta".
         only: of `regimes` just these.
         thorough: False to begin from fewer points, general method only.
 
-    Raises `M3Error` where the method cannot solve this law or task, or prove it.
+    Raises `M3Error` where the method cannot solve this law or program, or prove it.
     """
     if method not in METHODS:
         raise M3Error(f"unknown method {method!r}; known: {', '.join(METHODS)}")
-    fast = has_terms(law) and task is None
+    fast = has_terms(law) and program is None
     if method == "fast" and not fast:
         raise M3Error(f"law {law.name}, with these constraints, needs the general method")
     general = method == "general" or not fast
@@ -106,14 +106,14 @@ def solve(
             f"law {law.name}: certify=True needs a law made of terms, such as m3, and named limits"
         )
     total = theta.shape[-1]
-    out = Solved(
+    out = RegimeOptima(
         z=np.zeros((len(REGIMES), 4, total)),
         log_loss=np.full((len(REGIMES), total), np.inf),
         multipliers=np.zeros((len(REGIMES), len(LIMITS), total)),
         kkt=np.full((len(REGIMES), total), np.inf),
         agreement=np.zeros((len(REGIMES), total)),
         bound=np.full((len(REGIMES), total), np.inf),
-        blame=np.zeros((len(NAMED), total), dtype=bool),
+        blame=np.zeros((len(NAMED_LIMITS), total), dtype=bool),
         beyond=np.zeros(total),
     )
     batches = list(_batches(question, regimes, ladder, range(3) if only is None else only))
@@ -123,7 +123,7 @@ def solve(
             full = {name: leaf[batch.lanes] for name, leaf in (args or {}).items()}
             effort = {} if thorough else {"spread": 32, "descents": 2}
             optima, beyond = solve_general(
-                task or Task(objective_of(law)),
+                program or NonlinearProgram(objective_of(law)),
                 {**full, "theta": batch_theta.T},
                 batch.problem,
                 **effort,
@@ -165,7 +165,7 @@ def _batches(
         if not len(offered):
             continue
         asking = jax.tree.map(lambda leaf, o=offered: leaf[..., o], question)
-        problem, possible = build(
+        problem, possible = build_problem(
             asking if size is None else _at_size(asking, size), regime, lift=lift
         )
         lanes = offered[possible]
@@ -175,7 +175,7 @@ def _batches(
         yield from parts
     elif parts:
         needed = {name for part in parts for name in part.problem.rows}
-        rows = tuple(name for name in NAMED if name in needed)
+        rows = tuple(name for name in NAMED_LIMITS if name in needed)
         serves = any(part.problem.serves for part in parts)
         parts = [
             part._replace(problem=dataclasses.replace(part.problem, rows=rows, serves=serves))
@@ -198,7 +198,7 @@ def _solve_fast_or_general(law: Law, theta: np.ndarray, problem: RecipeProblem) 
     left = np.flatnonzero(~(optima.kkt <= 1e3 * TOLERANCE))
     if len(left):
         args, some = {"theta": theta.T[left]}, problem.take(left)
-        again, _ = solve_general(Task(objective_of(law)), args, some)
+        again, _ = solve_general(NonlinearProgram(objective_of(law)), args, some)
         if is_convex(law, some):
             again = again._replace(gap=_duality_gap(law, theta[:, left], some, again))
         less = again.log_loss <= optima.log_loss[left]
@@ -213,7 +213,7 @@ def _duality_gap(
     """Duality gap of convex problems that were solved the general way."""
     n, k, r, f = optima.z
     u = [n, k, r, f - problem.tilt * r][: len(problem.low)]
-    multipliers = [optima.multipliers[AT[name]] for name in problem.rows]
+    multipliers = [optima.multipliers[LIMIT_INDEX[name]] for name in problem.rows]
     count = len(n)
     terms = map_lanes(as_log_sum_exp, count, ("terms", problem.regime), theta, problem, static=law)
     state = PrimalDualIterate(u, multipliers, optima.kkt)
@@ -222,7 +222,7 @@ def _duality_gap(
     return np.where(sound, np.where(sound, optima.log_loss, 0.0) - bound, np.inf)
 
 
-def _record_better(out: Solved, batch: _Batch, optima: LocalOptima) -> None:
+def _record_better(out: RegimeOptima, batch: _Batch, optima: LocalOptima) -> None:
     """Write down what is better than what is there."""
     for regime in np.unique(batch.regime):
         of_regime = np.flatnonzero(batch.regime == regime)
@@ -237,7 +237,7 @@ def _record_better(out: Solved, batch: _Batch, optima: LocalOptima) -> None:
         out.agreement[regime, at] = optima.agreement[order]
 
 
-def _record_clashing_limits(out: Solved, question: Question, regimes: np.ndarray) -> None:
+def _record_clashing_limits(out: RegimeOptima, question: Question, regimes: np.ndarray) -> None:
     """Which limits clash where nothing is allowed."""
     lost = np.flatnonzero(~np.isfinite(out.log_loss).any(axis=0) & (out.beyond == 0))
     simplest = np.argmax(regimes, axis=0)
@@ -246,7 +246,7 @@ def _record_clashing_limits(out: Solved, question: Question, regimes: np.ndarray
         if not len(lanes):
             continue
         infeasible = jax.tree.map(lambda leaf, o=lanes: leaf[..., o], question)
-        problem, _ = build(infeasible, regime)
+        problem, _ = build_problem(infeasible, regime)
         out.blame[:, lanes] = clashing_limits(
             right_sides(infeasible, regime),
             problem.log_tokens,
@@ -257,7 +257,7 @@ def _record_clashing_limits(out: Solved, question: Question, regimes: np.ndarray
         )
 
 
-def _prove(law: Law, out: Solved, batch: _Batch, theta: np.ndarray, gap: float) -> np.ndarray:
+def _prove(law: Law, out: RegimeOptima, batch: _Batch, theta: np.ndarray, gap: float) -> np.ndarray:
     """Proven bounds of a batch; where branch and bound sees better, polish that and take it."""
     problem, count = batch.problem, len(batch.lanes)
     terms = map_lanes(as_log_sum_exp, count, ("terms", problem.regime), theta, problem, static=law)
@@ -270,7 +270,7 @@ def _prove(law: Law, out: Solved, batch: _Batch, theta: np.ndarray, gap: float) 
             initial_iterate, len(better), "initial_iterate", some, list(proof.u[:, better])
         )
         state = solve_paths(better_terms, some, state)
-        loss = map_lanes(value, len(better), "value", better_terms, state.u)
+        loss = map_lanes(log_sum_exp, len(better), "value", better_terms, state.u)
         z = map_lanes(_z, len(better), "z", some, state.u)
         part = _Batch(batch.regime[better], batch.lanes[better], some)
         _record_better(out, part, as_local_optima(some, state, z, loss))

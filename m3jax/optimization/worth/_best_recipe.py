@@ -11,7 +11,16 @@ import numpy as np
 from ..._errors import M3Error
 from ...laws import Law
 from ...recipe import TWO_STAGE, Array, Recipe
-from ..solvers import NAMED, Question, build, concerns, follow, has_terms, screened, value
+from ..solvers import (
+    NAMED_LIMITS,
+    Question,
+    build_problem,
+    can_bind,
+    has_terms,
+    log_sum_exp,
+    screen_starts,
+    solve_interior_point,
+)
 from ._implicit import differentiable_optimum
 
 _STEPS = 80  # of the path that is followed to the optimum
@@ -29,7 +38,7 @@ def _possible_limits(question: Question, regime: int) -> tuple[str, ...]:
         )
         if not isinstance(leaf, jax.core.Tracer) and np.all(np.asarray(leaf) == none)
     }
-    return tuple(name for name in NAMED if name not in absent and concerns(name, regime))
+    return tuple(name for name in NAMED_LIMITS if name not in absent and can_bind(name, regime))
 
 
 def best_recipe(
@@ -47,18 +56,18 @@ def best_recipe(
     if not has_terms(law):
         raise M3Error(f"best_recipe: law {law.name} is not made of terms, as m3 is")
     rows = _possible_limits(question, TWO_STAGE)
-    built = [build(question, regime, jnp, rows, lift=True) for regime in regimes]
+    built = [build_problem(question, regime, jnp, rows, lift=True) for regime in regimes]
     lanes = jax.tree.map(
         lambda *leaves: jnp.stack(leaves, axis=-1),
         *[jax.lax.stop_gradient(problem) for problem, _ in built],
     )
     thetas = jnp.repeat(jax.lax.stop_gradient(theta)[:, None], len(built), axis=1)
-    terms, states, _ = screened(law, thetas, lanes)
+    terms, states, _ = screen_starts(law, thetas, lanes)
     # Both starts as lanes of one path.
     state = jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *states)
     terms, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, 2), (terms, lanes))
-    end = follow(terms, lanes, state, _STEPS)
-    values = value(terms, end.u).reshape(2, len(built))
+    end = solve_interior_point(terms, lanes, state, _STEPS)
+    values = log_sum_exp(terms, end.u).reshape(2, len(built))
     losses, recipes = [], []
     for i, (problem, possible) in enumerate(built):
         lane = i + len(built) * jnp.argmin(values[:, i])

@@ -15,7 +15,7 @@ from ...laws import Law
 from ...recipe import REGIMES, TWO_STAGE, Array
 from ...variables import DECISION_VARIABLES, LIMIT_WORDS
 from .._result import Recommendations
-from ..solvers import AT, REGIME_TIE, Question, RecipeProblem, build
+from ..solvers import LIMIT_INDEX, REGIME_TIE, Question, RecipeProblem, build_problem
 from ._implicit import differentiable_optimum, kkt_system
 
 _NEAR = 1e-6  # multiplier and slack both below: the limit may be active or not
@@ -67,10 +67,10 @@ def sensitivities(recommendations: Recommendations, *position: int) -> Sensitivi
             )
         theta = jnp.asarray(questions.theta[p])
         lanes = jax.tree.map(lambda leaf: np.asarray(leaf)[..., None], question)
-        rows = build(lanes, regime)[0].rows
+        rows = build_problem(lanes, regime)[0].rows
         z = jnp.log(jnp.stack([getattr(recipe, name) for name in DECISION_VARIABLES]))
         solved = recommendations.multipliers[position]
-        multipliers = jnp.asarray([solved[AT[name]] for name in rows])
+        multipliers = jnp.asarray([solved[LIMIT_INDEX[name]] for name in rows])
         (by_theta, by_question), slacks, rank = _derived(
             law, regime, rows, theta, question, z, multipliers
         )
@@ -138,12 +138,12 @@ def _derived(
     """Jacobian of (log loss, z) in (theta, question); slacks; how singular the KKT system is."""
 
     def outcome(theta: Array, question: Question) -> Array:
-        problem, _ = build(question, regime, jnp, rows)
+        problem, _ = build_problem(question, regime, jnp, rows)
         u = _solver_variables(problem, z)
         u, _ = differentiable_optimum(law, theta, problem, u, multipliers)
         return jnp.stack([law.log_loss_theta(theta, problem.recipe(u)), *problem.z(u)])
 
-    problem, _ = build(question, regime, jnp, rows)
+    problem, _ = build_problem(question, regime, jnp, rows)
     u = _solver_variables(problem, z)
     slacks = -problem.excess(u)
     active = multipliers > jnp.maximum(slacks, 1e-12)
