@@ -28,11 +28,16 @@ def shared_data() -> Path:
     return folder
 
 
+MOST_MAPS = 20_000
+
+
 @pytest.fixture(autouse=True, scope="module")
 def compiled_code_does_not_pile_up() -> Iterator[None]:
     """Every compiled function holds memory maps, of which Linux gives a process 65,530."""
     yield
-    jax.clear_caches()
+    maps = Path("/proc/self/maps")
+    if not maps.exists() or maps.read_bytes().count(b"\n") > MOST_MAPS:
+        jax.clear_caches()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,6 +24,7 @@ def saved(tmp_path_factory, synthetic):
     return path, fits
 
 
+@pytest.mark.slow
 def test_a_saved_fit_comes_back(saved):
     path, fits = saved
     back = Fits.load(path)

@@ -291,6 +291,7 @@ def test_an_ensemble_is_its_members(training):
             np.testing.assert_allclose(alone[name][0], together[name][i], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_training_is_adamw_step_by_step(training):
     # Written out plainly: optax's AdamW, one step after the other, one window batch at a time.
     steps = 34  # not a multiple of what one call usually trains

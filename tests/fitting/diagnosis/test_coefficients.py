@@ -26,6 +26,7 @@ def test_without_a_prior_nothing_is_called_prior_only(simple):
         json.dumps(diagnosis.to_dict(), allow_nan=False)
 
 
+@pytest.mark.slow
 def test_a_prior_of_your_own_is_what_the_runs_are_judged_against(simple, tmp_path):
     runs = simple.runs.select(simple.runs.language == "clean0")
     prior = Prior({"alpha": (0.3399, 0.3401), "A": (0.01, 1.0)}, "a guess")

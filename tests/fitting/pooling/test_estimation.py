@@ -110,6 +110,7 @@ def test_one_language_has_nothing_to_pool(few):
     assert "nothing to pool" in pooled.settings["notes"][-1]
 
 
+@pytest.mark.slow
 def test_too_few_even_for_pooling(few):
     runs = few.select(
         (few.language != few.languages[2]) | (np.cumsum(few.language == few.languages[2]) <= 2)

@@ -39,6 +39,7 @@ def test_amplitudes_are_stated_as_shares_of_the_loss(eight):
         assert share == pytest.approx(0.7, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_named_coefficient_is_not_frozen(eight):
     runs = RunTable.from_frame(eight.to_frame().assign(n_params=1e8))
     prior = Prior({"A": (0.1, 0.2), "alpha": (0.3, 0.4)})
@@ -48,6 +49,7 @@ def test_a_named_coefficient_is_not_frozen(eight):
     assert "A, alpha not determined by these runs: taken from the prior" in fits.messages[0]
 
 
+@pytest.mark.slow
 def test_public_prior(eight):
     for law in ("m3", "chinchilla"):
         prior = Prior.public(get_law(law))

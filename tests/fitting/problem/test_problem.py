@@ -51,6 +51,7 @@ def test_two_coefficients_that_do_the_same_are_told_apart_by_neither():
     assert "b cannot be told" in " ".join(fits.messages[0])
 
 
+@pytest.mark.slow
 def test_too_few_runs_is_a_status_of_that_language_alone(synthetic):
     name = synthetic.languages[1]
     keep = (synthetic.language != name) | (np.arange(len(synthetic)) < 90)

@@ -19,6 +19,7 @@ def questions_of(fits, **limits):
     return ask(fits, Limits(**_recipes.BOUNDS, **limits), **BUDGETS)
 
 
+@pytest.mark.slow
 def test_lanes_budgets_and_coefficients_are_those_asked():
     fits = fits_of("m3", 2)
     questions = questions_of(fits)

@@ -10,6 +10,7 @@ from m3jax.recipe import REGIMES, TWO_STAGE
 from ..known_fits import fits_of
 
 
+@pytest.mark.slow
 def test_a_row_a_position_says_what_regimes_and_limits_are_worth():
     fits = fits_of("m3", 1)
     options = {"compute": [1e12, 1e20], "target_tokens": 3e7, **_recipes.BOUNDS}
@@ -26,6 +27,7 @@ def test_a_row_a_position_says_what_regimes_and_limits_are_worth():
     assert row["compute_gain_monolingual"] == (gain if np.isfinite(gain) else None)
 
 
+@pytest.mark.slow
 def test_prices_are_left_out_under_functions():
     recommendations = optimize(
         fits_of("m3", 1),
