@@ -1,7 +1,8 @@
 """Recommendations as files other programs read: tables, plans and trainers' data mixtures."""
 
-from ._formats import FORMATS, check_format, export_texts, to_yaml, write_export
+from ._export import check_format, export_texts, write_export
 from ._plan import SCHEMA_VERSION, UNITS, plan, write_plan, write_recipes
+from .formats import FORMATS, to_yaml
 
 __all__ = [
     "FORMATS",

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
 from .._version import __version__
-from ..files import write_text
+from ..files import write_csv, write_json
 from ..optimization import Recommendations
 from ..stages import Batch, totals
 
@@ -81,33 +77,11 @@ def plan(recommendations: Recommendations, batch: Batch | None = None) -> dict[s
     return content if batch is None else {**content, "batch": dataclasses.asdict(batch)}
 
 
-def plan_json(content: dict[str, Any]) -> str:
-    """A plan as JSON."""
-    return json.dumps(content, indent=1, allow_nan=False) + "\n"
-
-
-def plan_csv(content: dict[str, Any]) -> str:
-    """A plan as CSV, one row a stage; `corpus_tokens` are the unique target tokens there are."""
-    rows = [
-        {
-            "language": entry["language"],
-            "compute": entry["compute"],
-            "corpus_tokens": entry["target_tokens"],
-            "regime": entry["regime"],
-            "n_params": entry["recipe"]["n_params"],
-            **stage,
-        }
-        for entry in content["plans"]
-        for stage in entry["stages"]
-    ]
-    return _table(rows)
-
-
 def write_plan(
     path: str | os.PathLike[str], recommendations: Recommendations, batch: Batch | None = None
 ) -> Path:
     """Write `plan` as JSON. Raises `M3Error` as `plan` does or if the file cannot be written."""
-    return write_text(path, plan_json(plan(recommendations, batch)))
+    return write_json(path, plan(recommendations, batch))
 
 
 def write_recipes(path: str | os.PathLike[str], recommendations: Recommendations) -> Path:
@@ -115,16 +89,7 @@ def write_recipes(path: str | os.PathLike[str], recommendations: Recommendations
 
     Raises `M3Error` if the file cannot be written.
     """
-    return write_text(path, _table(recommendations.records()))
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({key: "; ".join(v) if isinstance(v, list) else v for key, v in row.items()})
-    return buffer.getvalue()
+    return write_csv(path, recommendations.records())
 
 
 def _positions(recommendations: Recommendations) -> list[tuple[int, int, int]]:

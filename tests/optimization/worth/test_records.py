@@ -2,6 +2,7 @@
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from benchmarks.support import recipes as _recipes
 from m3jax import compute_gain, loss_given_up, optimize, sensitivities, worth_records
