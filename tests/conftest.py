@@ -40,6 +40,12 @@ def compiled_code_does_not_pile_up() -> Iterator[None]:
         jax.clear_caches()
 
 
+@pytest.fixture(autouse=True)
+def output_is_as_wide_as_when_piped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the terminal, or the runner of parallel tests, says of its width."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 @dataclasses.dataclass(frozen=True)
 class Result:
     """How a command ended: exit code, standard output, standard error."""

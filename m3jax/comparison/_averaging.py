@@ -17,6 +17,7 @@ from ..laws import Law
 from ..optimization import Recommendations, optimize
 from ..recipe import REGIMES, Recipe
 from ..runs import RunTable
+from ..variables import VARIABLES
 from ._compare import predict_held_out
 from ._stacking import stacking_weights
 
@@ -24,7 +25,7 @@ _DIFFERENT = 1.5  # factor in a variable from which two laws' recipes disagree
 _HEARD = 0.1  # weight from which a law's disagreement is worth a word
 _SAME = 5e-5  # nats; less is not worth a word
 
-_IN_WORDS = {"n_params": "model size", "epochs": "epochs", "target_ratio": "target ratio"}
+_COMPARED = ("n_params", "epochs", "target_ratio")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +111,13 @@ def weigh(
     The weights are those of `evaluation.stacking_weights`; `options` are the others of `compare`.
     Languages that no law could be tested on are left out. Raises as `compare` does.
     """
-    found = predict_held_out(runs, laws, holdouts=holdouts, seed=seed, progress=progress, **options)
+    held_out = predict_held_out(
+        runs, laws, holdouts=holdouts, seed=seed, progress=progress, **options
+    )
     weights = {}
     for language in runs.languages:
-        if any(language in one.fitted for one in found):
-            weights[language] = stacking_weights(runs, found, language, seed=seed)
+        if any(language in result.fitted for result in held_out):
+            weights[language] = stacking_weights(runs, held_out, language, seed=seed)
     return weights
 
 
@@ -135,9 +138,12 @@ def recommend(
         fits: one a law, of the same runs.
         weights: language -> law -> weight, as `weigh` gives them; of each language they are scaled
             to sum to one over the laws that are asked.
-        compute, target_tokens, languages, limits: as in `optimize`, which is called for each law.
+        compute: budgets, as in `optimize`, which is called for each law.
+        target_tokens: corpus sizes, as in `optimize`.
+        languages: names, as in `optimize`.
         least_weight: laws that have less in every language are not asked.
         progress: called as `progress(stage, done, total)`.
+        **limits: the others of `optimize`.
 
     Raises `M3Error` if no fitted law has weight in some language, and as `optimize` does.
     """
@@ -153,7 +159,7 @@ def recommend(
             raise M3Error(f"language {language!r}: none of {', '.join(names)} has weight")
     if not chosen:
         raise M3Error("no language has weights and a fit of every law")
-    asked = [
+    used = [
         f
         for f in fits
         if any(weights[language].get(f.law.name, 0.0) >= least_weight for language in chosen)
@@ -163,18 +169,20 @@ def recommend(
         "target_tokens": target_tokens,
         "languages": chosen,
     }
-    by_law = {f.law.name: optimize(f, progress=progress, **given, **limits) for f in asked}
+    by_law = {f.law.name: optimize(f, progress=progress, **given, **limits) for f in used}
     share = np.array([[weights[n].get(name, 0.0) for name in by_law] for n in chosen])
-    return _combined(asked, by_law, share / share.sum(axis=1, keepdims=True))
+    return _combined(used, by_law, share / share.sum(axis=1, keepdims=True))
 
 
 def _combined(
     fits: Sequence[Fits], by_law: Mapping[str, Recommendations], weights: np.ndarray
 ) -> AveragedRecommendations:
-    several = list(by_law.values())
-    first = several[0]
-    feasible = np.all([r.feasible for r in several], axis=0)
-    own = [jax.tree.map(lambda leaf: np.where(feasible, leaf, 1.0), r.recipe) for r in several]
+    recommendations = list(by_law.values())
+    first = recommendations[0]
+    feasible = np.all([r.feasible for r in recommendations], axis=0)
+    own = [
+        jax.tree.map(lambda leaf: np.where(feasible, leaf, 1.0), r.recipe) for r in recommendations
+    ]
     candidates = [*own, _mean(own, weights)]
     loss = np.stack(
         [
@@ -183,7 +191,7 @@ def _combined(
         ]
     )  # (candidates, L, C, T, M)
     weighted = np.sum(loss * weights[:, None, None, :], axis=-1)
-    agreed = np.all([r.regime == first.regime for r in several], axis=0)
+    agreed = np.all([r.regime == first.regime for r in recommendations], axis=0)
     weighted[-1] = np.where(agreed, weighted[-1], np.inf)
     best = np.argmin(weighted, axis=0)
 
@@ -195,7 +203,7 @@ def _combined(
         lambda *leaves: np.where(feasible, pick(np.stack(leaves)), 0.0), *candidates
     )
     by_law_loss = pick(loss)
-    own_best = np.stack([r.loss for r in several], axis=-1)
+    own_best = np.stack([r.loss for r in recommendations], axis=-1)
     cost = np.where(
         feasible[..., None], by_law_loss - np.where(feasible[..., None], own_best, 0), 0
     )
@@ -211,7 +219,7 @@ def _combined(
         loss=np.where(feasible, pick(weighted), np.inf),
         loss_by_law=by_law_loss,
         cost_by_law=cost,
-        messages=_disagreements(tuple(by_law), own, several, weights, feasible, cost),
+        messages=_disagreements(tuple(by_law), own, recommendations, weights, feasible, cost),
     )
 
 
@@ -238,44 +246,44 @@ def _losses(fits: Fits, languages: Sequence[str], recipe: Recipe) -> np.ndarray:
     """Predicted losses of recipes (L, C, T), each under its own language's coefficients."""
     rows = []
     for i, language in enumerate(languages):
-        one = jax.tree.map(lambda leaf, i=i: leaf[i], recipe)
-        rows.append(predict(fits.law, fits.theta[[fits.index(language)]], one)[0])
+        own = jax.tree.map(lambda leaf, i=i: leaf[i], recipe)
+        rows.append(predict(fits.law, fits.theta[[fits.index(language)]], own)[0])
     return np.stack(rows)
 
 
 def _disagreements(
     laws: Sequence[str],
     own: Sequence[Recipe],
-    several: Sequence[Recommendations],
+    recommendations: Sequence[Recommendations],
     weights: np.ndarray,
     feasible: np.ndarray,
     cost: np.ndarray,
 ) -> dict[tuple[int, int, int], tuple[str, ...]]:
-    told = {}
+    messages = {}
     for i, j, t in np.argwhere(feasible).tolist():
         heard = [m for m in range(len(laws)) if weights[i, m] >= _HEARD]
-        said = []
-        regimes = {m: REGIMES[several[m].regime[i, j, t]] for m in heard}
+        sentences = []
+        regimes = {m: REGIMES[recommendations[m].regime[i, j, t]] for m in heard}
         if len(set(regimes.values())) > 1:
             sides = [
                 f"{regime} ({', '.join(laws[m] for m in heard if regimes[m] == regime)})"
                 for regime in dict.fromkeys(regimes.values())
             ]
-            said.append(f"the laws disagree on the regime: {' or '.join(sides)}")
-        for name, words in _IN_WORDS.items():
+            sentences.append(f"the laws disagree on the regime: {' or '.join(sides)}")
+        for name in _COMPARED:
             values = sorted((float(getattr(own[m], name)[i, j, t]), laws[m]) for m in heard)
             (low, lowest), (high, highest) = values[0], values[-1]
             if high > _DIFFERENT * low:
-                said.append(
-                    f"the laws disagree on the {words}: {low:.3g} ({lowest}) to"
+                sentences.append(
+                    f"the laws disagree on the {VARIABLES[name].noun}: {low:.3g} ({lowest}) to"
                     f" {high:.3g} ({highest})"
                 )
-        if said:
+        if sentences:
             worst = max(heard, key=lambda m: cost[i, j, t, m])
             price = cost[i, j, t, worst]
             if price < _SAME:
-                said.append("but nothing hangs on it: no law would lose by this recipe")
+                sentences.append("but nothing hangs on it: no law would lose by this recipe")
             else:
-                said.append(f"if {laws[worst]} is right, this recipe costs {price:.4f} nats")
-            told[i, j, t] = tuple(said)
-    return told
+                sentences.append(f"if {laws[worst]} is right, this recipe costs {price:.4f} nats")
+            messages[i, j, t] = tuple(sentences)
+    return messages

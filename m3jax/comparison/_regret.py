@@ -17,15 +17,15 @@ def slices(runs: RunTable, rows: np.ndarray) -> list[np.ndarray]:
     at least two differ, by 2% or more, in model size, epochs, target ratio or final ratio.
     """
     recipe = runs.recipe
-    found = []
+    groups = []
     for corpus in _alike(np.asarray(recipe.target_tokens)[rows], _CORPUS):
         same = rows[corpus]
         for budget in _alike(np.asarray(recipe.compute)[same], _BUDGET):
             group = same[budget]
             options = (recipe.n_params, recipe.epochs, recipe.target_ratio, recipe.final_ratio)
             if any(np.ptp(np.log(np.asarray(o)[group])) >= _CHOICE for o in options):
-                found.append(group)
-    return found
+                groups.append(group)
+    return groups
 
 
 def _alike(values: np.ndarray, tolerance: float) -> list[np.ndarray]:

@@ -72,14 +72,16 @@ class Score:
 
 
 def score(
-    runs: RunTable, found: Sequence[HeldOut], *, huber_delta: float = 1e-3, seed: int = 0
+    runs: RunTable, held_out: Sequence[HeldOut], *, huber_delta: float = 1e-3, seed: int = 0
 ) -> list[Score]:
     """Score predictions of held-out runs against what was measured, language by language.
 
-    One score for each of `found` and each language of the table, in that order of nesting.
+    One score for each of `held_out` and each language of the table, in that order of nesting.
     """
     scores = [
-        _scored(runs, one, language, huber_delta) for one in found for language in runs.languages
+        _scored(runs, result, language, huber_delta)
+        for result in held_out
+        for language in runs.languages
     ]
     places: dict[tuple[str, str], list[int]] = {}
     for i, each in enumerate(scores):
@@ -87,8 +89,8 @@ def score(
             places.setdefault((each.holdout, each.language), []).append(i)
     count = len(runs.languages)
     for number, ((_, language), rivals) in enumerate(places.items()):
-        errors = np.stack([np.abs(found[i // count].predicted - runs.loss) for i in rivals])
-        tested = _tested(runs, found[rivals[0] // count].held, language)
+        errors = np.stack([np.abs(held_out[i // count].predicted - runs.loss) for i in rivals])
+        tested = _tested(runs, held_out[rivals[0] // count].held, language)
         cluster = runs.run_id[tested].astype(str)
         rng = np.random.default_rng([seed, 7, number])
         spans = _behind(errors[:, tested], cluster, rng)
@@ -101,20 +103,22 @@ def _tested(runs: RunTable, held: np.ndarray, language: str) -> np.ndarray:
     return np.flatnonzero((runs.language == language) & held & (runs.weight > 0))
 
 
-def _scored(runs: RunTable, one: HeldOut, language: str, delta: float) -> Score:
-    test = _tested(runs, one.held, language)
+def _scored(runs: RunTable, result: HeldOut, language: str, delta: float) -> Score:
+    test = _tested(runs, result.held, language)
     here = runs.language == language
-    blank = Score(one.law.name, language, one.holdout, int((here & ~one.held).sum()), len(test))
-    message = one.messages.get(language)
+    blank = Score(
+        result.law.name, language, result.holdout, int((here & ~result.held).sum()), len(test)
+    )
+    message = result.messages.get(language)
     if message is None and not len(test):
         message = "nothing is held out: the held-out runs have no weight"
     if message is not None:
         return dataclasses.replace(blank, message=message)
-    fitted, predicted, measured = one.fitted[language], one.predicted[test], runs.loss[test]
+    fitted, predicted, measured = result.fitted[language], result.predicted[test], runs.loss[test]
     losses = huber(np.log(predicted / measured), delta, np)
     spread = np.sum((measured - measured.mean()) ** 2)
-    lost, groups = measured_regret(runs, test, one.predicted)
-    weight = runs.weight[here & ~one.held].sum() if one.held.any() else fitted.n_train
+    lost, groups = measured_regret(runs, test, result.predicted)
+    weight = runs.weight[here & ~result.held].sum() if result.held.any() else fitted.n_train
     aic, bic = information_criteria(
         fitted.objective, max(float(weight), 1.0), fitted.n_coefficients, delta
     )

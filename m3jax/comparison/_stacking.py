@@ -16,7 +16,7 @@ _RIDGE = 1e-3  # in units of the best law's error
 
 
 def stacking_weights(
-    runs: RunTable, found: Sequence[HeldOut], language: str, *, seed: int = 0
+    runs: RunTable, held_out: Sequence[HeldOut], language: str, *, seed: int = 0
 ) -> dict[str, float]:
     """Weight of each law, by name, that sum to one, from its predictions of held-out runs.
 
@@ -27,13 +27,15 @@ def stacking_weights(
     a prediction for some hold-out get none. Raises `M3Error` if no law has one for all of them.
     """
     by_law: dict[str, dict[str, HeldOut]] = {}
-    for one in found:
-        by_law.setdefault(one.law.name, {})[one.holdout] = one
-    holdouts = [h for h in dict.fromkeys(o.holdout for o in found) if _usable(found, h, language)]
+    for result in held_out:
+        by_law.setdefault(result.law.name, {})[result.holdout] = result
+    holdouts = [
+        h for h in dict.fromkeys(o.holdout for o in held_out) if _usable(held_out, h, language)
+    ]
     names = [
         name
-        for name, mine in by_law.items()
-        if all(h in mine and language in mine[h].fitted for h in holdouts)
+        for name, by_holdout in by_law.items()
+        if all(h in by_holdout and language in by_holdout[h].fitted for h in holdouts)
     ]
     if not holdouts or not names:
         raise M3Error(f"language {language!r}: no law predicts the runs of all hold-outs")
@@ -58,8 +60,8 @@ def stacking_weights(
     return dict(zip(names, on_simplex(gram).mean(axis=0).tolist(), strict=True))
 
 
-def _usable(found: Sequence[HeldOut], holdout: str, language: str) -> bool:
-    return any(one.holdout == holdout and language in one.fitted for one in found)
+def _usable(held_out: Sequence[HeldOut], holdout: str, language: str) -> bool:
+    return any(result.holdout == holdout and language in result.fitted for result in held_out)
 
 
 def on_simplex(gram: np.ndarray) -> np.ndarray:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +12,7 @@ import numpy as np
 
 from .._errors import M3Error
 from .._version import __version__
-from ..files import write_text
+from ..files import write_csv, write_json
 from ..recipe import REGIMES, Recipe
 
 SCHEMA_VERSION = 1
@@ -112,7 +109,7 @@ class NextRuns:
         }
 
 
-def write_sheet(path: str | os.PathLike[str], found: Sequence[NextRuns]) -> Path:
+def write_sheet(path: str | os.PathLike[str], sheets: Sequence[NextRuns]) -> Path:
     """Write the runs of some languages to one .csv or .json file.
 
     The CSV is a run table whose `loss` is blank: fill it in and add the rows to your table. The
@@ -120,22 +117,16 @@ def write_sheet(path: str | os.PathLike[str], found: Sequence[NextRuns]) -> Path
     or if the file cannot be written.
     """
     path = Path(path)
-    rows = [row for one in found for row in one.records()]
+    rows = [row for sheet in sheets for row in sheet.records()]
     if not rows:
         raise M3Error(f"{path}: no runs to write")
     if path.suffix == ".json":
         content = {
             "schema_version": SCHEMA_VERSION,
             "m3jax_version": __version__,
-            "languages": [one.to_dict() for one in found],
+            "languages": [sheet.to_dict() for sheet in sheets],
         }
-        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    elif path.suffix == ".csv":
-        buffer = io.StringIO()
-        writer = csv.DictWriter(buffer, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        text = buffer.getvalue()
-    else:
-        raise M3Error(f"{path}: expected a file name ending in .csv or .json")
-    return write_text(path, text)
+        return write_json(path, content)
+    if path.suffix == ".csv":
+        return write_csv(path, rows)
+    raise M3Error(f"{path}: expected a file name ending in .csv or .json")

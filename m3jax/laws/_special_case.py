@@ -60,8 +60,8 @@ def special_case(
     }
 
     def features(theta: Mapping[str, Array], recipe: Recipe) -> dict[str, Array]:
-        found = law.features({**constant, **theta}, recipe)
-        return {feature: found[feature] for feature in found if feature in used}
+        every = law.features({**constant, **theta}, recipe)
+        return {feature: every[feature] for feature in every if feature in used}
 
     shapes = law.shapes and {f: shape for f, shape in law.shapes.items() if shape not in gone}
     return dataclasses.replace(

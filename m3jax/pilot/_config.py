@@ -80,9 +80,9 @@ def recipes_from(path: str | os.PathLike[str]) -> Callable[[str], Recipe]:
     def of(name: str) -> Recipe:
         if language is None:
             return recipes
-        mine = language == name
-        if not mine.any():
+        rows = language == name
+        if not rows.any():
             raise M3Error(f"{path}: no recipe for {name!r}, only for {quoted(sorted({*language}))}")
-        return jax.tree.map(lambda leaf: leaf[mine], recipes)
+        return jax.tree.map(lambda leaf: leaf[rows], recipes)
 
     return of

@@ -101,8 +101,8 @@ def read_tokenizer(path: str | os.PathLike[str]) -> Encoding:
     def encode(content: bytes) -> Array:
         # Line by line: in parallel, and without a second copy of a large text.
         lines = content.decode().splitlines(keepends=True)
-        found = tokenizer.encode_batch(lines, add_special_tokens=False)
-        return np.array([token for line in found for token in line.ids], dtype=kind)
+        encodings = tokenizer.encode_batch(lines, add_special_tokens=False)
+        return np.array([token for line in encodings for token in line.ids], dtype=kind)
 
     return Encoding(vocabulary, encode, 16, f"{path.name} {_digest(content)}")
 

@@ -54,9 +54,9 @@ def space_filling(
             f"a budget of {budget:.3g} FLOP is too small for {runs} runs: expected at least"
             f" {runs * least * budget / (low * runs):.3g}, or fewer runs"
         )
-    found: list[Trial] = []
+    trials: list[Trial] = []
     spent, number = 0.0, 0
-    while len(found) < runs:
+    while len(trials) < runs:
         point = _point(number, seed)
         trial = _trial(
             language, shapes, training, design, low, point, target_windows, source_windows, number
@@ -66,14 +66,14 @@ def space_filling(
             if number > 100 * runs:
                 raise M3Error(f"{language}: the texts are too short for runs of {low:.3g} FLOP")
             continue
-        again = (len(found) + 2) % design.repeat_every == 0 and len(found) + 1 < runs
-        wanted = [trial, dataclasses.replace(trial, seed=trial.seed + 1)] if again else [trial]
-        for one in wanted:
-            if spent + one.compute > budget:
-                return found
-            spent += one.compute
-            found.append(one)
-    return found
+        again = (len(trials) + 2) % design.repeat_every == 0 and len(trials) + 1 < runs
+        repeats = [dataclasses.replace(trial, seed=trial.seed + 1)] if again else []
+        for planned in (trial, *repeats):
+            if spent + planned.compute > budget:
+                return trials
+            spent += planned.compute
+            trials.append(planned)
+    return trials
 
 
 def _point(number: int, seed: int) -> Array:
@@ -103,8 +103,8 @@ def _trial(
 ) -> Trial | None:
     """The run at a point of the unit cube; None if the texts are too short for it."""
     compute = low * design.compute_span ** point[0]
-    wanted = math.sqrt(compute / (6 * _between(design.tokens_per_param, point[1])))
-    shape = min(shapes, key=lambda s: abs(math.log(s.n_params / wanted)))
+    n_params = math.sqrt(compute / (6 * _between(design.tokens_per_param, point[1])))
+    shape = min(shapes, key=lambda s: abs(math.log(s.n_params / n_params)))
     # Lengths are powers of two, so that there are many runs of one shape and as many steps, which
     # can be trained together.
     windows = 2 ** round(math.log2(compute / (6 * shape.n_params * training.length)))
@@ -166,10 +166,10 @@ def from_recipes(
     The model is the size on the ladder nearest in log n_params. Compute, corpus and ratios are
     kept; tokens and epochs follow.
     """
-    found = []
+    trials = []
     for i in range(len(recipes.n_params)):
-        one = {name: float(leaf[i]) for name, leaf in vars(recipes).items()}
-        shape = min(shapes, key=lambda s: abs(math.log(s.n_params / one["n_params"])))
+        recipe = {name: float(leaf[i]) for name, leaf in vars(recipes).items()}
+        shape = min(shapes, key=lambda s: abs(math.log(s.n_params / recipe["n_params"])))
         kept = ("target_tokens", "target_ratio", "final_ratio", "first_ratio")
         total = float(recipes.compute[i]) / (6 * shape.n_params)
         batch = training.batch_for(total)
@@ -181,7 +181,7 @@ def from_recipes(
             batch=batch,
             steps=steps,
             seed=0,
-            **{name: one[name] for name in kept},
+            **{name: recipe[name] for name in kept},
         )
-        found += [dataclasses.replace(trial, seed=seed) for seed in range(seeds)]
-    return found
+        trials += [dataclasses.replace(trial, seed=seed) for seed in range(seeds)]
+    return trials

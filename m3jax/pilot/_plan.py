@@ -59,10 +59,10 @@ class PilotPlan:
 
     def groups(self) -> list[dict[str, Any]]:
         """The runs by model size and length, cheapest first: flat dicts."""
-        found = []
+        groups = []
         for members in by_shape(self.trials):
             first = self.trials[members[0]]
-            found.append(
+            groups.append(
                 {
                     "n_params": first.shape.n_params,
                     "total_tokens": first.total_tokens,
@@ -73,7 +73,7 @@ class PilotPlan:
                     "compute": sum(self.trials[i].compute for i in members),
                 }
             )
-        return found
+        return groups
 
 
 @takes(PilotOptions)
@@ -242,11 +242,11 @@ def _check_same(
     if not others:
         return
     earlier = before.get("settings", {})
-    told = [f"{k} = {earlier[k]!r}, not {v!r}" for k, v in settings.items()
+    changes = [f"{k} = {earlier[k]!r}, not {v!r}" for k, v in settings.items()
             if k in earlier and earlier[k] != v]  # fmt: skip
     raise M3Error(
         f"{output}: has runs of {language} made in another way"
-        f" ({', '.join(told) or 'run ' + others[0]}); name another output, or go on as before"
+        f" ({', '.join(changes) or 'run ' + others[0]}); name another output, or go on as before"
     )
 
 

@@ -115,14 +115,14 @@ def _missing(plan: PilotPlan, finished: set[str], ensemble: int | None) -> list[
 
     Ensembles are cut from the whole plan: what is finished does not change who trains with whom.
     """
-    found = []
+    missing = []
     for group in by_shape(plan.trials):
         size = ensemble or ensemble_size(plan.trials[group[0]].batch, plan.training.length)
         for first in range(0, len(group), size):
             members = [i for i in group[first : first + size] if plan.run_ids[i] not in finished]
             if members:
-                found.append(members)
-    return found
+                missing.append(members)
+    return missing
 
 
 class _Stopped(Exception):
@@ -246,10 +246,10 @@ def seed_noise(rows: Sequence[Row]) -> dict[str, tuple[float, int]]:
     for row in rows:
         logs = same.setdefault(tuple(row[name] for name in recipe), [])
         logs.append(math.log(float(row["loss"])))
-    found: dict[str, tuple[float, int]] = {}
+    pooled: dict[str, tuple[float, int]] = {}
     for key, logs in same.items():
         if len(logs) > 1:
-            squares, freedom = found.get(key[0], (0.0, 0))
+            squares, freedom = pooled.get(key[0], (0.0, 0))
             squares += float(np.var(logs)) * len(logs)
-            found[key[0]] = squares, freedom + len(logs) - 1
-    return {name: (math.sqrt(s / freedom), freedom) for name, (s, freedom) in found.items()}
+            pooled[key[0]] = squares, freedom + len(logs) - 1
+    return {name: (math.sqrt(s / freedom), freedom) for name, (s, freedom) in pooled.items()}

@@ -65,18 +65,22 @@ class Trial:
         windows = steps * batch
         unique = max(round(target_tokens / length), 1)
         seen = min(max(round(target_ratio * windows), 1), windows)
-        one = cls(language, shape, length, batch, steps, unique, 0, 0, seen, seed)
+        one_stage = cls(language, shape, length, batch, steps, unique, 0, 0, seen, seed)
         if final_ratio <= target_ratio:
-            return one
+            return one_stage
         fraction = (target_ratio - first_ratio) / (final_ratio - first_ratio)
         final_steps = min(max(round(fraction * steps), 1), steps)
         first_steps = steps - final_steps
         final = min(round(final_ratio * final_steps * batch), seen)
-        two = dataclasses.replace(
-            one, first_steps=first_steps, first_target=seen - final, final_target=final
+        two_stage = dataclasses.replace(
+            one_stage, first_steps=first_steps, first_target=seen - final, final_target=final
         )
-        distinct = first_steps and two.first_ratio < two.target_ratio < two.final_ratio
-        return two if distinct and two.first_target <= first_steps * batch else one
+        distinct = (
+            first_steps and two_stage.first_ratio < two_stage.target_ratio < two_stage.final_ratio
+        )
+        return (
+            two_stage if distinct and two_stage.first_target <= first_steps * batch else one_stage
+        )
 
     @property
     def windows(self) -> int:

@@ -141,16 +141,16 @@ class Columns:
             return
         bad = np.flatnonzero(~good)
         names = [name for name in names if name in self]
-        labels, found = [], []
+        labels, cells = [], []
         for name in names:
             own = self.column[name]
             cell = self.frame[own].iloc[bad[0]]
             labels.append(repr(own) if own == name else f"{own!r} ({name})")
-            found.append(_shown(cell))
+            cells.append(_shown(cell))
         more = f", and {quantity(len(bad) - 1, 'more row')} like it" if len(bad) > 1 else ""
         raise M3Error(
             f"{self.source}, row {self.frame.index[bad[0]]}, "
-            f"column{'s' * (len(names) > 1)} {', '.join(labels)}: found {', '.join(found)}, "
+            f"column{'s' * (len(names) > 1)} {', '.join(labels)}: found {', '.join(cells)}, "
             f"expected {expected}{more}. (Rows count from 1, without the header.)"
         )
 

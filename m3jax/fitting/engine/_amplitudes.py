@@ -71,8 +71,8 @@ def best_log_amplitudes(
     factors = _repeat(sweep, xp.zeros_like(right), xp)
     typical = xp.sum(data.weight * data.log_loss, axis=-1) / xp.sum(data.weight, axis=-1)
     least = _LEAST_SHARE * xp.exp(typical[..., None] - log_amplitudes)
-    found = xp.log(xp.maximum(factors, least)) + log_amplitudes
-    return xp.where(free, found, log_amplitudes)
+    solved = xp.log(xp.maximum(factors, least)) + log_amplitudes
+    return xp.where(free, solved, log_amplitudes)
 
 
 def _with_entry(array: Array, t: int, entry: Array) -> Array:

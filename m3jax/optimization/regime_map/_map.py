@@ -64,8 +64,8 @@ class _Members:
         """The best recipe of each regime for rows and corpus sizes, both (P,)."""
         # All have the limits of the first question.
         first = self.questions.take(np.zeros(len(rows), dtype=np.int64))
-        asked = first.replace(compute=self.compute_at(rows), target_tokens=tokens)
-        return asked.under(self.theta_at(rows)).solve()
+        questions = first.replace(compute=self.compute_at(rows), target_tokens=tokens)
+        return questions.under(self.theta_at(rows)).solve()
 
     def solve_all(self, tokens: np.ndarray) -> RegimeOptima:
         """For every row, the sizes (M·C, T): P = M·C·T."""

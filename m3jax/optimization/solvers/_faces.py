@@ -39,9 +39,9 @@ def build_problem(
     served = question.inference_tokens
     serves = isinstance(served, jax.core.Tracer) or bool(np.any(np.asarray(served) > 0))
     t = xp.log(question.target_tokens)
-    asked = question.inference_tokens > 0
-    owed = xp.log(xp.where(asked, question.inference_tokens, 1.0) / 3.0)
-    serving = xp.where(asked, owed, -FAR) - t
+    serves_some = question.inference_tokens > 0
+    owed = xp.log(xp.where(serves_some, question.inference_tokens, 1.0) / 3.0)
+    serving = xp.where(serves_some, owed, -FAR) - t
     return face(limit, t, serving, share + 0.0 * t, regime, serves, xp, rows)
 
 

@@ -70,11 +70,11 @@ def right_sides(question: Question, regime: int, xp: Any = np) -> Array:
         share = q.first_share
         limit["lowest stage_fraction"] = xp.log(share + (1 - share) / q.stage_low) + 0.0 * t
         limit["highest stage_fraction"] = -xp.log(share + (1 - share) / q.stage_high) + 0.0 * t
-        asked = q.first_ratio > 0
-        least = xp.where(asked, q.first_ratio, 1.0)
+        limited = q.first_ratio > 0
+        least = xp.where(limited, q.first_ratio, 1.0)
         # Nothing before the final stage cannot be made something.
         reach = xp.where(share > 0, xp.log(xp.where(share > 0, share, 1.0)), -1e3)
-        limit["lowest first_ratio"] = xp.where(asked, reach - xp.log(least), xp.inf) + 0.0 * t
+        limit["lowest first_ratio"] = xp.where(limited, reach - xp.log(least), xp.inf) + 0.0 * t
     if regime != MONOLINGUAL:
         limit["source_tokens"] = xp.log(q.source_tokens) - t
     return xp.stack([limit.get(name, none) for name in NAMED_LIMITS])

@@ -33,13 +33,18 @@ SMALL, LARGE = 8.5, 10.5  # points
 PANEL_VARIABLES = tuple(name for name in RUN_VARIABLES if name != "first_ratio")
 
 
-def new_figure(width: float, height: float, title: str) -> Figure:
-    """An empty figure, inches. Raises `M3Error` without matplotlib."""
+def _require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
-        from matplotlib.figure import Figure
     except ImportError as error:
         raise M3Error("figures need matplotlib: pip install 'm3jax[plot]'") from error
+
+
+def new_figure(width: float, height: float, title: str) -> Figure:
+    """An empty figure, inches. Raises `M3Error` without matplotlib."""
+    _require_matplotlib()
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
     figure.suptitle(title, fontsize=LARGE, color=INK, parse_math=False)
     return figure
@@ -53,7 +58,11 @@ def to_png(figure: Figure, *, dpi: int = 150) -> bytes:
 
 
 def drawable(names: Sequence[str], i: int) -> str:
-    """Name `i` where the figures' font can draw it, else "language 3"."""
+    """Name `i` where the figures' font can draw it, else "language 3".
+
+    Raises `M3Error` without matplotlib.
+    """
+    _require_matplotlib()
     from matplotlib.font_manager import FontProperties, findfont, get_font
 
     glyphs = get_font(findfont(FontProperties())).get_charmap()

@@ -12,6 +12,8 @@ from ..cases import ODD, last_position, png_of
 
 
 def test_missing_matplotlib_is_an_error(case, monkeypatch):
+    for name in [name for name in sys.modules if name.startswith("matplotlib.")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     for draw in (
         lambda: fit_quality(case.fits, case.runs),
