@@ -108,7 +108,7 @@ def weigh(
 ) -> dict[str, dict[str, float]]:
     """Language -> law -> weight, from how the laws predict held-out runs.
 
-    The weights are those of `evaluation.stacking_weights`; `options` are the others of `compare`.
+    The weights are those of `comparison.stacking_weights`; `options` are the others of `compare`.
     Languages that no law could be tested on are left out. Raises as `compare` does.
     """
     held_out = predict_held_out(
