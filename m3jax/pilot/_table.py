@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ..files import write_text
+from ..files import write_csv, write_text
 
 Row = dict[str, str]
 
@@ -52,11 +51,8 @@ def add_rows(path: Path, rows: Iterable[Mapping[str, Any]], order: Mapping[str, 
     # Read anew: another process may have added to it.
     known = {row["run_id"]: row for row in read_rows(path)}
     known.update({str(row["run_id"]): {k: str(row[k]) for k in COLUMNS} for row in rows})
-    table = io.StringIO()
-    writer = csv.DictWriter(table, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(known.values(), key=lambda row: order.get(row["run_id"], -1)))
-    write_text(path, table.getvalue())
+    ordered = sorted(known.values(), key=lambda row: order.get(row["run_id"], -1))
+    write_csv(path, ordered, COLUMNS)
 
 
 def card_path(table: Path) -> Path:

@@ -1,0 +1,74 @@
+"""Laws at limits of their coefficients, and how repetition saturates."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from m3jax.laws import get_law
+from m3jax.laws.m3 import log_repetition
+from m3jax.recipe import Recipe
+
+from .points import recipes
+
+pytestmark = pytest.mark.usefixtures("strict_promotion")
+
+
+def middle(name, **changes):
+    """Middling coefficients of a law by name, some of them replaced."""
+    law = get_law(name)
+    low, high = law.theta_start()
+    return {**law.from_theta(jnp.asarray((low + high) / 2)), **changes}
+
+
+@pytest.mark.usefixtures("x64")
+def test_m3_without_penalty_on_one_language_is_chinchilla():
+    runs = Recipe.create(n_params=[1e7, 1e12], target_tokens=[1e13, 1e3], epochs=[1.0, 0.2])
+    coefficients = middle("m3", P=1e-60)
+    shared = {name: coefficients[name] for name in get_law("chinchilla").names}
+    np.testing.assert_allclose(
+        get_law("m3").loss(coefficients, runs), get_law("chinchilla").loss(shared, runs), rtol=1e-14
+    )
+
+
+@pytest.mark.usefixtures("x64")
+def test_m3_without_saturation_and_discount_is_the_posynomial():
+    coefficients = middle("m3", R=1e12, tau=1e-30)
+    shared = {name: coefficients.get(name, 0.0) for name in get_law("m3_posynomial").names}
+    runs = recipes(100)
+    many, few = get_law("m3").loss(coefficients, runs), get_law("m3_posynomial").loss(shared, runs)
+    np.testing.assert_allclose(many, few, rtol=1e-7)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("extent", [0.01, 1.0, 15.0, 1e7])
+def test_repetition_counts_epochs_up_to_one(extent):
+    log_k = np.log([1e-6, 0.1, 1.0])
+    np.testing.assert_array_equal(log_repetition(log_k, jnp.log(extent)), log_k)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("extent", [0.01, 1.0, 15.0])
+def test_repetition_saturates(extent):
+    np.testing.assert_allclose(
+        log_repetition(jnp.log(1e6), jnp.log(extent)), np.log1p(extent), rtol=1e-12
+    )
+
+
+@pytest.mark.usefixtures("x64")
+def test_repetition_grows_and_stays_below_the_epochs():
+    log_k = np.linspace(-1, 5, 200)
+    log_rho = np.asarray(log_repetition(log_k, jnp.log(15.0)))
+    assert np.all(np.diff(log_rho) > 0)
+    assert np.all(log_rho <= log_k)
+
+
+@pytest.mark.usefixtures("x64")
+def test_data_constrained_below_one_epoch_is_chinchilla_while_models_are_small():
+    coefficients = middle("data_constrained", A=1e3, B=1e3)
+    shared = {name: coefficients[name] for name in get_law("chinchilla").names}
+    runs = Recipe.create(n_params=1e6, target_tokens=1e11, epochs=[0.1, 1.0])
+    np.testing.assert_allclose(
+        get_law("data_constrained").loss(coefficients, runs),
+        get_law("chinchilla").loss(shared, runs),
+        rtol=1e-14,
+    )
