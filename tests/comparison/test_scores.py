@@ -1,4 +1,4 @@
-"""Hold-outs: which runs are held out, and scores against what `fit` and `predict` give by hand."""
+"""Scores against what `fit` and `predict` give by hand."""
 
 import dataclasses
 import json
@@ -8,51 +8,23 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.support.synthetic import run_table, true_theta
-from m3jax import HOLDOUTS, Coefficient, Law, M3Error, RunTable, compare, fit, holdout_mask, laws
+from m3jax import Coefficient, Law, M3Error, RunTable, compare, fit, holdout_mask, laws
 from m3jax.comparison import (
     extrapolation_distance,
     information_criteria,
-    on_simplex,
     predict_held_out,
     slices,
     splits,
-    stacking_weights,
 )
 from m3jax.comparison import score as scored_from
 
-POWER = Law(
-    name="power",
-    coefficients=(
-        Coefficient("a", (0.5, 10.0), (1e-3, 1e3), log=True, neutral=1.0),
-        Coefficient("b", (0.0, 0.3), (-1.0, 2.0)),
-    ),
-    function=lambda c, recipe: c["a"] * (recipe.n_params / 1e8) ** -c["b"],
-    variables=("n_params",),
-)
-FEW = {"starts": 2}
+from .tables import FEW, POWER, table
 
 
-def table(**columns) -> RunTable:
-    """Runs that differ in `columns` alone."""
-    frame = pd.DataFrame(columns)
-    rest = {
-        "n_params": 1e8,
-        "target_tokens": 1e8,
-        "epochs": 4.0,
-        "target_ratio": 0.5,
-        "run_id": [f"run{i}" for i in range(len(frame))],
-        "loss": 3.0,
-    }
-    missing = {name: value for name, value in rest.items() if name not in frame}
-    return RunTable.from_frame(frame.assign(**missing))
-
-
-def held(runs: RunTable, holdout: str, **options) -> list[int]:
-    mask = holdout_mask(runs, holdout, **options)
-    assert mask.dtype == bool
-    assert mask.shape == (len(runs),)
-    return np.flatnonzero(mask).tolist()
+def with_third(runs: RunTable, mask: np.ndarray) -> RunTable:
+    """The runs and a third language, with those of them that `mask` picks."""
+    third = runs.select(mask).to_frame().assign(language="third")
+    return RunTable.from_frame(pd.concat([runs.to_frame(), third]))
 
 
 def test_runs_of_weight_zero_are_not_scored(runs):
@@ -62,94 +34,6 @@ def test_runs_of_weight_zero_are_not_scored(runs):
     before, after = (compare(t, [POWER], fraction=0.25, **FEW)[0] for t in (free, none))
     assert after.n_test == before.n_test - 1
     assert after.mae != before.mae
-
-
-# Which runs
-
-
-STEPS = np.array([3.0, 1.0, 5.0, 2.0, 4.0])
-
-
-@pytest.mark.parametrize(
-    ("holdout", "columns", "expected"),
-    [
-        # Compute falls where model size rises, so that they tell each other apart.
-        ("compute", {"n_params": 1e7 * STEPS, "epochs": 64 / STEPS**2}, 1),
-        ("n_params", {"n_params": 1e7 * STEPS, "epochs": 64 / STEPS**2}, 2),
-        ("total_tokens", {"epochs": STEPS, "target_ratio": 0.1 * STEPS**2 / 3}, 1),
-        ("epochs", {"epochs": STEPS, "target_ratio": 0.1 * STEPS**2 / 3}, 2),
-        ("target_tokens", {"target_tokens": 1e8 * STEPS}, 1),
-        ("target_ratio", {"target_ratio": 0.1 * STEPS}, 1),
-    ],
-)
-def test_the_far_end_is_held_out(holdout, columns, expected):
-    runs = table(**columns)
-    assert held(runs, holdout) == [expected]
-    half = held(runs, holdout, fraction=0.5)
-    assert expected in half
-    assert len(half) == 3
-
-
-def test_all_two_stage_runs_are_held_out():
-    final = [0.5, 0.8, 0.5, 1.0, 0.5]
-    assert held(table(final_ratio=final), "two-stage") == [1, 3]
-    assert held(table(final_ratio=final), "two-stage", fraction=0.9) == [1, 3]
-
-
-def test_every_holdout_has_been_tried():
-    tried = {"compute", "n_params", "total_tokens", "epochs", "target_tokens", "target_ratio"}
-    assert set(HOLDOUTS) == tried | {"two-stage", "folds", "language"}
-
-
-def test_equal_values_go_together():
-    assert held(table(epochs=[1, 2, 8, 8, 8, 8, 4, 3]), "epochs") == [2, 3, 4, 5]
-    # 0.1 + 0.2 is 0.3 but for the last digit.
-    ratio = [0.3, 0.1 + 0.2, 0.9, 0.8, 0.7, 0.6]
-    assert held(table(target_ratio=ratio), "target_ratio") == [0, 1]
-
-
-def test_the_near_end_stays_however_many_runs_are_there():
-    assert held(table(epochs=[1, 1, 1, 1, 1, 1, 1, 1, 9]), "epochs", fraction=0.5) == [8]
-    assert held(table(epochs=[1, 9, 9, 9, 9]), "epochs", fraction=0.2) == [1, 2, 3, 4]
-    assert held(table(epochs=[1, 2, 3, 4]), "epochs", fraction=0.999) == [1, 2, 3]
-
-
-def test_checkpoints_of_a_run_stay_together():
-    runs = table(epochs=[1, 2, 1, 3, 1, 8], run_id=["a", "a", "b", "b", "c", "c"])
-    assert held(runs, "epochs", fraction=0.1) == [4, 5]
-    assert held(runs, "epochs", fraction=0.2) == [2, 3, 4, 5]
-
-
-def test_each_language_has_a_far_end_of_its_own():
-    runs = table(
-        language=["x"] * 5 + ["y"] * 5,
-        epochs=[*STEPS, *(STEPS[::-1] / 100)],
-        run_id=[f"run{i % 5}" for i in range(10)],  # a run_id says nothing across languages
-    )
-    assert held(runs, "epochs") == [2, 7]
-
-
-@pytest.mark.parametrize("holdout", [h for h in HOLDOUTS if h not in ("folds", "language")])
-def test_what_does_not_vary_holds_nothing_out(holdout):
-    assert held(table(loss=[3.0, 3.1, 3.2]), holdout) == []
-
-
-def test_bad_holdouts_are_refused():
-    runs = table(epochs=STEPS)
-    with pytest.raises(M3Error, match="unknown hold-out 'epoch'; known: compute, n_params"):
-        holdout_mask(runs, "epoch")
-    for fraction in (0, 1, -0.2, 1.5, float("nan")):
-        with pytest.raises(M3Error, match="fraction: expected a number between 0 and 1"):
-            holdout_mask(runs, "epochs", fraction=fraction)
-
-
-# Scores
-
-
-@pytest.fixture(scope="module")
-def runs():
-    """Two made-up languages, 24 runs each."""
-    return run_table(true_theta(2, 3), 24, 0.003, 5)
 
 
 def test_scores_are_those_computed_by_hand(runs):
@@ -204,12 +88,6 @@ def test_one_held_out_run_has_no_variance_to_explain(runs):
         assert score.n_test == 1
         assert score.r2 is None
         assert score.mae > 0
-
-
-def with_third(runs: RunTable, mask: np.ndarray) -> RunTable:
-    """The runs and a third language, with those of them that `mask` picks."""
-    third = runs.select(mask).to_frame().assign(language="third")
-    return RunTable.from_frame(pd.concat([runs.to_frame(), third]))
 
 
 def test_a_language_with_nothing_held_out_says_so_and_the_others_go_on(runs):
@@ -270,30 +148,6 @@ def test_bad_comparisons_are_refused(runs):
     assert compare(runs, []) == []
 
 
-# Hold-outs of several splits
-
-
-def test_folds_hold_every_cluster_out_once():
-    runs = table(epochs=np.arange(1.0, 25.0), run_id=[f"run{i // 2}" for i in range(24)])
-    parts = splits(runs, "folds", seed=1)
-    held = np.stack([part.held for part in parts])
-    assert len(parts) == 5
-    np.testing.assert_array_equal(held.sum(axis=0), 1)
-    np.testing.assert_array_equal(held[:, ::2], held[:, 1::2])  # checkpoints of a run
-    assert all(np.array_equal(part.fitted, ~part.held) for part in parts)
-    assert not np.array_equal(held[0], splits(runs, "folds", seed=2)[0].held)
-    with pytest.raises(M3Error, match="several splits"):
-        holdout_mask(runs, "folds")
-
-
-def test_a_left_out_language_keeps_its_cheapest_runs():
-    runs = table(language=["x"] * 6 + ["y"] * 6, epochs=[*range(1, 7)] * 2)
-    parts = splits(runs, "language")
-    assert [np.flatnonzero(part.held).tolist() for part in parts] == [[3, 4, 5], [9, 10, 11]]
-    assert all(part.pooled for part in parts)
-    assert splits(runs.for_language("x"), "language") == ()
-
-
 @pytest.mark.slow
 def test_folds_and_languages_are_scored(runs):
     found = compare(runs, [POWER], holdouts=["folds", "language"], **FEW)
@@ -306,9 +160,6 @@ def test_folds_and_languages_are_scored(runs):
     assert all(s.message is None and s.mae > 0 for s in found)
     alone = compare(runs.for_language(runs.languages[0]), [POWER], holdouts=["language"], **FEW)
     assert alone[0].message.startswith("nothing to learn from")
-
-
-# What scores are made of
 
 
 def test_regret_is_the_price_of_the_run_that_was_predicted_best():
@@ -363,50 +214,6 @@ def test_distance_is_to_the_nearest_fitted_run():
     np.testing.assert_allclose(extrapolation_distance(runs, part), [np.nan, np.nan, 2.0])
     other = table(n_params=[1e7, 1e8, 1e10], language=["x", "x", "y"])
     assert np.isnan(extrapolation_distance(other, part)).all()
-
-
-@pytest.fixture(scope="module")
-def two_laws(runs):
-    """Held-out predictions of a law, of the same law under another name, and of a bad one."""
-    twin = dataclasses.replace(POWER, name="twin")
-    flat = Law(
-        name="flat",
-        coefficients=(Coefficient("a", (0.5, 10.0), (1e-3, 1e3), log=True, neutral=1.0),),
-        function=lambda c, recipe: c["a"] * recipe.n_params**0.0,
-        variables=(),
-    )
-    return predict_held_out(runs, ["chinchilla", POWER, twin, flat], holdouts=["folds"], **FEW)
-
-
-def test_how_far_behind_the_best(runs, two_laws):
-    for language in runs.languages:
-        mine = [s for s in scored_from(runs, two_laws) if s.language == language]
-        best = min(mine, key=lambda s: s.mae)
-        assert best.behind == best.behind_low == best.behind_high == 0
-        for one in mine:
-            assert one.behind == pytest.approx(one.mae - best.mae)
-            assert one.behind_low <= one.behind <= one.behind_high
-        power, twin = (next(s for s in mine if s.law == law) for law in ("power", "twin"))
-        assert (power.behind_low, power.behind_high) == (twin.behind_low, twin.behind_high)
-
-
-def test_stacking_weights_share_between_twins_and_leave_out_the_bad(runs, two_laws):
-    weights = stacking_weights(runs, two_laws, runs.languages[0])
-    assert sum(weights.values()) == pytest.approx(1)
-    assert weights["power"] == pytest.approx(weights["twin"], rel=1e-3)
-    assert max(weights, key=weights.get) == "chinchilla"
-    with pytest.raises(M3Error, match="no law predicts"):
-        stacking_weights(runs, two_laws, "Esperanto")
-
-
-def test_weights_on_the_simplex_are_optimal():
-    root = np.random.default_rng(0).normal(size=(20, 6, 4)) + 0.5
-    gram = root.swapaxes(1, 2) @ root
-    weights = on_simplex(gram)
-    np.testing.assert_allclose(weights.sum(axis=1), 1)
-    slope = np.einsum("bij,bj->bi", gram, weights)
-    level = np.einsum("bi,bi->b", slope, weights)[:, None]
-    assert np.all(slope >= level * (1 - 1e-4))  # no law that would lower the error by more weight
 
 
 def test_all_laws_can_be_asked_for(runs, monkeypatch):
