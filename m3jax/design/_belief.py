@@ -19,7 +19,7 @@ from ..fitting.pooling import expected_huber
 from ..laws import Law
 from ..recipe import Array, Recipe
 
-FOLDS = 5
+_BELIEF_FOLDS = 5
 
 
 @jax.tree_util.register_dataclass
@@ -106,7 +106,7 @@ def expected_regret(
     stake, own = np.exp(belief.stake), np.exp(belief.own)
     count = signal.shape[1]
     rng = np.random.default_rng([seed, 2])
-    fold = rng.permutation(count) % min(FOLDS, count)
+    fold = rng.permutation(count) % min(_BELIEF_FOLDS, count)
     before, after = np.zeros(count), np.zeros(count)
     for out in range(fold.max() + 1):
         test = np.flatnonzero(fold == out)

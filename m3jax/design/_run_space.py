@@ -13,10 +13,9 @@ import numpy as np
 from .._errors import M3Error
 from ..fitting import Scope
 from ..laws import Law
+from ..options import Bounds
 from ..recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE, Array, Recipe
 from ..variables import SHEET_VARIABLES
-
-Bounds = tuple[float, float]
 
 _CHEAPER = np.array([-1.0, -1.0, -1.0, 1.0, 0.0])  # the way in which a run gets cheaper
 _LEAST = 0.05  # of an even share of the cost, that a run counts for when costs are cut

@@ -28,7 +28,7 @@ def _behind_briefly(score: Score) -> str:
 
 
 LAW, LANGUAGE = plain_column("law"), plain_column("language")
-COEFFICIENTS = plain_column("n_coefficients", "coefficients\nfitted", brief="coefs")
+FITTED_COEFFICIENTS = plain_column("n_coefficients", "coefficients\nfitted", brief="coefs")
 MAE = plain_column("mae", "mean abs. error,\nnats per token", formatting.loss, brief="MAE\nnats")
 BEHIND = Column("behind", "behind the best,\nnats [90%]", _behind, views=("full",))
 BEHIND_BRIEFLY = Column("behind", "behind best\n(90%)", _behind_briefly, views=("brief",))
@@ -62,7 +62,7 @@ def holdout_table(scores: Sequence[Score], language: str, holdout: str) -> Table
         title=f"Held-out runs: {place} ({_counts(rivals[0])})",
         columns=(
             LAW,
-            COEFFICIENTS,
+            FITTED_COEFFICIENTS,
             MAE,
             BEHIND,
             BEHIND_BRIEFLY,

@@ -27,8 +27,8 @@ def read_json_lines(path: Path) -> pd.DataFrame:
             except ValueError as error:
                 raise M3Error(f"{path.name}, line {number}: broken JSON: {error}") from error
             if not isinstance(record, dict):
-                found = line.strip()[:60]
-                raise M3Error(f"{path.name}, line {number}: found {found}, expected an object")
+                text = line.strip()[:60]
+                raise M3Error(f"{path.name}, line {number}: found {text}, expected an object")
             records.append(record)
             lines.append(number)
     if not records:
