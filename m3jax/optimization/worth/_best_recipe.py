@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +24,7 @@ from ..solvers import (
     solve_interior_point,
 )
 from ._implicit import differentiable_optimum
+from ._precision import in_double
 
 _STEPS = 80  # of the path that is followed to the optimum
 
@@ -49,13 +52,28 @@ def best_recipe(
     For laws made of terms (`m3`, `m3_posynomial`, `chinchilla`). `theta` (p,) and the leaves of
     `question`, () or (4,), may be traced: `jit`, `jax.grad` and `jax.jacfwd` work, derivatives are
     those of the implicit function theorem for the limits that are active (first order only). Where
-    no regime has an allowed recipe the loss is infinite. Use under `jax.enable_x64(True)`.
+    no regime has an allowed recipe the loss is infinite. It is solved in 64 bits, also outside
+    `jax.enable_x64`: there only the answer and its derivatives are rounded to 32.
 
     Raises `M3Error` for laws not made of terms.
     """
     if not has_terms(law):
         raise M3Error(f"best_recipe: law {law.name} is not made of terms, as m3 is")
+    # Told here, where constants are not traced yet.
     rows = _possible_limits(question, TWO_STAGE)
+    return _solver(law, rows, tuple(regimes))(theta, question)
+
+
+@lru_cache(maxsize=64)
+def _solver(law: Law, rows: tuple[str, ...], regimes: tuple[int, ...]) -> Callable[..., Any]:
+    """(theta, question) -> loss and recipe, compiled once."""
+    return in_double(partial(_solved, law, rows, regimes))
+
+
+def _solved(
+    law: Law, rows: tuple[str, ...], regimes: Sequence[int], theta: Array, question: Question
+) -> tuple[Array, Recipe]:
+    """`best_recipe` with the limits that may be there, in the precision of its arguments."""
     built = [build_problem(question, regime, jnp, rows, lift=True) for regime in regimes]
     lanes = jax.tree.map(
         lambda *leaves: jnp.stack(leaves, axis=-1),
@@ -70,11 +88,18 @@ def best_recipe(
     values = log_sum_exp(terms, end.u).reshape(2, len(built))
     losses, recipes = [], []
     for i, (problem, possible) in enumerate(built):
-        lane = i + len(built) * jnp.argmin(values[:, i])
-        u, multipliers = (jnp.stack([x[lane] for x in part]) for part in (end.u, end.multipliers))
+        pair = i, i + len(built)
+        second = values[1, i] < values[0, i]
+        u, multipliers = (
+            jnp.stack([jnp.where(second, x[pair[1]], x[pair[0]]) for x in part])
+            for part in (end.u, end.multipliers)
+        )
         u, _ = differentiable_optimum(law, theta, problem, u, multipliers)
         recipe = problem.recipe(u)
         losses.append(jnp.where(possible, jnp.exp(law.log_loss_theta(theta, recipe)), jnp.inf))
         recipes.append(recipe)
-    best = jnp.argmin(jnp.stack(losses))
-    return jnp.stack(losses)[best], jax.tree.map(lambda *s: jnp.stack(s)[best], *recipes)
+    best = losses[0], recipes[0]
+    for other in zip(losses[1:], recipes[1:], strict=True):
+        better = other[0] < best[0]
+        best = jax.tree.map(lambda mine, its: jnp.where(better, its, mine), best, other)
+    return best

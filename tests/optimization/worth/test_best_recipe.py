@@ -10,7 +10,6 @@ from benchmarks.support.synthetic import true_theta
 from m3jax import best_recipe, optimize
 from m3jax.laws import get_law
 from m3jax.optimization import Question
-from m3jax.recipe import SINGLE_STAGE
 
 from ..known_fits import fits_of
 
@@ -35,29 +34,78 @@ def question_of(compute=1e20, tokens=1e8, **more) -> Question:
     return Question(**values | more)
 
 
+AMOUNTS = ("compute", "target_tokens", "total_tokens", "source_tokens", "gpu_flops")
+STAGES = ("stage_low", "stage_high")
+BOUNDS = tuple((side, i) for side in ("low", "high") for i in range(4))
+INPUTS = (*AMOUNTS, *STAGES, *BOUNDS)
+COEFFICIENT = 4
+THETA = true_theta(1, 3)[0]
+
+# What is tightened, against a question where nothing but compute and text is scarce.
+BINDING = {
+    "compute": {},
+    "target_tokens": {},
+    "total_tokens": {"total_tokens": 2e9},
+    "source_tokens": {"source_tokens": 1e9},
+    "gpu_flops": {"gpu_flops": 1e19},
+    "stage_high": {"stage_high": 0.11},
+    ("high", 0): {("high", 0): 1e9},
+    ("low", 0): {("low", 0): 1e10},
+    ("high", 1): {("high", 1): 2.0},
+    ("low", 1): {("low", 1): 8.0},
+    ("high", 2): {("high", 2): 0.055},
+    ("low", 2): {("low", 2): 0.3},
+    ("high", 3): {("high", 3): 0.4},
+}
+
+
+def packed(changes) -> np.ndarray:
+    """Logarithms of all inputs, and a shift of one coefficient."""
+    base = question_of(total_tokens=1e12, source_tokens=1e12, gpu_flops=1e21)
+    values = {name: getattr(base, name) for name in (*AMOUNTS, *STAGES)}
+    values |= {(side, i): getattr(base, side)[i] for side, i in BOUNDS}
+    return np.append(np.log([float((values | changes)[name]) for name in INPUTS]), 0.0)
+
+
+def log_best_loss(x):
+    """Log of the best loss of one and two stages, with everything traced."""
+    values = dict(zip(INPUTS, jnp.exp(x[:-1]), strict=True))
+    bounds = {side: jnp.stack([values.pop((side, i)) for i in range(4)]) for side in ("low", "high")}
+    theta = jnp.asarray(THETA, x.dtype).at[COEFFICIENT].add(x[-1])
+    question = question_of(**values, **bounds)
+    return jnp.log(best_recipe(get_law("m3"), theta, question, regimes=(1, 2))[0])
+
+
 @pytest.mark.slow
-def test_derivatives_agree_with_central_differences():
-    """Of loss and variables, in budget, corpus, a coefficient and a bound, free and active."""
-    law = get_law("m3")
-    theta = true_theta(1, 3)[0]
-
-    def answer(x):
-        high = jnp.exp(jnp.log(jnp.array([1e12, 1.0, 1.0, 1.0])).at[1].set(x[3]))
-        question = question_of(1e20 * jnp.exp(x[0]), 1e8 * jnp.exp(x[1]), high=high)
-        at = jnp.asarray(theta).at[4].add(x[2])
-        loss, recipe = best_recipe(law, at, question, regimes=(SINGLE_STAGE,))
-        values = jnp.stack([loss, recipe.n_params, recipe.epochs, recipe.target_ratio])
-        return jnp.log(values), jnp.log(values)
-
+def test_derivatives_agree_with_central_differences_in_either_precision():
+    """Of the best loss in budget, text, every limit and a coefficient, free and active."""
+    points = {name: packed(changes) for name, changes in BINDING.items()}
     with jax.enable_x64(True):
-        both = jax.jit(jax.jacrev(answer, has_aux=True))
-        for log_most, active in ((np.log(64.0), False), (np.log(3.0), True)):
-            at = np.array([0.0, 0.0, 0.0, log_most])
-            exact, here = both(at)
-            assert (abs(here[2] - log_most) < 1e-9) == active
-            step = 1e-4 * np.eye(4)
-            central = np.stack([(both(at + s)[1] - both(at - s)[1]) / 2e-4 for s in step], axis=1)
-            np.testing.assert_allclose(exact, central, rtol=1e-4, atol=1e-7)
+        value = jax.jit(log_best_loss)
+        exact = jax.jit(jax.grad(log_best_loss))
+        doubles = {name: np.asarray(exact(x)) for name, x in points.items()}
+        step = 1e-4 * np.eye(len(INPUTS) + 1)
+        for name, x in points.items():
+            central = [(value(x + s) - value(x - s)) / 2e-4 for s in step]
+            np.testing.assert_allclose(doubles[name], central, rtol=1e-4, atol=1e-7, err_msg=name)
+    singles = jax.jit(jax.grad(log_best_loss))  # 32 bits, as JAX comes
+    for name, x in points.items():
+        slope = abs(doubles[name][INPUTS.index(name)])
+        assert slope > 1e-5, f"{name} does not bind"
+        single = singles(x.astype(np.float32))
+        assert single.dtype == np.float32
+        np.testing.assert_allclose(single, doubles[name], rtol=2e-3, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.slow
+def test_outside_x64_the_recipe_is_right_too():
+    loss, recipe = best_recipe(get_law("m3"), THETA, question_of(), regimes=(1, 2))
+    with jax.enable_x64(True):
+        exact, best = best_recipe(get_law("m3"), THETA, question_of(), regimes=(1, 2))
+    assert loss.dtype == np.float32
+    assert float(loss) == pytest.approx(float(exact), rel=1e-6)
+    for mine, right in zip(jax.tree.leaves(recipe), jax.tree.leaves(best), strict=True):
+        assert float(mine) == pytest.approx(float(right), rel=1e-4)
 
 
 @pytest.mark.slow

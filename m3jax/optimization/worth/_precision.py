@@ -1,0 +1,66 @@
+"""Answers in 64 bits for callers who work in 32."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+def in_double(function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function` of pytrees of numbers, computed in float64 whatever precision the caller has.
+
+    An interior point path does not end in 32 bits. So the values and their first derivatives are
+    computed under `jax.enable_x64`, and only these are rounded to the caller's precision. `jit`,
+    `vmap`, `grad`, `jacfwd` and `jacrev` work in both; second derivatives do not.
+
+    `function` must keep clear of `argmin`, `argmax` and the like: inside a caller's `jit` they are
+    lowered where 64-bit types are off again.
+    """
+
+    def with_jacobian(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+        """Jacobian by every argument, and the values."""
+
+        def twice(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+            values = function(*arguments)
+            return values, values
+
+        return jax.jacrev(twice, has_aux=True)(arguments)
+
+    value_in_double = jax.jit(lambda arguments: function(*arguments))
+    jacobian_in_double = jax.jit(with_jacobian)
+
+    def doubled(arguments: Any) -> Any:
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(jnp.float64), arguments)
+
+    def rounded(values: Any, dtype: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.astype(dtype), values)
+
+    @jax.custom_jvp
+    def call(arguments: tuple[Any, ...]) -> Any:
+        dtype = jnp.result_type(float)
+        with jax.enable_x64(True):
+            return rounded(value_in_double(doubled(arguments)), dtype)
+
+    @call.defjvp
+    def _derivative(primals: Any, tangents: Any) -> tuple[Any, Any]:
+        dtype = jnp.result_type(float)
+        with jax.enable_x64(True):
+            jacobian, values = rounded(jacobian_in_double(doubled(primals[0])), dtype)
+        outer, tree = jax.tree.flatten(values)
+        changes = jax.tree.leaves(tangents[0])
+        # By output first, by input second.
+        slopes = iter(jax.tree.leaves(jacobian))
+        moved = [
+            sum(jnp.tensordot(next(slopes), change, jnp.ndim(change)) for change in changes)
+            for _ in outer
+        ]
+        return values, jax.tree.unflatten(tree, moved)
+
+    def anywhere(*arguments: Any) -> Any:
+        dtype = jnp.result_type(float)
+        return call(jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), arguments))
+
+    return anywhere
