@@ -88,6 +88,19 @@ class Recipe:
             )
         return cls(n, tokens, k, np.minimum(r, 1.0), np.minimum(rf, 1.0), np.minimum(r1, r))
 
+    def as_read(self) -> Recipe:
+        """The same training with the corpus cut to what is read of it: `epochs` >= 1.
+
+        Below one epoch the text that is not read has no say: (D_T, k) is (k·D_T, 1). Tokens and
+        compute stay what they are.
+        """
+        whole, xp = self.epochs >= 1, self._namespace
+        return dataclasses.replace(
+            self,
+            target_tokens=xp.where(whole, self.target_tokens, self.target_tokens_seen),
+            epochs=xp.where(whole, self.epochs, xp.ones_like(self.epochs)),
+        )
+
     @property
     def target_tokens_seen(self) -> Array:
         """Target tokens trained on, repeats counted: k·D_T."""

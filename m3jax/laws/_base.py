@@ -61,6 +61,11 @@ class Coefficient:
 class Law:
     """A scaling law: `loss(coefficients, recipe)`, elementwise and unreduced.
 
+    A corpus read in part is a smaller corpus: loss(D_T, k < 1) = loss(k·D_T, 1) for every law,
+    because `function` is only ever shown `Recipe.as_read`. A recipe is further taken to be better
+    for more unique text at the same number of target tokens seen; the search for the best one
+    counts on it.
+
     A fit works on the vector `theta` of shape (p,): the coefficients in order, logarithms where
     `Coefficient.log` says so. Everything here is pure and safe under `jit`, `vmap` and `grad`.
     Laws compare by identity, so that they can be static arguments of compiled functions.
@@ -96,11 +101,11 @@ class Law:
 
     def loss(self, coefficients: Mapping[str, Array], recipe: Recipe) -> Array:
         """Loss in nats per token, of the shape coefficients and recipe broadcast to."""
-        return self.function(coefficients, recipe)
+        return self.function(coefficients, recipe.as_read())
 
     def log_loss_theta(self, theta: Array, recipe: Recipe) -> Array:
         """Logarithm of the loss for one coefficient vector `theta` of shape (p,)."""
-        return jnp.log(self.function(self.from_theta(theta), recipe))
+        return jnp.log(self.loss(self.from_theta(theta), recipe))
 
     def from_theta(self, theta: Array) -> dict[str, Array]:
         """Coefficients by name from vectors of shape (..., p)."""

@@ -93,8 +93,12 @@ class LogSpaceLaw(Law):
         named = {name: theta[..., i] for i, name in enumerate(self.names)}
         return self._log_loss(named, recipe)
 
+    def log_features(self, theta: Mapping[str, Array], recipe: Recipe) -> Mapping[str, Array]:
+        """The log-features of a recipe, a corpus read in part being a smaller one."""
+        return self.features(theta, recipe.as_read())
+
     def _log_loss(self, theta: Mapping[str, Array], recipe: Recipe) -> Array:
-        features = self.features(theta, recipe)
+        features = self.log_features(theta, recipe)
         log_terms = {}
         for amplitude, powers in self.terms.items():
             log_term = theta[amplitude]
@@ -114,7 +118,7 @@ class LogSpaceLaw(Law):
         low, high = self.theta_start()
         named = dict(zip(self.names, (low + high) / 2, strict=True))
         middle = {}
-        for name, value in self.features(named, recipe).items():
+        for name, value in self.log_features(named, recipe).items():
             value = np.broadcast_to(np.asarray(value), mask.shape)
             there = mask & (value > ABSENT)
             count = np.maximum(there.sum(axis=-1), 1)

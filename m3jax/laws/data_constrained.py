@@ -24,15 +24,13 @@ def _decayed(log_base: Array, log_times: Array, log_scale: Array) -> Array:
 def _features(theta: Mapping[str, Array], recipe: Recipe) -> dict[str, Array]:
     x = log_variables(recipe)
     log_n, log_k, log_t = x["n_params"], x["epochs"], x["target_tokens"]
-    # Below one epoch the unique text is what was read, not what lay there.
-    log_u = log_t + jnp.minimum(log_k, 0.0)
     alpha, beta = theta["alpha"], theta["beta"]
     # N_opt(D_opt = U) = G·(U·G)^(β/α), with G = (αA / βB)^(1/(α+β)).
     log_g = (jnp.log(alpha / beta) + theta["A"] - theta["B"]) / (alpha + beta)
-    log_un = jnp.minimum(log_n, log_g + beta / alpha * (log_u + log_g))
+    log_un = jnp.minimum(log_n, log_g + beta / alpha * (log_t + log_g))
     return {
         "model": _decayed(log_un, log_n - log_un, theta["R_N"]),
-        "data": _decayed(log_u, jnp.maximum(log_k, 0.0), theta["R_D"]),
+        "data": _decayed(log_t, log_k, theta["R_D"]),
     }
 
 

@@ -32,7 +32,7 @@ EFFECTIVE_DATA = LogSpaceLaw(
     variables=("n_params", "target_tokens", "epochs", "target_ratio", "final_ratio"),
     formula=(
         "L = E + A·N^-alpha + B·(D_T·rho(k;R)·r^-a·(r_f/r)^b)^-beta;"
-        " rho = k for k <= 1, else 1 + R·(1 - exp(-(k-1)/R))"
+        " rho = 1 + R·(1 - exp(-(k-1)/R)); read in part, D_T is what is read and k = 1"
     ),
     source="ours: the Chinchilla law in effective target tokens, as a simple rival of `m3`",
     terms={"E": {}, "A": {"alpha": (-1, "n_params")}, "B": {"beta": (-1, "data")}},

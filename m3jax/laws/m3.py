@@ -64,14 +64,13 @@ PENALTY = (
 
 
 def log_repetition(log_epochs: Array, log_scale: Array) -> Array:
-    """log ρ(k; R): ρ = k up to one epoch, 1 + R·(1 − e^{−(k−1)/R}) beyond.
+    """log ρ(k; R): ρ = 1 + R·(1 − e^{−(k−1)/R}) for k >= 1, see `Recipe.as_read`.
 
-    Once differentiable everywhere, k = 1 included. Saturates at 1 + R: further epochs stop hurting.
+    Saturates at 1 + R: further epochs stop hurting.
     """
-    beyond = jnp.maximum(jnp.expm1(log_epochs), 0.0)  # k − 1, exact near one epoch
     scale = jnp.exp(log_scale)
-    saturated = jnp.log1p(-scale * jnp.expm1(-beyond / scale))
-    return jnp.where(log_epochs > 0, saturated, log_epochs)
+    beyond = jnp.expm1(log_epochs)  # k − 1, exact near one epoch
+    return jnp.log1p(-scale * jnp.expm1(-beyond / scale))
 
 
 def log_text(log_target: Array, log_epochs: Array, log_ratio: Array, log_discount: Array) -> Array:
@@ -142,7 +141,7 @@ M3 = LogSpaceLaw(
     formula=(
         "L = (E + A·N^-alpha + B·D^-beta)·r^-gamma·r_f^-eta"
         " + P·rho(k;R)^delta·N^kappa·(D_T + tau·D_S)^-omega·r_f^theta;"
-        " rho = k for k <= 1, else 1 + R·(1 - exp(-(k-1)/R))"
+        " rho = 1 + R·(1 - exp(-(k-1)/R)); read in part, D_T is what is read and k = 1"
     ),
     source=(
         "the variables, limits and reported structure of arXiv:2410.12325v2, whose equation was not"
@@ -165,7 +164,7 @@ M3 = LogSpaceLaw(
 `L = (E + A·N^-α + B·D^-β)·r^-γ·r_f^-η + P·ρ(k;R)^δ·N^κ·(D_T + τ·D_S)^-ω·r_f^θ`, in nats per token.
 N in parameters; D = k·D_T/r, D_T and D_S = D − k·D_T in tokens. The first part is the Chinchilla
 law in model size and total tokens, times powers of the ratios; the second is what repeating a small
-corpus costs. With r = r_f = 1 and P → 0 it is `chinchilla`.
+corpus costs. Of a corpus read in part D_T is what is read, and k is 1. With r = r_f = 1 and P → 0 it is `chinchilla`.
 
 The paper's equation (arXiv:2410.12325v2) was not available: this is a law with its variables,
 limits and reported structure whose exact form was chosen by measurement on public run tables.

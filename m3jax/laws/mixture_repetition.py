@@ -33,7 +33,7 @@ MIXTURE_REPETITION = LogSpaceLaw(
     variables=("n_params", "target_tokens", "epochs", "target_ratio"),
     formula=(
         "L = E + A·N^-alpha + B·D_eff^-beta + C·r^-gamma; D_eff = D_S + D_T·rho(k;R);"
-        " rho = k for k <= 1, else 1 + R·(1 - exp(-(k-1)/R))"
+        " rho = 1 + R·(1 - exp(-(k-1)/R)); read in part, D_T is what is read and k = 1"
     ),
     source=(
         "Sedova et al. 2026, arXiv:2605.12715, from a secondary source that gives the effective"

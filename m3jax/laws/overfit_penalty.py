@@ -23,7 +23,7 @@ def _features(theta: Mapping[str, Array], recipe: Recipe) -> dict[str, Array]:
     return {
         **x,
         "repeats": jnp.where(repeated, repeats, ABSENT),
-        "params_per_token": x["n_params"] - x["target_tokens"] - jnp.minimum(log_k, 0.0),
+        "params_per_token": x["n_params"] - x["target_tokens"],
     }
 
 

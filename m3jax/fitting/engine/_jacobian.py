@@ -42,7 +42,7 @@ def feature_matrix(law: Law, data: FitData) -> Array | None:
     index = {name: i for i, name in enumerate(law.names)}
     # Plain features do not depend on the coefficients: any will do.
     coefficients = {name: data.centre[i] @ data.prior_mean for name, i in index.items()}
-    named = law.features(coefficients, data.recipe)
+    named = law.log_features(coefficients, data.recipe)
     rows = [jnp.ones_like(data.log_loss)] * len(law.names)
     for amplitude, powers in law.terms.items():
         for exponent, (sign, feature) in powers.items():
@@ -74,7 +74,7 @@ def log_terms(law: LogSpaceLaw, x: Array, data: FitData, features: Array) -> Log
     coefficients = {name: x[i] for name, i in index.items()}
 
     def shaped_features(shapes: dict[str, Array]) -> dict[str, Array]:
-        named = law.features({**coefficients, **shapes}, data.recipe)
+        named = law.log_features({**coefficients, **shapes}, data.recipe)
         return {name: named[name] for name in law.shapes or ()}
 
     shapes = {name: coefficients[name] for name in law.shapes.values()}

@@ -54,16 +54,17 @@ def convex_relaxation(
     constant = [terms.constant[j] for j in range(terms.constant.shape[0])]
     slope = [[terms.slope[j, i] for i in range(terms.slope.shape[1])] for j in range(len(constant))]
     low, high = problem.low, problem.high
+    few, many = terms.log_epochs(low[1]), terms.log_epochs(high[1])
     flat = problem.regime == MONOLINGUAL
     for i, (j, feature) in enumerate(terms.bends):
         strength, shape = terms.strength[i], terms.shape[i]
         if feature == "repetition":
-            a, b = secant(lambda k, s=shape: log_repetition_derivatives(k, s)[0], low[1], high[1])
+            a, b = secant(lambda k, s=shape: log_repetition_derivatives(k, s)[0], few, many)
             plane = (a, b, 0.0)
         elif flat:
             continue
         else:
-            plane = plane_above_text(low[1:3], high[1:3], shape)
+            plane = plane_above_text(jnp.stack([few, low[2]]), jnp.stack([many, high[2]]), shape)
         constant[j] = constant[j] + strength * plane[0]
         slope[j][1] = slope[j][1] + strength * plane[1]
         if not flat:
@@ -73,6 +74,8 @@ def convex_relaxation(
         jnp.stack([jnp.stack(row) for row in slope]),
         terms.strength[:0],
         terms.shape[:0],
+        terms.epochs,
+        terms.in_part,
         (),
         terms.regime,
     )
@@ -132,19 +135,19 @@ def _bound_boxes(
     bound = lower_bound(convex, box, state)
     u, low, high = state.u, box.low, box.high
     error_k, error_r = jnp.zeros_like(bound), jnp.zeros_like(bound)
-    wide = (high[1] - low[1]) ** 2
+    wide = (terms.log_epochs(high[1]) - terms.log_epochs(low[1])) ** 2
     for i, (_, feature) in enumerate(terms.bends):
         size = jnp.abs(terms.strength[i])
         if feature == "repetition":
             error_k = error_k + size * wide * jnp.abs(
-                log_repetition_derivatives(u[1], terms.shape[i])[3]
+                log_repetition_derivatives(terms.log_epochs(u[1]), terms.shape[i])[3]
             )
         elif box.regime != MONOLINGUAL:
-            bent = log_text_derivatives(u[1], u[2], terms.shape[i])
+            bent = log_text_derivatives(terms.log_epochs(u[1]), u[2], terms.shape[i])
             error_k = error_k + size * wide * bent[3]
             error_r = error_r + size * (high[2] - low[2]) ** 2 * jnp.abs(bent[5])
     if box.secant is not None:
-        error_k = error_k + 0.1 * wide
+        error_k = error_k + 0.1 * (high[1] - low[1]) ** 2
     allowed = jnp.ones_like(bound, bool)
     true = dataclasses.replace(box, secant=None)
     for name in box.rows:
@@ -172,6 +175,8 @@ def _restricted_to_boxes(
     box, possible = face(
         limit,
         problem.log_tokens,
+        problem.log_fewest,
+        problem.in_part,
         problem.serving,
         problem.first_share,
         problem.regime,

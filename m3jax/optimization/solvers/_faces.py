@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -19,14 +20,16 @@ def build_problem(
     xp: Any = np,
     rows: tuple[str, ...] | None = None,
     lift: bool = False,
+    in_part: bool = False,
 ) -> tuple[RecipeProblem, Array]:
     """One regime of P problems, and which of them have any solution, (P,) bool.
 
+    All text at hand is read, or `in_part` a part of it.
     `rows` may be given where the arrays are traced; else those that are needed are found. `lift`
     writes any regime as two-stage with variables held (r_f = r; r = 1), so that all regimes can be
     solved in one batch: less to compile, more to compute.
     """
-    limit = right_sides(question, regime, xp)
+    limit = right_sides(question, regime, xp, in_part=in_part)
     share = question.first_share
     if lift and regime != TWO_STAGE:
         held = ["lowest stage_fraction", "highest stage_fraction"]
@@ -42,12 +45,20 @@ def build_problem(
     serves_some = question.inference_tokens > 0
     owed = xp.log(xp.where(serves_some, question.inference_tokens, 1.0) / 3.0)
     serving = xp.where(serves_some, owed, -FAR) - t
-    return face(limit, t, serving, share + 0.0 * t, regime, serves, xp, rows)
+    log_fewest = xp.log(question.fewest_passes(xp)) + 0.0 * t
+    parts = xp.full_like(t, in_part, dtype=bool)
+    problem, possible = face(
+        limit, t, log_fewest, parts, serving, share + 0.0 * t, regime, serves, xp, rows
+    )
+    # Fewer than one epoch over all the text is a part of it, read once.
+    return problem, possible & (in_part | (question.high[1] >= 1))
 
 
 def face(
     limit: Array,
     log_tokens: Array,
+    log_fewest: Array,
+    in_part: Array,
     serving: Array,
     share: Array,
     regime: int,
@@ -63,6 +74,8 @@ def face(
     tilt = zero
     rough = RecipeProblem(
         log_tokens,
+        log_fewest,
+        in_part,
         limit,
         limit,
         serving,
@@ -120,8 +133,8 @@ def face(
             name for name, any_one in zip(NAMED_LIMITS, there.any(axis=-1), strict=True) if any_one
         )
     return (
-        RecipeProblem(
-            log_tokens, limit, sides, serving, low, high, tilt, share, None, regime, rows, serves
+        dataclasses.replace(
+            rough, sides=sides, low=low, high=high, tilt=tilt, rows=rows, serves=serves
         ),
         possible,
     )

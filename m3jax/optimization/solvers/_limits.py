@@ -49,8 +49,12 @@ def can_bind(name: str, regime: int) -> bool:
     return not staged and not alone
 
 
-def right_sides(question: Question, regime: int, xp: Any = np) -> Array:
-    """Right-hand sides of `NAMED_LIMITS`, (15,) or (15, P); differentiable in the question."""
+def right_sides(question: Question, regime: int, xp: Any = np, *, in_part: bool = False) -> Array:
+    """Right-hand sides of `NAMED_LIMITS`, (15,) or (15, P); differentiable in the question.
+
+    "Epochs" are target tokens seen for each at hand. Reading all of the text they are epochs;
+    `in_part` their highest is where all is read and their lowest where the least is.
+    """
     q = question
     t = xp.log(q.target_tokens)
     none = xp.inf + 0.0 * t
@@ -65,6 +69,11 @@ def right_sides(question: Question, regime: int, xp: Any = np) -> Array:
         absent = regime == MONOLINGUAL and ratio
         limit[f"lowest {name}"] = none if absent else -low[j] + 0.0 * t
         limit[f"highest {name}"] = none if absent else high[j] + 0.0 * t
+    fewest = xp.log(q.fewest_passes(xp)) + 0.0 * t
+    limit["lowest epochs"] = -fewest
+    if in_part:
+        limit["lowest epochs"] = t - xp.log(xp.minimum(q.least_tokens, q.target_tokens)) - fewest
+        limit["highest epochs"] = fewest
     if regime == TWO_STAGE:
         # s = (r − r_1)/(r_f − r_1) with r_1 = φ·r gives r_f = r·(φ + (1 − φ)/s): linear in logs.
         share = q.first_share

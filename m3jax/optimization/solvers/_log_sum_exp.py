@@ -4,7 +4,8 @@
     ∇f = Σ_j p_j ∇x_j,   p_j = exp(x_j − f)
     ∇²f = Σ_j p_j (∇x_j − ∇f)(∇x_j − ∇f)ᵀ + Σ_ij p_j s_ij ∇²φ_i
 
-where φ is log ρ(k; R) (repetition) or log(1 + τ·k·(1/r − 1)) (text). Without φ this is a geometric
+where φ is log ρ(k; R) (repetition) or log(1 + τ·k·(1/r − 1)) (text); where a part of the text is
+read k is held in both. Without φ this is a geometric
 program in convex form (Boyd et al. 2007, "A tutorial on geometric programming").
 
 Written out for the batch in the last axis. `m3` has two bending features, repetition and text; laws
@@ -24,7 +25,7 @@ from ...laws import Law, LogSpaceLaw
 from ...recipe import MONOLINGUAL, SINGLE_STAGE, Array
 from ._recipe_problem import RecipeProblem
 
-_PLAIN = {  # log-feature -> coefficients of (n, k, r, f, log D_T)
+_PLAIN = {  # log-feature -> coefficients of (n, k, r, f, log D_T), the text being what is read
     "n_params": (1, 0, 0, 0, 0),
     "epochs": (0, 1, 0, 0, 0),
     "target_ratio": (0, 0, 1, 0, 0),
@@ -48,6 +49,8 @@ class LogSumExp:
         slope: (J, d, P).
         strength: of each bend, (number of bends, P).
         shape: log shape coefficient of each bend, (number of bends, P).
+        epochs: log epochs over what is read where that is a part of the text, (P,).
+        in_part: where it is, (P,) bool.
         bends: (term, feature) of each bend.
         regime: which face u lives on.
     """
@@ -56,8 +59,14 @@ class LogSumExp:
     slope: Array
     strength: Array
     shape: Array
+    epochs: Array
+    in_part: Array
     bends: tuple[tuple[int, str], ...] = dataclasses.field(metadata={"static": True})
     regime: int = dataclasses.field(metadata={"static": True})
+
+    def log_epochs(self, k: Array) -> Array:
+        """Log of the epochs over what is read at u[1] = k."""
+        return jnp.where(self.in_part, self.epochs, k)
 
 
 def has_terms(law: Law) -> bool:
@@ -81,6 +90,7 @@ def as_log_sum_exp(law: Law, theta: Array, problem: RecipeProblem) -> LogSumExp:
     assert isinstance(law, LogSpaceLaw)
     assert law.shapes is not None
     named = dict(zip(law.names, theta, strict=True))
+    in_part, epochs = problem.in_part, jnp.maximum(problem.log_fewest, 0.0)
     constants, slopes, strengths, shapes, bends = [], [], [], [], []
     for j, (amplitude, powers) in enumerate(law.terms.items()):
         z = [jnp.zeros_like(theta[0]) for _ in range(5)]
@@ -92,7 +102,10 @@ def as_log_sum_exp(law: Law, theta: Array, problem: RecipeProblem) -> LogSumExp:
                 shapes.append(named[law.shapes[feature]])
             z = [x + strength * c if c else x for x, c in zip(z, _PLAIN[feature], strict=True)]
         n, k, r, f, t = z
-        constants.append(named[amplitude] + t * problem.log_tokens)
+        # What u[1] moves is either how often the text is read or how much of it.
+        held = jnp.where(in_part, (k - t) * epochs, 0.0)
+        constants.append(named[amplitude] + t * problem.log_tokens + held)
+        k = jnp.where(in_part, t, k)
         if problem.regime == MONOLINGUAL:
             slopes.append([n, k])
         elif problem.regime == SINGLE_STAGE:
@@ -105,6 +118,8 @@ def as_log_sum_exp(law: Law, theta: Array, problem: RecipeProblem) -> LogSumExp:
         jnp.stack([jnp.stack(slope) for slope in slopes]),
         jnp.stack(strengths) if bends else empty,
         jnp.stack(shapes) if bends else empty,
+        epochs,
+        in_part,
         tuple(bends),
         problem.regime,
     )
@@ -153,12 +168,17 @@ def log_sum_exp(terms: LogSumExp, u: Sequence[Array]) -> Array:
 
 
 def _bent(terms: LogSumExp, i: int, u: Sequence[Array]) -> Derivatives:
-    k, shape = u[1], terms.shape[i]
+    shape = terms.shape[i]
+    k = terms.log_epochs(u[1])
     if terms.bends[i][1] == "repetition":
-        return log_repetition_derivatives(k, shape)
-    if terms.regime == MONOLINGUAL:
+        bent = log_repetition_derivatives(k, shape)
+    elif terms.regime == MONOLINGUAL:
         return (jnp.zeros_like(k),) * 6  # no source text
-    return log_text_derivatives(k, u[2], shape)
+    else:
+        bent = log_text_derivatives(k, u[2], shape)
+    value, in_k, in_r, kk, kr, rr = bent
+    in_k, kk, kr = (jnp.where(terms.in_part, 0.0, slope) for slope in (in_k, kk, kr))
+    return value, in_k, in_r, kk, kr, rr
 
 
 def _logs(terms: LogSumExp, u: Sequence[Array], bent: Sequence[Array]) -> list[Array]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import jax
+import numpy as np
 
 from ...recipe import Array
 
@@ -16,7 +18,7 @@ class Question:
 
     Attributes:
         compute: FLOP, training 6·N·D and serving 2·N·inference_tokens.
-        target_tokens: D_T.
+        target_tokens: unique target tokens at hand; recipes may read a part of them.
         low, high: bounds of (n_params, epochs, target_ratio, final_ratio), (4,) or (4, P).
         stage_low, stage_high: of the final stage's share of tokens.
         first_share: r_1 / r in two-stage recipes.
@@ -24,6 +26,7 @@ class Question:
         total_tokens, source_tokens: caps; the latter is unique tokens times epochs over them.
         inference_tokens: 0 for none.
         gpu_flops: training FLOP that the GPU hours allow.
+        least_tokens: unique target tokens that are read at least, as far as there are so many.
     """
 
     compute: Array
@@ -38,3 +41,21 @@ class Question:
     source_tokens: Array
     inference_tokens: Array
     gpu_flops: Array
+    least_tokens: Array = 1.0
+
+    def fewest_passes(self, xp: Any = np) -> Array:
+        """Epochs over what is read where that is a part of the text: those allowed nearest to 1.
+
+        A law sees no difference between less text and fewer epochs below one.
+        """
+        return xp.clip(1.0, self.low[1], self.high[1])
+
+    def as_read(self, passes: Array, xp: Any = np) -> tuple[Array, Array]:
+        """Unique tokens read and epochs over them, where k·D_T / (tokens at hand) is `passes`.
+
+        The text at hand once it is read as often as need be; below that only a part of it, which
+        no law finds worse than all of it read less often than is allowed.
+        """
+        fewest = self.fewest_passes(xp)
+        share = xp.minimum(passes / fewest, 1.0)
+        return self.target_tokens * share, xp.maximum(passes, fewest)

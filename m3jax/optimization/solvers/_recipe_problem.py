@@ -1,7 +1,9 @@
 """The recipe problem of one regime in log-variables, many problems side by side.
 
 A regime is a face of the space of recipes: u = (n, k) monolingual, (n, k, r) single-stage,
-(n, k, r, v) two-stage, where log r_f is v + tilt·r. Problems are arrays with the batch in the last
+(n, k, r, v) two-stage, where log r_f is v + tilt·r. Each has two faces more: either all text at
+hand is read, in e^k epochs, or a part of it, as few times as is allowed. Both times e^k is how many
+target tokens are seen for each at hand, so that all limits are the same on both. Problems are arrays with the batch in the last
 axis, so that all arithmetic is elementwise; the same functions take one problem without that axis.
 """
 
@@ -25,7 +27,9 @@ class RecipeProblem:
     """One regime of a problem, or of P of them.
 
     Attributes:
-        log_tokens: log D_T, ().
+        log_tokens: log of the unique target tokens at hand, ().
+        log_fewest: log epochs over what is read where that is a part, ().
+        in_part: whether a part of the text is read, () bool.
         limit: right-hand sides of `NAMED_LIMITS`, (15,); infinite where there is no such limit.
         sides: the same, infinite as well for limits that others keep anyway, (15,).
         serving: log(inference_tokens / (3·D_T)), (); −infinite without.
@@ -40,6 +44,8 @@ class RecipeProblem:
     """
 
     log_tokens: Array
+    log_fewest: Array
+    in_part: Array
     limit: Array
     sides: Array
     serving: Array
@@ -78,8 +84,15 @@ class RecipeProblem:
         n, k, r, f = self.z(u)
         ratio = jnp.exp(r)
         share = self.first_share if self.regime == TWO_STAGE else 1.0
+        read = jnp.where(self.in_part, k - self.log_fewest, 0.0)
+        epochs = jnp.where(self.in_part, self.log_fewest, k)
         return Recipe(
-            jnp.exp(n), jnp.exp(self.log_tokens), jnp.exp(k), ratio, jnp.exp(f), share * ratio
+            jnp.exp(n),
+            jnp.exp(self.log_tokens + read),
+            jnp.exp(epochs),
+            ratio,
+            jnp.exp(f),
+            share * ratio,
         )
 
     def slack(self, name: str, u: Any) -> Array:

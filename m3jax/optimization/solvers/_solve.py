@@ -27,11 +27,12 @@ from ._branch_and_bound import branch_and_bound
 from ._faces import build_problem
 from ._infeasibility import clashing_limits
 from ._interior_point import TOLERANCE, PrimalDualIterate, initial_iterate, lower_bound
-from ._limits import LIMIT_INDEX, LIMITS, NAMED_LIMITS, right_sides
+from ._limits import LIMIT_INDEX, LIMITS, NAMED_LIMITS
 from ._log_sum_exp import as_log_sum_exp, has_terms, log_sum_exp
 from ._question import Question
 from ._recipe_problem import RecipeProblem
 
+_NO_DIFFERENCE = 1e-10  # of log losses
 _FEW = 1 << 13  # problems that are solved in one batch whatever their regime
 
 
@@ -40,7 +41,8 @@ class RegimeOptima:
     """The best of each regime of P questions.
 
     Attributes:
-        z: logarithms of n_params, epochs, target_ratio and final_ratio, (3, 4, P).
+        z: logarithms of n_params, k·D_T / (tokens at hand), target_ratio and final_ratio,
+            (3, 4, P); see `Question.as_read`.
         log_loss: (3, P); infinite where a regime has no allowed recipe.
         multipliers: by `LIMITS`, (3, 17, P).
         kkt, agreement: (3, P), see `LocalOptima`.
@@ -165,23 +167,31 @@ def _batches(
         if not len(offered):
             continue
         asking = jax.tree.map(lambda leaf, o=offered: leaf[..., o], question)
-        problem, possible = build_problem(
-            asking if size is None else _at_size(asking, size), regime, lift=lift
-        )
-        lanes = offered[possible]
-        if len(lanes):
-            parts.append(_Batch(np.full(len(lanes), regime), lanes, problem.take(possible)))
-    if not lift:
-        yield from parts
-    elif parts:
-        needed = {name for part in parts for name in part.problem.rows}
-        rows = tuple(name for name in NAMED_LIMITS if name in needed)
-        serves = any(part.problem.serves for part in parts)
-        parts = [
-            part._replace(problem=dataclasses.replace(part.problem, rows=rows, serves=serves))
-            for part in parts
-        ]
-        yield jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1), *parts)
+        if size is not None:
+            asking = _at_size(asking, size)
+        for in_part in (False, True):
+            problem, possible = build_problem(asking, regime, lift=lift, in_part=in_part)
+            lanes = offered[possible]
+            if len(lanes):
+                parts.append(_Batch(np.full(len(lanes), regime), lanes, problem.take(possible)))
+        if parts and not lift:
+            yield _joined(parts)
+            parts = []
+    if parts:
+        yield _joined(parts)
+
+
+def _joined(parts: Sequence[_Batch]) -> _Batch:
+    """Batches of the same variables as one."""
+    needed = {name for part in parts for name in part.problem.rows}
+    rows = tuple(name for name in NAMED_LIMITS if name in needed)
+    serves = any(part.problem.serves for part in parts)
+    parts = [
+        part._replace(problem=dataclasses.replace(part.problem, rows=rows, serves=serves))
+        for part in parts
+    ]
+    joined: _Batch = jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1), *parts)
+    return joined
 
 
 def _at_size(question: Question, size: float) -> Question:
@@ -223,12 +233,16 @@ def _duality_gap(
 
 
 def _record_better(out: RegimeOptima, batch: _Batch, optima: LocalOptima) -> None:
-    """Write down what is better than what is there."""
+    """Write down what is better than what is there.
+
+    Where it makes no difference, all of the text is read.
+    """
+    rank = optima.log_loss + np.where(batch.problem.in_part, _NO_DIFFERENCE, 0.0)
     for regime in np.unique(batch.regime):
         of_regime = np.flatnonzero(batch.regime == regime)
         # One size after the other: of several lanes of a question the best must stay.
-        order = of_regime[np.argsort(-optima.log_loss[of_regime], kind="stable")]
-        order = order[optima.log_loss[order] < out.log_loss[regime, batch.lanes[order]]]
+        order = of_regime[np.argsort(-rank[of_regime], kind="stable")]
+        order = order[rank[order] < out.log_loss[regime, batch.lanes[order]]]
         at = batch.lanes[order]
         out.z[regime][:, at] = optima.z[:, order]
         out.log_loss[regime, at] = optima.log_loss[order]
@@ -246,15 +260,8 @@ def _record_clashing_limits(out: RegimeOptima, question: Question, regimes: np.n
         if not len(lanes):
             continue
         infeasible = jax.tree.map(lambda leaf, o=lanes: leaf[..., o], question)
-        problem, _ = build_problem(infeasible, regime)
-        out.blame[:, lanes] = clashing_limits(
-            right_sides(infeasible, regime),
-            problem.log_tokens,
-            problem.serving,
-            problem.first_share,
-            regime,
-            problem.serves,
-        )
+        # To read a part of the text asks for the least.
+        out.blame[:, lanes] = clashing_limits(build_problem(infeasible, regime, in_part=True)[0])
 
 
 def _prove(law: Law, out: RegimeOptima, batch: _Batch, theta: np.ndarray, gap: float) -> np.ndarray:
@@ -282,7 +289,8 @@ def _z(problem: RecipeProblem, u: list[Array]) -> Array:
 
 
 def recipes(z: np.ndarray, question: Question, regime: Any) -> Recipe:
-    """Recipes of z (4, …) with D_T and r_1 / r of the question, NumPy leaves (…)."""
-    n, k, r, f = np.exp(z)
+    """Recipes of z (4, …) with the text and r_1 / r of the question, NumPy leaves (…)."""
+    n, passes, r, f = np.exp(z)
     share = np.where(np.asarray(regime) == 2, question.first_share, 1.0)
-    return Recipe(n, question.target_tokens + 0.0 * n, k, r, f, share * r)
+    tokens, epochs = question.as_read(passes)
+    return Recipe(n, tokens, epochs, r, f, share * r)
