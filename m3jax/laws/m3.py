@@ -164,7 +164,8 @@ M3 = LogSpaceLaw(
 `L = (E + A·N^-α + B·D^-β)·r^-γ·r_f^-η + P·ρ(k;R)^δ·N^κ·(D_T + τ·D_S)^-ω·r_f^θ`, in nats per token.
 N in parameters; D = k·D_T/r, D_T and D_S = D − k·D_T in tokens. The first part is the Chinchilla
 law in model size and total tokens, times powers of the ratios; the second is what repeating a small
-corpus costs. Of a corpus read in part D_T is what is read, and k is 1. With r = r_f = 1 and P → 0 it is `chinchilla`.
+corpus costs. Of a corpus read in part D_T is what is read, and k is 1. With r = r_f = 1 and P → 0
+it is `chinchilla`.
 
 The paper's equation (arXiv:2410.12325v2) was not available: this is a law with its variables,
 limits and reported structure whose exact form was chosen by measurement on public run tables.

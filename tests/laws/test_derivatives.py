@@ -225,19 +225,11 @@ def around_one_epoch(law):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("name", ["m3", "m3_posynomial", "chinchilla"])
-def test_gradient_agrees_from_both_sides_of_one_epoch(name):
-    below, at, above = around_one_epoch(get_law(name))
-    assert_close(below, at, 1e-7)
+@pytest.mark.parametrize("name", ["m3", "m3_posynomial", "chinchilla", "data_constrained"])
+def test_gradient_at_one_epoch_is_that_of_more(name):
+    """Below it more epochs are more text, and the slope is another."""
+    _, at, above = around_one_epoch(get_law(name))
     assert_close(above, at, 1e-7)
-
-
-@pytest.mark.usefixtures("x64")
-def test_data_constrained_gradient_at_one_epoch_lies_between_its_sides():
-    # Below one epoch k also sets the unique text, and with it the model that text can feed.
-    below, at, above = around_one_epoch(get_law("data_constrained"))
-    assert np.all(at >= np.minimum(below, above) - 1e-7)
-    assert np.all(at <= np.maximum(below, above) + 1e-7)
 
 
 @pytest.mark.usefixtures("x64")

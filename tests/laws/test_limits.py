@@ -1,5 +1,7 @@
 """Laws at limits of their coefficients, and how repetition saturates."""
 
+import dataclasses
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from m3jax.laws import get_law
 from m3jax.laws.m3 import log_repetition
 from m3jax.recipe import Recipe
 
-from .points import recipes
+from .points import draw, each_law, recipes
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 
@@ -40,10 +42,25 @@ def test_m3_without_saturation_and_discount_is_the_posynomial():
 
 
 @pytest.mark.usefixtures("x64")
+@each_law
+def test_a_corpus_read_in_part_is_a_smaller_corpus(law):
+    runs = recipes(200)
+    part = np.random.default_rng(0).uniform(1e-6, 1.0, 200)
+    in_part = dataclasses.replace(runs, epochs=part)
+    smaller = dataclasses.replace(
+        runs, target_tokens=part * runs.target_tokens, epochs=np.ones(200)
+    )
+    for theta in draw(law, 3):
+        losses = [np.asarray(law.log_loss_theta(theta, recipe)) for recipe in (in_part, smaller)]
+        np.testing.assert_array_equal(*losses)
+        named = law.from_theta(jnp.asarray(theta))
+        np.testing.assert_allclose(law.loss(named, in_part), np.exp(losses[1]), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("extent", [0.01, 1.0, 15.0, 1e7])
-def test_repetition_counts_epochs_up_to_one(extent):
-    log_k = np.log([1e-6, 0.1, 1.0])
-    np.testing.assert_array_equal(log_repetition(log_k, jnp.log(extent)), log_k)
+def test_one_epoch_is_no_repetition(extent):
+    assert log_repetition(jnp.zeros(()), jnp.log(extent)) == 0
 
 
 @pytest.mark.usefixtures("x64")
@@ -56,7 +73,7 @@ def test_repetition_saturates(extent):
 
 @pytest.mark.usefixtures("x64")
 def test_repetition_grows_and_stays_below_the_epochs():
-    log_k = np.linspace(-1, 5, 200)
+    log_k = np.linspace(0, 5, 200)
     log_rho = np.asarray(log_repetition(log_k, jnp.log(15.0)))
     assert np.all(np.diff(log_rho) > 0)
     assert np.all(log_rho <= log_k)

@@ -164,7 +164,8 @@ class _Curves:
         def possible(log_compute: np.ndarray) -> np.ndarray:
             question = dataclasses.replace(values, compute=np.exp(log_compute))
             with np.errstate(invalid="ignore"):
-                return np.asarray(build_problem(question, regime)[1]) & offered
+                # To read a part of the text asks for the least.
+                return np.asarray(build_problem(question, regime, in_part=True)[1]) & offered
 
         never = ~possible(high)
         for _ in range(60):

@@ -198,12 +198,15 @@ def _shared_sizes(log_sizes: np.ndarray, log_optimal: np.ndarray, count: int) ->
 
 
 def _epochs(solved: RegimeOptima, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Best log epochs, and whether they are free: nothing but compute and the ratios holds them."""
+    """Best log epochs, and whether they are free: nothing but compute and the ratios holds them.
+
+    Where a part of the text is read the budget has a best corpus, no best number of epochs.
+    """
     regime = best_regime(solved.log_loss)
     lanes = np.arange(len(regime))
     held = (solved.multipliers[regime, :, lanes][:, _HOLDING] > _HELD).any(axis=1)
     log_epochs = solved.z[regime, 1, lanes]
-    return log_epochs.reshape(shape), ((regime >= 0) & ~held).reshape(shape)
+    return log_epochs.reshape(shape), ((regime >= 0) & ~held & (log_epochs >= 0)).reshape(shape)
 
 
 def _recipes(questions: Questions, grid: RegimeOptima, regime: np.ndarray) -> Recipe:

@@ -3,8 +3,10 @@
 A regime is a face of the space of recipes: u = (n, k) monolingual, (n, k, r) single-stage,
 (n, k, r, v) two-stage, where log r_f is v + tilt·r. Each has two faces more: either all text at
 hand is read, in e^k epochs, or a part of it, as few times as is allowed. Both times e^k is how many
-target tokens are seen for each at hand, so that all limits are the same on both. Problems are arrays with the batch in the last
-axis, so that all arithmetic is elementwise; the same functions take one problem without that axis.
+target tokens are seen for each at hand, so that all limits are the same on both.
+
+Problems are arrays with the batch in the last axis, so that all arithmetic is elementwise; the same
+functions take one problem without that axis.
 """
 
 from __future__ import annotations

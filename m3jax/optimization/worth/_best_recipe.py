@@ -16,6 +16,7 @@ from ...recipe import TWO_STAGE, Array, Recipe
 from ..solvers import (
     NAMED_LIMITS,
     Question,
+    RecipeProblem,
     build_problem,
     can_bind,
     has_terms,
@@ -74,32 +75,39 @@ def _solved(
     law: Law, rows: tuple[str, ...], regimes: Sequence[int], theta: Array, question: Question
 ) -> tuple[Array, Recipe]:
     """`best_recipe` with the limits that may be there, in the precision of its arguments."""
-    built = [build_problem(question, regime, jnp, rows, lift=True) for regime in regimes]
-    lanes = jax.tree.map(
-        lambda *leaves: jnp.stack(leaves, axis=-1),
-        *[jax.lax.stop_gradient(problem) for problem, _ in built],
-    )
-    thetas = jnp.repeat(jax.lax.stop_gradient(theta)[:, None], len(built), axis=1)
-    terms, states, _ = screen_starts(law, thetas, lanes)
+    built = [
+        build_problem(question, regime, jnp, rows, lift=True, in_part=in_part)
+        for regime in regimes
+        for in_part in (False, True)
+    ]
+    problems, possible = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=-1), *built)
+    held_theta, lanes = jax.lax.stop_gradient((theta, problems))
+    count = len(built)
+    terms, states, _ = screen_starts(law, jnp.repeat(held_theta[:, None], count, axis=1), lanes)
     # Both starts as lanes of one path.
     state = jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *states)
     terms, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, 2), (terms, lanes))
     end = solve_interior_point(terms, lanes, state, _STEPS)
-    values = log_sum_exp(terms, end.u).reshape(2, len(built))
-    losses, recipes = [], []
-    for i, (problem, possible) in enumerate(built):
-        pair = i, i + len(built)
-        second = values[1, i] < values[0, i]
-        u, multipliers = (
-            jnp.stack([jnp.where(second, x[pair[1]], x[pair[0]]) for x in part])
-            for part in (end.u, end.multipliers)
-        )
+    first, second = log_sum_exp(terms, end.u).reshape(2, count)
+    u, multipliers = (
+        jnp.stack([jnp.where(second < first, x[count:], x[:count]) for x in part])
+        for part in (end.u, end.multipliers)
+    )
+
+    def settled(problem: RecipeProblem, u: Array, multipliers: Array) -> tuple[Array, Recipe]:
         u, _ = differentiable_optimum(law, theta, problem, u, multipliers)
         recipe = problem.recipe(u)
-        losses.append(jnp.where(possible, jnp.exp(law.log_loss_theta(theta, recipe)), jnp.inf))
-        recipes.append(recipe)
-    best = losses[0], recipes[0]
-    for other in zip(losses[1:], recipes[1:], strict=True):
-        better = other[0] < best[0]
-        best = jax.tree.map(lambda mine, its: jnp.where(better, its, mine), best, other)
+        return jnp.exp(law.log_loss_theta(theta, recipe)), recipe
+
+    losses, recipes = jax.vmap(settled, in_axes=-1)(problems, u, multipliers)
+    losses = jnp.where(possible, losses, jnp.inf)
+    # The first of the lowest, written so that `in_double` can have it.
+    best = jax.tree.map(lambda leaf: leaf[0], (losses, recipes))
+    for i in range(1, count):
+        lower = losses[i] < best[0]
+        best = jax.tree.map(
+            lambda leaf, at_best, i=i, lower=lower: jnp.where(lower, leaf[i], at_best),
+            (losses, recipes),
+            best,
+        )
     return best

@@ -18,6 +18,8 @@ from .._result import Recommendations
 from ..solvers import LIMIT_INDEX, REGIME_TIE, Question, RecipeProblem, build_problem
 from ._implicit import differentiable_optimum, kkt_system
 
+_MOVED = (*DECISION_VARIABLES, "target_tokens")
+_EDGE = 1e-7  # of the text
 _NEAR = 1e-6  # multiplier and slack both below: the limit may be active or not
 _WORTH_NAMING = 1e-6  # elasticity of the loss
 
@@ -28,8 +30,9 @@ class Sensitivities:
 
     Attributes:
         regime: of the recipe, a member of `recipe.REGIMES`.
-        elasticity: what changes -> {"loss", "n_params", "epochs", "target_ratio", "final_ratio"} ->
-            relative change of it per relative change of that. What changes is compute,
+        elasticity: what changes -> {"loss", "n_params", "epochs", "target_ratio", "final_ratio",
+            "target_tokens" (those read)} -> relative change of it per relative change of that. What
+            changes is compute,
             target_tokens, a cap or a bound by its name in `LIMITS`, or a coefficient of the law.
         prices: what changes -> its shadow price in a sentence, where it has one.
         kinks: why the derivatives hold on one side only; empty where they hold on both.
@@ -67,12 +70,15 @@ def sensitivities(recommendations: Recommendations, *position: int) -> Sensitivi
             )
         theta = jnp.asarray(questions.theta[p])
         lanes = jax.tree.map(lambda leaf: np.asarray(leaf)[..., None], question)
-        rows = build_problem(lanes, regime)[0].rows
-        z = jnp.log(jnp.stack([getattr(recipe, name) for name in DECISION_VARIABLES]))
+        # At the edge, where all text is read as few times as allowed, it counts as all of it.
+        passes = recipe.target_tokens_seen / question.target_tokens
+        in_part = bool(passes < question.fewest_passes() * (1 - _EDGE))
+        rows = build_problem(lanes, regime, in_part=in_part)[0].rows
+        z = jnp.log(jnp.stack([recipe.n_params, passes, recipe.target_ratio, recipe.final_ratio]))
         solved = recommendations.multipliers[position]
         multipliers = jnp.asarray([solved[LIMIT_INDEX[name]] for name in rows])
         (by_theta, by_question), slacks, rank = _derived(
-            law, regime, rows, theta, question, z, multipliers
+            law, regime, in_part, rows, theta, question, z, multipliers
         )
     elasticity = {
         name: _relative_changes(np.asarray(getattr(by_question, leaf)), index, scale)
@@ -116,34 +122,39 @@ def _scales(question: Question, regime: int) -> dict[str, tuple[str, int, float]
 def _relative_changes(jacobian: np.ndarray, index: int, scale: float) -> dict[str, float]:
     """Relative changes of loss and variables per relative change of one input.
 
-    `jacobian` has (log loss, z) first, then the input's axis, if it has one.
+    `jacobian` has log loss and `_MOVED` first, then the input's axis, if it has one.
     """
     column: np.ndarray = jacobian.reshape(len(jacobian), -1)[:, index]
     return {
-        name: float(change * scale)
-        for name, change in zip(("loss", *DECISION_VARIABLES), column, strict=True)
+        name: float(change * scale) for name, change in zip(("loss", *_MOVED), column, strict=True)
     }
 
 
-@partial(jax.jit, static_argnames=("law", "regime", "rows"))
+@partial(jax.jit, static_argnames=("law", "regime", "in_part", "rows"))
 def _derived(
     law: Law,
     regime: int,
+    in_part: bool,
     rows: tuple[str, ...],
     theta: Array,
     question: Question,
     z: Array,
     multipliers: Array,
 ) -> tuple[Any, Array, Array]:
-    """Jacobian of (log loss, z) in (theta, question); slacks; how singular the KKT system is."""
+    """Jacobian in (theta, question), slacks, and how singular the KKT system is.
+
+    The Jacobian is of log loss and the logarithms of `_MOVED`.
+    """
 
     def outcome(theta: Array, question: Question) -> Array:
-        problem, _ = build_problem(question, regime, jnp, rows)
+        problem, _ = build_problem(question, regime, jnp, rows, in_part=in_part)
         u = _solver_variables(problem, z)
         u, _ = differentiable_optimum(law, theta, problem, u, multipliers)
-        return jnp.stack([law.log_loss_theta(theta, problem.recipe(u)), *problem.z(u)])
+        recipe = problem.recipe(u)
+        moved = [jnp.log(getattr(recipe, name)) for name in _MOVED]
+        return jnp.stack([law.log_loss_theta(theta, recipe), *moved])
 
-    problem, _ = build_problem(question, regime, jnp, rows)
+    problem, _ = build_problem(question, regime, jnp, rows, in_part=in_part)
     u = _solver_variables(problem, z)
     slacks = -problem.excess(u)
     active = multipliers > jnp.maximum(slacks, 1e-12)

@@ -70,7 +70,9 @@ def packed(changes) -> np.ndarray:
 def log_best_loss(x):
     """Log of the best loss of one and two stages, with everything traced."""
     values = dict(zip(INPUTS, jnp.exp(x[:-1]), strict=True))
-    bounds = {side: jnp.stack([values.pop((side, i)) for i in range(4)]) for side in ("low", "high")}
+    bounds = {
+        side: jnp.stack([values.pop((side, i)) for i in range(4)]) for side in ("low", "high")
+    }
     theta = jnp.asarray(THETA, x.dtype).at[COEFFICIENT].add(x[-1])
     question = question_of(**values, **bounds)
     return jnp.log(best_recipe(get_law("m3"), theta, question, regimes=(1, 2))[0])
