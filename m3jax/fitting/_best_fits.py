@@ -8,8 +8,16 @@ from typing import Any
 import numpy as np
 
 from .._progress import Progress
-from ..laws import Law
-from .engine import CANDIDATES_PER_START, BestFits, FitData, multi_start, multi_start_on_host
+from ..laws import Law, LogSpaceLaw
+from .engine import (
+    CANDIDATES_PER_START,
+    RIVALS,
+    BestFits,
+    CompiledDescents,
+    FitData,
+    HostDescents,
+    multi_start,
+)
 from .pooling import fit_data
 from .problem import FitProblem, ParameterSpace, undetermined
 
@@ -41,8 +49,15 @@ def best_fits_of(
     """
     total = len(problem.languages)
     n, p = problem.log_loss.shape[1], len(law.names)
-    shapes = (total, p), (total,), (total,), (total,), (total,), (total, n), (total, n, p)
+    each, per_run = (total,), (total, n)
+    shapes = (total, p), each, each, each, each, per_run, (*per_run, p), (total, RIVALS, p)
     best_fits = BestFits(*(np.zeros(shape) for shape in shapes))
+    delta, tolerance = settings["huber_delta"], settings["tolerance"]
+    descents = (
+        HostDescents(law, delta, tolerance)
+        if settings["engine"] == "host"
+        else CompiledDescents(law, delta, settings["precision"], tolerance)
+    )
     left = np.arange(total)
     while len(left):
         report("fitting", total - len(left), total)
@@ -54,11 +69,7 @@ def best_fits_of(
         candidates = space.draw(CANDIDATES_PER_START * settings["starts"], rng)
         candidates = np.where(block.free[:, None], candidates, space.to_x(block.held)[:, None])
         data = fit_data_with_weak_prior(block, space, settings["prior"], np.zeros(len(rows)))
-        question = law, candidates, data, settings["huber_delta"], settings["starts"]
-        if settings["engine"] == "host":
-            of_block = multi_start_on_host(*question, settings["tolerance"])
-        else:
-            of_block = multi_start(*question, settings["precision"], settings["tolerance"])
+        of_block = multi_start(descents, candidates, data, settings["starts"])
         for of_all, leaf in zip(best_fits, of_block, strict=True):
             of_all[rows] = leaf
         # Freezing removes at least one coefficient each time round, so this ends.
@@ -93,7 +104,11 @@ def _freeze(
                 problem.messages[rows[i]].append(f"{names} {why}")
         problem.free[rows[i]] &= ~(idle[i] | redundant[i])
         problem.held[rows[i], idle[i]] = theta[i, idle[i]]
-    return np.asarray(redundant.any(axis=1))
+    # What is held is held as quoted: without an amplitude that moved, the others that share its
+    # exponents are quoted elsewhere, and x would mean other coefficients.
+    terms = law.terms if isinstance(law, LogSpaceLaw) else {}
+    amplitude = np.array([name in terms for name in law.names])
+    return np.asarray((redundant | (idle & amplitude)).any(axis=1))
 
 
 def without_unfitted(

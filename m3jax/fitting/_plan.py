@@ -11,6 +11,7 @@ import numpy as np
 
 from .._errors import M3Error
 from .._progress import Progress
+from ..formatting import quantity
 from ..laws import Law, get_law
 from ..options import FitOptions
 from ..runs import RunTable
@@ -119,6 +120,7 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
     del settings["prior"]
     _check_fixed(law, options.fixed)
     prior, prior_settings = resolve(law, options.prior)
+    runs = _counted(runs)
     if prior is None and options.pool != "none":
         raise M3Error("prior: pooling needs one, expected other than 'none'")
     problem, failed, pool = prepare_problem(law, runs.batch(), options.fixed, prior, options.pool)
@@ -130,6 +132,21 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
         with jax.enable_x64(True):
             priors = estimate_priors(law, problem, prior, pool, delta, seed, report)
     return FitPlan(law, problem, failed, settings, priors)
+
+
+def _counted(runs: RunTable) -> RunTable:
+    """The runs of positive weight; the others take no part in anything.
+
+    Raises `M3Error` where that leaves a language, or all, without any.
+    """
+    counts = runs.weight > 0
+    for name in sorted(set(runs.languages) - set(runs.language[counts])):
+        raise M3Error(f"{runs.source}, language {name!r}: all its runs have weight 0")
+    left_out = int(np.sum(~counts))
+    if not left_out:
+        return runs
+    note = f"{quantity(left_out, 'run')} of weight 0 left out"
+    return dataclasses.replace(runs.select(counts), notes=(*runs.notes, note))
 
 
 def _check_fixed(law: Law, fixed: Mapping[str, float]) -> None:

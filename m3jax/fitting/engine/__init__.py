@@ -1,8 +1,9 @@
 """Minimising the robust objective: many small fits side by side."""
 
 from ._amplitudes import with_best_amplitudes
+from ._compiled import CompiledDescents
 from ._devices import jit_over_devices
-from ._host import minimise_on_host, multi_start_on_host
+from ._host import HostDescents, minimise_on_host
 from ._jacobian import feature_matrix, log_loss_and_jacobian
 from ._lanes import (
     LANES_PER_ROW,
@@ -13,18 +14,22 @@ from ._lanes import (
 )
 from ._linalg import solve_spd
 from ._objective import FitData, Resample, huber, misfit
-from ._search import CANDIDATES_PER_START, BestFits, multi_start, refine
+from ._search import CANDIDATES_PER_START, RIVALS, BestFits, multi_start, refine
 from ._solver import evaluate, minimise
-from ._step import Box, Evaluation, StepControl, advance, first_state
+from ._step import Box, Evaluation, Solution, StepControl, advance, first_state
 
 __all__ = [
     "CANDIDATES_PER_START",
     "LANES_PER_ROW",
+    "RIVALS",
     "BestFits",
     "Box",
+    "CompiledDescents",
     "Evaluation",
     "FitData",
+    "HostDescents",
     "Resample",
+    "Solution",
     "StepControl",
     "advance",
     "best_candidates",
@@ -39,7 +44,6 @@ __all__ = [
     "minimise_on_host",
     "misfit",
     "multi_start",
-    "multi_start_on_host",
     "pack_rows",
     "refine",
     "residuals_and_jacobian",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -19,12 +19,11 @@ from ..._batching import take_rows
 from ...laws import Law, LogSpaceLaw
 from ...recipe import Array, Recipe
 from ._amplitudes import amplitude_indices, best_log_amplitudes
-from ._objective import FitData, dispersion, evaluate_residuals, huber
-from ._search import BestFits
+from ._objective import FitData, evaluate_residuals, huber
+from ._search import RIVALS, BestFits
 from ._step import Evaluation, Solution, StepControl, advance, first_state
 
-_SCREEN, _FINISH = 30, 300  # iterations
-_SETTLED = 1e-4  # relative gain at which screening stops
+_FINISH = 300  # iterations
 # Descents come from rough starts, and elimination with pivoting takes worse conditioned systems
 # than Cholesky's factorisation.
 _FIRST_DAMPING, _LEAST_DAMPING = 1e-3, 1e-12
@@ -120,58 +119,76 @@ def _misfit(residual: np.ndarray, data: FitData, delta: float) -> np.ndarray:
     return np.sum(data.weight * huber(residual, delta, np), axis=1)
 
 
-def multi_start_on_host(
-    law: Law, candidates: np.ndarray, data: FitData, delta: float, starts: int, tolerance: float
-) -> BestFits:
-    """`multi_start` for a few languages: (L, C, p) candidates, of which `starts` are followed.
+class HostDescents(NamedTuple):
+    """`Descents` for a few languages.
 
-    As there, the misfit of the best descents tells what the prior weighs.
+    Attributes:
+        law: that is fitted.
+        delta: of the Huber loss.
+        tolerance: relative gain at which a finished fit has converged.
     """
-    count, many, p = candidates.shape
-    language = np.repeat(np.arange(count), starts)
-    first = np.arange(count) * starts  # descent of each language
-    bare = dataclasses.replace(data, prior_weight=np.zeros(count))
-    descents = take_rows(bare, language)
-    # As many at a time as there are descents: one shape to compile.
-    groups = -(-many // starts)
-    padded = candidates[:, np.minimum(np.arange(groups * starts), many - 1)]
-    parts = [
-        _with_best_amplitudes(law, group.reshape(-1, p), descents, delta)
-        for group in np.split(padded, groups, axis=1)
-    ]
-    x = np.concatenate([x.reshape(count, starts, p) for x, _ in parts], axis=1)
-    value = np.concatenate([v.reshape(count, starts) for _, v in parts], axis=1)
-    order = np.argsort(value[:, :many], axis=1, kind="stable")[:, :starts]
-    begin = np.take_along_axis(x, order[..., None], axis=1).reshape(-1, p)
 
-    prior_weight = np.zeros(count)
-    if np.any(data.prior_precision):
-        screened = minimise_on_host(
-            law, begin, descents, delta, max_iterations=_SCREEN, control=_control(_SETTLED)
+    law: Law
+    delta: float
+    tolerance: float
+
+    def rank(self, candidates: np.ndarray, data: FitData, count: int) -> np.ndarray:
+        """See `Descents`."""
+        total, many, p = candidates.shape
+        # As many at a time as are then kept: few shapes to compile.
+        groups = -(-many // count)
+        padded = candidates[:, np.minimum(np.arange(groups * count), many - 1)]
+        descents = take_rows(data, np.repeat(np.arange(total), count))
+        parts = [
+            _with_best_amplitudes(self.law, group.reshape(-1, p), descents, self.delta)
+            for group in np.split(padded, groups, axis=1)
+        ]
+        x = np.concatenate([x.reshape(total, count, p) for x, _ in parts], axis=1)
+        value = np.concatenate([v.reshape(total, count) for _, v in parts], axis=1)
+        order = np.argsort(value[:, :many], axis=1, kind="stable")[:, :count]
+        return np.take_along_axis(x, order[..., None], axis=1)
+
+    def descend(
+        self,
+        starts: np.ndarray,
+        data: FitData,
+        rounds: tuple[int, ...],
+        tolerance: float,
+        held: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `Descents`."""
+        count, many, p = starts.shape
+        descents = take_rows(data, np.repeat(np.arange(count), many))
+        if held is not None:
+            descents = dataclasses.replace(descents, free=descents.free & ~held.reshape(-1, p))
+        end = minimise_on_host(
+            self.law,
+            starts.reshape(-1, p),
+            descents,
+            self.delta,
+            max_iterations=sum(rounds),
+            control=_control(tolerance),
         )
-        begin, value = screened.x, screened.value.reshape(count, starts)
-        lowest = value.min(axis=1)
-        prior_weight = np.where(np.isfinite(lowest), dispersion(lowest, data), 0.0)
-        # A descent from the prior's mean takes the place of the worst descent.
-        if starts > 1:
-            mean = np.where(data.free, data.prior_mean, candidates[:, 0])
-            from_prior, _ = _with_best_amplitudes(law, mean[language], descents, delta)
-            worst = first + np.argmax(value, axis=1)
-            begin[worst] = from_prior[worst]
-        descents = dataclasses.replace(descents, prior_weight=prior_weight[language])
-    end = minimise_on_host(
-        law, begin, descents, delta, max_iterations=_FINISH, control=_control(tolerance)
-    )
-    value = end.value.reshape(count, starts)
-    best = first + np.argmin(value, axis=1)
-    residual, jacobian = (leaf[best] for leaf in _residuals_and_jacobian(law, end.x, descents))
-    misfit = np.where(np.isfinite(value.min(axis=1)), _misfit(residual, data, delta), np.inf)
-    return BestFits(
-        end.x[best],
-        misfit,
-        prior_weight,
-        end.converged[best],
-        np.mean(value <= 1.001 * value.min(axis=1, keepdims=True), axis=1),
-        residual,
-        np.swapaxes(jacobian, 1, 2),
-    )
+        return end.x.reshape(starts.shape), end.value.reshape(count, many)
+
+    def finish(self, x: np.ndarray, data: FitData) -> BestFits:
+        """See `Descents`."""
+        end = minimise_on_host(
+            self.law,
+            x,
+            data,
+            self.delta,
+            max_iterations=_FINISH,
+            control=_control(self.tolerance),
+        )
+        residual, jacobian = _residuals_and_jacobian(self.law, end.x, data)
+        return BestFits(
+            end.x,
+            np.where(np.isfinite(end.value), _misfit(residual, data, self.delta), np.inf),
+            np.array(data.prior_weight),
+            end.converged,
+            np.ones(len(x)),
+            residual,
+            np.swapaxes(jacobian, 1, 2),
+            np.repeat(end.x[:, None], RIVALS, axis=1),
+        )

@@ -36,6 +36,7 @@ def fit_lanes(
     precision: str,
     lanes: int,
     resampler: Resampler | None = None,
+    held: np.ndarray | None = None,
     exact: bool = False,
 ) -> Solution:
     """Fit from every start (T, p), in float64 NumPy arrays.
@@ -53,9 +54,11 @@ def fit_lanes(
         lanes: K, tasks in a row.
         resampler: what differs between tasks of one language, of `(tasks (R, K), languages (R,))`;
             nothing where None.
+        held: what each task leaves where it is besides what `data.free` leaves out, (T, p) bool.
         exact: whether to take the true Hessian.
     """
     total = len(starts)
+    free = data.free[language] if held is None else data.free[language] & ~held
     out = Solution(
         np.array(starts, dtype=np.float64),
         np.full(total, np.inf),
@@ -84,6 +87,7 @@ def fit_lanes(
                 out.x[call_tasks],
                 row_data,
                 (resampler or _unchanged(row_data))(call_tasks, call_languages),
+                free[call_tasks],
                 delta,
                 iterations,
                 tolerance,

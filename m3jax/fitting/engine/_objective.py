@@ -138,5 +138,10 @@ def dispersion(misfit: np.ndarray, data: FitData) -> np.ndarray:
     loss is Laplace's likelihood), half its variance where it is smaller, which leans towards the
     runs.
     """
+    return misfit / spare_runs(data)
+
+
+def spare_runs(data: FitData) -> np.ndarray:
+    """Runs beyond the number of free coefficients, at least 1, (B,)."""
     spare = np.sum(data.weight > 0, axis=1) - np.sum(data.free, axis=1)
-    return misfit / np.maximum(spare, 1)
+    return np.maximum(spare, 1)

@@ -1,24 +1,36 @@
-"""The best fit of every language: many candidates, a few descents, one polished answer."""
+"""The best fit of every language: many candidates, descents from some, one polished answer.
+
+Losses of small tables have several valleys: that repeats wear out, and that source text counts as
+text, can be told in more than one way. Descents from random points end in the widest valley, which
+need not be the deepest. So descents also set out from the best end with one coefficient held
+elsewhere, which is let go once the others have followed; where few ends agree there are more.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from ...laws import Law
-from ._lanes import LANES_PER_ROW, best_candidates, fit_lanes, residuals_and_jacobian
-from ._objective import FitData, dispersion
+from ..._batching import take_rows
+from ...laws import Law, LogSpaceLaw
+from ._objective import FitData, dispersion, negative_log_prior, spare_runs
 
 CANDIDATES_PER_START = (
     8  # for each start; cheap, for the amplitudes are solved for and not searched
 )
+RIVALS = 3  # valleys that are told of each language, the best included
 # Iterations between which unfinished fits are packed together again, stage by stage.
-_SCREEN, _TAKE_ON, _FOLLOW, _FINISH, _EXACT = (10,), (14, 14), (16, 16), (6, 10, 20, 64), (200,)
-_SETTLED = 1e-5  # tolerance of what single precision leaves to double
-_KEPT = 4
-_FLOAT32_TOLERANCE = 1e-7  # single precision can tell no smaller gain
+_SCREEN, _FOLLOW, _HELD = (10,), (14, 14), (12, 12)
+_SCREENED, _FOLLOWED = 1e-3, 1e-4  # relative gains at which these descents stop
+_KEPT = 4  # of the screened starts
+_ALIKE = 1e-3  # relative difference in the objective within which two ends are one
+_ENOUGH = 3  # ends that agree on the best
+_ROUNDS = 4  # of jumps, all but the first of languages whose ends do not agree
+_WEIGHINGS, _WEIGHED = 6, 1e-4  # of the prior at the end: how often, and to what relative change
+_NOTHING = 1e-10  # a misfit that single precision cannot tell from none
+_FAR = 10.0  # negative log posterior density above the best, at which a valley is no rival
 
 
 class BestFits(NamedTuple):
@@ -30,9 +42,12 @@ class BestFits(NamedTuple):
             loss, (L,).
         prior_weight: what the prior was weighted by, (L,).
         converged: (L,) bool.
-        agreement: share of the last few starts that ended within 0.1% of the best, (L,).
+        agreement: share of the descents followed to their end that ended within 0.1% of the best
+            objective, (L,). Below one there are other valleys.
         residual: predicted minus measured log loss, (L, n).
         jacobian: of the log loss in x, (L, n, p).
+        rivals: x at the bottom of the best valleys, the best first, (L, RIVALS, p). The best is
+            repeated where there are fewer that the runs leave possible.
     """
 
     x: np.ndarray
@@ -42,137 +57,259 @@ class BestFits(NamedTuple):
     agreement: np.ndarray
     residual: np.ndarray
     jacobian: np.ndarray
+    rivals: np.ndarray
 
 
-def multi_start(
-    law: Law,
-    candidates: np.ndarray,
-    data: FitData,
-    delta: float,
-    starts: int,
-    precision: str,
-    tolerance: float,
-) -> BestFits:
+class Descents(Protocol):
+    """Descents of fits of one law, compiled or made from Python."""
+
+    @property
+    def law(self) -> Law:
+        """The law."""
+
+    def rank(self, candidates: np.ndarray, data: FitData, count: int) -> np.ndarray:
+        """Of candidates (L, C, p), their amplitudes fitted, the `count` best, best first."""
+
+    def descend(
+        self,
+        starts: np.ndarray,
+        data: FitData,
+        rounds: tuple[int, ...],
+        tolerance: float,
+        held: np.ndarray | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Where descents from starts (L, S, p) are in the end, and the objective there, (L, S).
+
+        `rounds` are iterations; a descent that gains less than `tolerance` of the objective stops.
+        Coefficients that are `held`, (L, S, p) bool, stay where they are.
+        """
+
+    def finish(self, x: np.ndarray, data: FitData) -> BestFits:
+        """Converge from points (L, p) that are close already."""
+
+
+class _Ends(NamedTuple):
+    """Where descents of L languages ended: x (L, S, p), misfit and negative log prior (L, S)."""
+
+    x: np.ndarray
+    misfit: np.ndarray
+    penalty: np.ndarray
+
+    def score(self, data: FitData) -> np.ndarray:
+        """Negative log posterior density with the scale of the misfit profiled out, (L, S).
+
+        Where it is least the objective is least under the weight that the prior has there, the
+        misfit a degree of freedom; so ends found under different weights can be compared.
+        """
+        return spare_runs(data)[:, None] * np.log(self.misfit + _NOTHING) + self.penalty
+
+    def take(self, places: np.ndarray) -> _Ends:
+        """Some ends of each language, places (L, K)."""
+        return _Ends(
+            np.take_along_axis(self.x, places[..., None], axis=1),
+            np.take_along_axis(self.misfit, places, axis=1),
+            np.take_along_axis(self.penalty, places, axis=1),
+        )
+
+    def joined(self, other: _Ends, rows: np.ndarray) -> _Ends:
+        """With the ends of some languages, `rows`, beside these; others get none."""
+        shape = self.misfit.shape[0], other.misfit.shape[1]
+        more = _Ends(np.zeros((*shape, self.x.shape[2])), np.full(shape, np.inf), np.zeros(shape))
+        for leaf, new in zip(more, other, strict=True):
+            leaf[rows] = new
+        return _Ends(*(np.concatenate(pair, axis=1) for pair in zip(self, more, strict=True)))
+
+
+def multi_start(descents: Descents, candidates: np.ndarray, data: FitData, starts: int) -> BestFits:
     """Fit every language of `data` (leading axis L) from the best of its candidates (L, C, p).
 
-    All starts get some steps in single precision without the prior. The misfit that they reach,
-    a degree of freedom, is the weight of the prior. The best go on with the prior, and the best of
-    those is finished in `precision`, to a relative gain of `tolerance`.
+    All starts get some steps without the prior. The best of them and the prior's own mean, which
+    may lie in another valley, are followed with the prior; then come the jumps. The prior's weight
+    is the misfit a degree of freedom: of the best end so far, and at last of the fit itself.
     """
-    bare = dataclasses.replace(data, prior_weight=np.zeros(len(candidates)))
-    begin = best_candidates(law, candidates, bare, delta, starts)
-    x, value = _descend_all(law, begin, bare, delta, _SCREEN, 1e-3)
-    if not np.any(data.prior_precision):
-        return refine(law, _best_points(x, value), bare, delta, precision, tolerance)
-    _, settled = _descend_all(law, _best_points(x, value), bare, delta, _TAKE_ON, 1e-4)
-    lowest = settled.min(axis=1)
-    prior_weight = np.where(np.isfinite(lowest), dispersion(lowest, data), 0.0)
-    # Now that the prior's weight is known it counts, and one start is the prior's own mean: what
-    # fits the runs best without the prior may lie in another valley.
-    off = np.where(data.free[:, None], x - data.prior_mean[:, None], 0.0)
-    value = value + prior_weight[:, None] * 0.5 * np.einsum(
-        "lsi,lij,lsj->ls", off, data.prior_precision, off
-    )
-    mean = np.where(data.free, data.prior_mean, candidates[:, 0])[:, None]
-    from_prior = best_candidates(law, mean, data, delta, 1)
-    kept = np.concatenate([_best_points(x, value)[:, : _KEPT - 1], from_prior], axis=1)
-    weighed = dataclasses.replace(data, prior_weight=prior_weight)
-    return refine(law, kept, weighed, delta, precision, tolerance)
+    count = len(candidates)
+    bare = dataclasses.replace(data, prior_weight=np.zeros(count))
+    has_prior = bool(np.any(data.prior_precision))
+    begin = descents.rank(candidates, bare, 2 * starts)
+    screened = _descend(descents, begin[:, :starts], bare, _SCREEN, _SCREENED)
+    kept = screened.take(_order(screened, data)[:, :_KEPT]).x
+    if has_prior:
+        mean = np.where(data.free, data.prior_mean, candidates[:, 0])[:, None]
+        kept = np.concatenate([kept, descents.rank(mean, bare, 1)], axis=1)
+        data = _weighed(data, screened)
+    ends = _descend(descents, kept, data, _FOLLOW, _FOLLOWED)
+    if starts > 1:
+        ends = _with_jumps(descents, ends, data, begin[:, _KEPT:])
+    places = _valleys(ends, data)
+    agreement = np.mean(_is_best(ends, data), axis=1, where=np.isfinite(ends.misfit))
+    rivals = ends.take(places)
+    best = _best_of_rivals(descents, rivals, data)
+    first = np.where(np.arange(RIVALS)[:, None] == 0, best.x[:, None], rivals.x)
+    return best._replace(agreement=np.nan_to_num(agreement), rivals=first)
 
 
-def refine(
-    law: Law,
-    starts: np.ndarray,
-    data: FitData,
-    delta: float,
-    precision: str,
-    tolerance: float,
-) -> BestFits:
+def refine(descents: Descents, starts: np.ndarray, data: FitData) -> BestFits:
     """The best fits from a few good starts (L, K, p), with the prior of `data` and its weight."""
-    # A single start is cheaper to follow to the end of single precision than to finish in double.
-    rounds = _FOLLOW if starts.shape[1] == 1 else _TAKE_ON
-    ends, value = _descend_all(law, starts, data, delta, rounds, max(tolerance, _SETTLED))
-    x = ends[np.arange(len(starts)), np.argmin(value, axis=1)]
-    agreement = np.mean(value <= 1.001 * value.min(axis=1, keepdims=True), axis=1)
-    return _finish(law, x, data, delta, precision, tolerance)._replace(agreement=agreement)
+    x, value = descents.descend(starts, data, _FOLLOW, _FOLLOWED)
+    best = x[np.arange(len(x)), np.argmin(value, axis=1)]
+    agreement = np.mean(value <= (1 + _ALIKE) * value.min(axis=1, keepdims=True), axis=1)
+    return descents.finish(best, data)._replace(agreement=agreement)
 
 
-def _finish(
-    law: Law,
-    x: np.ndarray,
-    data: FitData,
-    delta: float,
-    precision: str,
-    tolerance: float,
-) -> BestFits:
-    """Converge from points (L, p) that are close already."""
-    end = fit_lanes(
-        law,
-        x,
-        np.arange(len(x)),
-        data,
-        delta,
-        rounds=_FINISH,
-        tolerance=tolerance if precision == "float64" else max(tolerance, _FLOAT32_TOLERANCE),
-        precision=precision,
-        lanes=1,
-    )
-    converged = end.converged.copy()
-    # Single precision cannot tell how near it is, and leaves weak exponents a percent off: there
-    # Newton has the last word on every fit, a few steps in double, emulated where need be.
-    uncertain = ~converged | (precision == "float32")
-    rows = np.flatnonzero(uncertain & np.isfinite(end.value))
-    if len(rows):
-        exact = fit_lanes(
-            law,
-            end.x[rows],
-            rows,
-            data,
-            delta,
-            rounds=_EXACT,
-            tolerance=tolerance,
-            precision="float64",
-            lanes=1,
-            exact=True,
-        )
-        end.x[rows], converged[rows] = exact.x, exact.converged
-    misfit, residual, jacobian = residuals_and_jacobian(law, end.x, data, delta)
-    return BestFits(
-        end.x,
-        np.where(np.isfinite(end.value), misfit, np.inf),
-        np.asarray(data.prior_weight),
-        converged,
-        np.ones(len(x)),
-        residual,
-        jacobian,
-    )
-
-
-def _descend_all(
-    law: Law,
+def _descend(
+    descents: Descents,
     starts: np.ndarray,
     data: FitData,
-    delta: float,
     rounds: tuple[int, ...],
     tolerance: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where the descents from starts (L, S, p) are after `rounds`, and the objective (L, S)."""
-    count, many, p = starts.shape
-    ends = fit_lanes(
-        law,
-        starts.reshape(-1, p),
-        np.repeat(np.arange(count), many),
-        data,
-        delta,
-        rounds=rounds,
-        tolerance=tolerance,
-        precision="float32",
-        lanes=LANES_PER_ROW if many >= LANES_PER_ROW else 1,
-    )
-    return ends.x.reshape(starts.shape), ends.value.reshape(count, many)
+) -> _Ends:
+    return _ends(*descents.descend(starts, data, rounds, tolerance), data)
 
 
-def _best_points(x: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """The few best points of (L, S, p) by value (L, S)."""
-    order = np.argsort(value, axis=1, kind="stable")[:, :_KEPT]
-    return np.take_along_axis(x, order[..., None], axis=1)
+def _ends(x: np.ndarray, value: np.ndarray, data: FitData) -> _Ends:
+    """Ends with these objectives (L, S)."""
+    beside = take_rows(data, (slice(None), None))
+    penalty = negative_log_prior(np.where(beside.free, x, beside.prior_mean), beside, np)
+    misfit = value - np.asarray(data.prior_weight)[:, None] * penalty
+    return _Ends(x, np.where(np.isfinite(value), np.maximum(misfit, 0.0), np.inf), penalty)
+
+
+def _order(ends: _Ends, data: FitData) -> np.ndarray:
+    return np.argsort(ends.score(data), axis=1, kind="stable")
+
+
+def _weighed(data: FitData, ends: _Ends) -> FitData:
+    """With the prior weighed by the misfit of the best end."""
+    best = ends.take(_order(ends, data)[:, :1]).misfit[:, 0]
+    weight = np.where(np.isfinite(best), dispersion(best, data), 0.0)
+    return dataclasses.replace(data, prior_weight=weight)
+
+
+def _tolerance(ends: _Ends, data: FitData) -> np.ndarray:
+    """Differences in score, (L,), that are `_ALIKE` of the objective at the best end."""
+    best = ends.take(_order(ends, data)[:, :1])
+    return _ALIKE * (spare_runs(data) + best.penalty[:, 0])
+
+
+def _is_best(ends: _Ends, data: FitData) -> np.ndarray:
+    """Which ends (L, S) are the best one."""
+    score = ends.score(data)
+    least = score.min(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(score <= (least + _tolerance(ends, data))[:, None])
+
+
+def _with_jumps(descents: Descents, ends: _Ends, data: FitData, fresh: np.ndarray) -> _Ends:
+    """Also the ends of jumps from the best end, until enough ends agree on the best.
+
+    The first round holds the law's shape coefficients at the ends of their starting ranges and where
+    they have no effect. The others, for languages where a jump has found better or few ends agree, all coefficients; and
+    descend from some of the `fresh` candidates (L, F, p).
+    """
+    index = {name: i for i, name in enumerate(descents.law.names)}
+    shapes = [index[name] for name in _shape_coefficients(descents.law)]
+    terms = descents.law.terms if isinstance(descents.law, LogSpaceLaw) else {}
+    everything = [i for name, i in index.items() if name not in terms]  # amplitudes follow the rest
+    places = *descents.law.theta_start(), descents.law.theta_neutral()
+    left = np.arange(len(ends.misfit))
+    share = fresh.shape[1] // max(_ROUNDS - 1, 1)
+    for number in range(_ROUNDS):
+        which = shapes if number == 0 else everything
+        if not len(left):
+            break
+        some = take_rows(_weighed(data, ends) if np.any(data.prior_precision) else data, left)
+        of_some = _Ends(*(leaf[left] for leaf in ends))
+        best = of_some.take(_order(of_some, some)[:, :1])
+        before = best.score(some)[:, 0] - _tolerance(of_some, some)
+        jumps = [(i, place[i]) for i in which for place in places]
+        starts = np.repeat(best.x, len(jumps), axis=1)
+        held = np.zeros(starts.shape, dtype=bool)
+        for j, (i, value) in enumerate(jumps):
+            starts[:, j, i], held[:, j, i] = value, True
+        if jumps:
+            starts = np.where(some.free[:, None], starts, best.x)
+            starts, _ = descents.descend(starts, some, _HELD, _FOLLOWED, held)
+        if number:
+            starts = np.concatenate([starts, fresh[left, (number - 1) * share : number * share]], 1)
+        if starts.shape[1]:
+            new = _descend(descents, starts, some, _FOLLOW, _FOLLOWED)
+            ends = ends.joined(new, left)
+        of_some = _Ends(*(leaf[left] for leaf in ends))
+        found_better = of_some.score(some).min(axis=1) < before
+        few = _is_best(of_some, some).sum(axis=1) < _ENOUGH
+        left = left[found_better | few]
+    return ends
+
+
+def _shape_coefficients(law: Law) -> list[str]:
+    """Coefficients of a law that are neither amplitudes nor exponents of its terms."""
+    if not isinstance(law, LogSpaceLaw):
+        return []
+    plain = {*law.terms, *(exponent for powers in law.terms.values() for exponent in powers)}
+    return [name for name in law.names if name not in plain]
+
+
+def _valleys(ends: _Ends, data: FitData) -> np.ndarray:
+    """Places of the best end of each valley, the best valleys first, (L, RIVALS).
+
+    The first again where there are fewer, or others too high for the runs to leave them possible.
+    """
+    score, order = ends.score(data), _order(ends, data)
+    tolerance = _tolerance(ends, data)
+    places = np.repeat(order[:, :1], RIVALS, axis=1)
+    found = np.ones(len(order), dtype=np.int64)
+    last = np.take_along_axis(score, order[:, :1], axis=1)[:, 0]
+    highest = last + _FAR
+    rows = np.arange(len(order))
+    for place in order.T:
+        at = score[rows, place]
+        with np.errstate(invalid="ignore"):
+            new = (at > last + tolerance) & (at <= highest) & (found < RIVALS)
+        places[rows[new], found[new]] = place[new]
+        found += new
+        last = np.where(new, at, last)
+    return places
+
+
+def _best_of_rivals(descents: Descents, rivals: _Ends, data: FitData) -> BestFits:
+    """The best fits, from the best valleys: the second is finished too where it comes close."""
+    best = _finished(descents, rivals.x[:, 0], data)
+    score = rivals.score(data)
+    with np.errstate(invalid="ignore"):
+        close = score[:, 1] - score[:, 0] < 5 * _tolerance(rivals, data)
+    rows = np.flatnonzero(close & (rivals.x[:, 1] != rivals.x[:, 0]).any(axis=1))
+    if len(rows):
+        some = take_rows(data, rows)
+        others = _finished(descents, rivals.x[rows, 1], some)
+        less = _score_of(others, some) < _score_of(BestFits(*(leaf[rows] for leaf in best)), some)
+        for old, new in zip(best, others, strict=True):
+            old[rows[less]] = new[less]
+    return best
+
+
+def _score_of(fits: BestFits, data: FitData) -> np.ndarray:
+    """The score of finished fits, (L,)."""
+    x = np.where(data.free, fits.x, data.prior_mean)
+    ends = _Ends(fits.x[:, None], fits.misfit[:, None], negative_log_prior(x, data, np)[:, None])
+    return ends.score(data)[:, 0]
+
+
+def _finished(descents: Descents, x: np.ndarray, data: FitData) -> BestFits:
+    """Converge from points (L, p), the prior weighed by the misfit of the fit itself."""
+    if not np.any(data.prior_precision):
+        return descents.finish(x, data)
+    best = BestFits(*(np.array(leaf) for leaf in descents.finish(x, data)))
+    left = np.arange(len(x))
+    for _ in range(_WEIGHINGS):
+        some = take_rows(data, left)
+        weight = dispersion(best.misfit[left], some)
+        with np.errstate(invalid="ignore"):
+            moved = np.abs(weight - best.prior_weight[left]) > _WEIGHED * weight
+        left = left[moved & np.isfinite(weight)]
+        if not len(left):
+            break
+        some = take_rows(data, left)
+        some = dataclasses.replace(some, prior_weight=dispersion(best.misfit[left], some))
+        for old, new in zip(best, descents.finish(best.x[left], some), strict=True):
+            old[left] = new
+    return best

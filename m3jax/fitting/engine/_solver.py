@@ -94,6 +94,7 @@ def minimise_rows(
     starts: Array,
     data: FitData,
     lane_data: Resample,
+    free: Array,
     delta: Array,
     max_iterations: Array,
     tolerance: Array,
@@ -103,24 +104,25 @@ def minimise_rows(
 ) -> Solution:
     """`minimise` for rows of lanes, (R, K) fits: `starts` (R, K, p), `data` with leading axis R.
 
-    `lane_data`, with leading axes (R, K), replaces what differs between lanes of a row.
+    `lane_data` and `free`, with leading axes (R, K), are what differs between lanes of a row.
     """
 
-    def lane(start: Array, lane_data: Resample, data: FitData) -> Solution:
+    def lane(start: Array, lane_data: Resample, free: Array, data: FitData) -> Solution:
         return minimise(
             law,
             start,
-            dataclasses.replace(data, **lane_data._asdict()),
+            dataclasses.replace(data, free=free, **lane_data._asdict()),
             _cast_floats(delta, precision),
             max_iterations=max_iterations,
             tolerance=_cast_floats(tolerance, precision),
             exact=exact,
         )
 
-    rows = jax.vmap(jax.vmap(lane, in_axes=(0, 0, None)))
+    rows = jax.vmap(jax.vmap(lane, in_axes=(0, 0, 0, None)))
     return rows(
         _cast_floats(starts, precision),
         _cast_floats(lane_data, precision),
+        free,
         _cast_floats(data, precision),
     )
 

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from ...laws import Law
-from ..engine import BestFits, FitData, refine
+from ..engine import BestFits, CompiledDescents, FitData, refine
 from ..problem import FitProblem, ParameterSpace
 from ._matrices import inverse_covariance, prior_factor
 from ._population import Population
@@ -70,7 +70,8 @@ def fit_with_priors(
     data = final_fit_data(problem, space, priors, huber_delta)
     rng = np.random.default_rng([seed, 3])
     starts = restart_points(space, data, priors.start, priors.cov, _FINAL_RESTARTS, rng)
-    return refine(law, starts, data, huber_delta, precision, tolerance)
+    descents = CompiledDescents(law, huber_delta, precision, tolerance)
+    return refine(descents, starts, data)
 
 
 def final_fit_data(

@@ -14,7 +14,14 @@ from ..._batching import take_rows
 from ..._progress import Progress
 from ...laws import Law
 from ...recipe import Array
-from ..engine import LANES_PER_ROW, FitData, Resample, fit_lanes, jit_over_devices
+from ..engine import (
+    LANES_PER_ROW,
+    FitData,
+    Resample,
+    Solution,
+    fit_lanes,
+    jit_over_devices,
+)
 
 _ROUNDS, _TOLERANCE = (8, 4, 8, 40), 1e-4
 _LEAST_ROOT = 0.5  # of chi-squared over its freedom, cubed: draws are at most 2.8 times as wide
@@ -142,6 +149,7 @@ def resample(numbers: Array, source: BootstrapSource, *, kind: str) -> Resample:
 def bootstrap(
     law: Law,
     x: np.ndarray,
+    rivals: np.ndarray,
     data: FitData,
     source: BootstrapSource,
     delta: float,
@@ -158,6 +166,8 @@ def bootstrap(
         law: the law.
         x: the best fits that the refits start from, (L, 1 or draws, p). What `data.free` leaves out
             keeps the value it has there, which may differ from draw to draw.
+        rivals: the best fit and the bottoms of other valleys, (L, K, p); the fit again where there
+            is none. Refits start from there too, and the lower end is the draw.
         data: of the fits, leading axis L.
         source: what is resampled, leading axis L.
         delta: of the Huber loss.
@@ -169,33 +179,56 @@ def bootstrap(
     out = np.empty((count, draws, p))
     if draws == 0 or count == 0:
         return out
-    run = jit_over_devices(resample, "kind")
-
     step = max(1, _TASKS_AT_ONCE // draws)
     for begin in range(0, count, step):
         report("bootstrap", begin, count)
-        rows = slice(begin, min(begin + step, count))
-        part = take_rows(source, rows)
+        rows = np.arange(begin, min(begin + step, count))
 
-        def resampled(
-            tasks: np.ndarray, languages: np.ndarray, part: BootstrapSource = part
-        ) -> Resample:
-            numbers = (tasks % draws).astype(np.int32)
-            resamples: Resample = run(numbers, take_rows(part, languages), kind=kind)
-            return resamples
+        def refits(starts: np.ndarray, rows: np.ndarray) -> Solution:
+            some = take_rows(data, rows), take_rows(source, rows)
+            return _refits(law, starts, *some, delta, draws, kind)
 
-        solution = fit_lanes(
-            law,
-            np.broadcast_to(x[rows], (len(x[rows]), draws, p)).reshape(-1, p),
-            np.repeat(np.arange(len(x[rows])), draws),
-            take_rows(data, rows),
-            delta,
-            rounds=_ROUNDS,
-            tolerance=_TOLERANCE,
-            precision="float32",
-            lanes=LANES_PER_ROW,
-            resampler=resampled,
-        )
-        out[rows] = solution.x.reshape(-1, draws, p)
+        drawn = refits(x[rows], rows)
+        for valley in range(1, rivals.shape[1]):
+            there = (rivals[rows, valley] != rivals[rows, 0]).any(axis=1)
+            if there.any():
+                other = refits(rivals[rows[there], valley, None], rows[there])
+                lower = other.value < drawn.value[there]
+                drawn.x[there] = np.where(lower[..., None], other.x, drawn.x[there])
+                drawn.value[there] = np.where(lower, other.value, drawn.value[there])
+        out[rows] = drawn.x
     report("bootstrap", count, count)
     return out
+
+
+def _refits(
+    law: Law,
+    starts: np.ndarray,
+    data: FitData,
+    source: BootstrapSource,
+    delta: float,
+    draws: int,
+    kind: str,
+) -> Solution:
+    """Every draw of L languages, leaves (L, draws, ...), from starts (L, 1 or draws, p)."""
+    count, _, p = starts.shape
+    run = jit_over_devices(resample, "kind")
+
+    def resampled(tasks: np.ndarray, languages: np.ndarray) -> Resample:
+        numbers = (tasks % draws).astype(np.int32)
+        resamples: Resample = run(numbers, take_rows(source, languages), kind=kind)
+        return resamples
+
+    solution = fit_lanes(
+        law,
+        np.broadcast_to(starts, (count, draws, p)).reshape(-1, p),
+        np.repeat(np.arange(count), draws),
+        data,
+        delta,
+        rounds=_ROUNDS,
+        tolerance=_TOLERANCE,
+        precision="float32",
+        lanes=LANES_PER_ROW,
+        resampler=resampled,
+    )
+    return Solution(*(leaf.reshape(count, draws, *leaf.shape[1:]) for leaf in solution))

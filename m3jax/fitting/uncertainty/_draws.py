@@ -118,6 +118,7 @@ def bootstrap_draws(
     draws = bootstrap(
         fitted.law,
         starts,
+        fitted.best_fits.rivals,
         fitted.data,
         source,
         settings["huber_delta"],
