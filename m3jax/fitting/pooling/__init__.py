@@ -2,6 +2,7 @@
 
 from ._basis import LikelihoodMessages, PopulationBasis
 from ._estimation import estimate_priors
+from ._ground import ground_in_words, pooled_scopes
 from ._matrices import inverse_covariance, prior_factor
 from ._population import Population
 from ._priors import Priors, expected_huber, final_fit_data, fit_data, fit_with_priors
@@ -16,6 +17,8 @@ __all__ = [
     "final_fit_data",
     "fit_data",
     "fit_with_priors",
+    "ground_in_words",
     "inverse_covariance",
+    "pooled_scopes",
     "prior_factor",
 ]
