@@ -32,18 +32,9 @@ RUNS = (4, 6)  # of a language, fewest and most
 # Budget in FLOP and unique target tokens: half of the runs cost less than 2e18 FLOP, and their
 # corpora go up to 1e9 tokens.
 QUESTIONS = ((1e21, 1e8), (1e21, 1e9), (1e22, 3e9))
-# What all runs together cover, see `draw_recipes`; the model is as large as it pays to be.
-GROUND: dict[str, Any] = {
-    "n_params": (1e7, 1e13),
-    "epochs": (1.0, 64.0),
-    "target_ratio": (0.05, 1.0),
-    "final_ratio": (0.05, 1.0),
-    "stage_fraction": (0.1, 0.6),
-    "first_share": 0.0,
-}
 VARIABLES = ("n_params", "epochs", "target_ratio", "final_ratio")
 SAME = 1e-3  # relative: what is the same within the solver's tolerance
-TINY = {"kinds": KINDS[:1], "languages": 12, "draws": 8}
+TINY = {"kinds": KINDS[:1], "languages": 12, "draws": 40}
 
 
 def study(
@@ -62,13 +53,14 @@ def of_population(
     theta = made_up(kind, languages, seed)
     counts = np.random.default_rng([seed, 11]).integers(RUNS[0], RUNS[1] + 1, languages)
     begun = time.perf_counter()
-    fits = fit(few_runs(theta, counts, noise, seed), pool="partial", draws=draws, seed=seed)
+    runs = few_runs(theta, counts, noise, seed)
+    fits = fit(runs, pool="partial", draws=draws, seed=seed)
     seconds = time.perf_counter() - begun
     truth = dataclasses.replace(fits, theta=theta)
     by_question = []
     for compute, tokens in QUESTIONS:
         question = {"compute": compute, "target_tokens": tokens}
-        best = optimize(truth, **question, **GROUND, draws=0)
+        best = optimize(truth, **question, **ground(runs.recipe), draws=0)
         asked = {} if objective == "default" else {"objective": objective}
         chosen = optimize(fits, **question, **asked, draws=draws)
         recipe, optimum = (_flat(each.recipe) for each in (chosen, best))
@@ -92,6 +84,19 @@ def of_population(
             for (compute, tokens), row in zip(QUESTIONS, by_question, strict=True)
         },
         "fit_seconds": seconds,
+    }
+
+
+def ground(recipe: Recipe) -> dict[str, Any]:
+    """What runs (n,) cover, as limits; the model may be as large as it pays to be."""
+    fraction = recipe.stage_fraction[recipe.is_two_stage]
+    return {
+        "n_params": (recipe.n_params.min(), 1e4 * recipe.n_params.max()),
+        "epochs": (1.0, recipe.epochs.max()),
+        "target_ratio": (recipe.target_ratio.min(), 1.0),
+        "final_ratio": (recipe.target_ratio.min(), 1.0),
+        "stage_fraction": (fraction.min(), fraction.max()),
+        "first_share": 0.0,
     }
 
 
