@@ -41,9 +41,7 @@ def study(
     *, kinds: Sequence[str], languages: int, noise: float, draws: int, objective: str, seed: int
 ) -> dict[str, Any]:
     """Regret and coverage by kind of population and question, and for all questions together."""
-    return {
-        kind: of_population(kind, languages, noise, draws, objective, seed) for kind in kinds
-    }
+    return {kind: of_population(kind, languages, noise, draws, objective, seed) for kind in kinds}
 
 
 def of_population(
@@ -112,9 +110,7 @@ def summary(row: dict[str, np.ndarray]) -> dict[str, Any]:
         "regret_p90": float(np.quantile(regret, 0.9)),
         "regret_worst": float(regret.max()),
         "expected_regret": float(np.median(row["expected_regret"])),
-        "coverage": {
-            name: float(np.mean(row[f"holds_{name}"])) for name in (*VARIABLES, "loss")
-        },
+        "coverage": {name: float(np.mean(row[f"holds_{name}"])) for name in (*VARIABLES, "loss")},
         "log_width": {
             name: float(np.median(row[f"width_{name}"])) for name in (*VARIABLES, "loss")
         },

@@ -3,6 +3,7 @@
 from ._basis import LikelihoodMessages, PopulationBasis
 from ._estimation import estimate_priors
 from ._ground import ground_in_words, pooled_scopes
+from ._likelihood import local_likelihood, volume_gradient
 from ._matrices import inverse_covariance, prior_factor
 from ._population import Population
 from ._priors import Priors, expected_huber, final_fit_data, fit_data, fit_with_priors
@@ -19,6 +20,8 @@ __all__ = [
     "fit_with_priors",
     "ground_in_words",
     "inverse_covariance",
+    "local_likelihood",
     "pooled_scopes",
     "prior_factor",
+    "volume_gradient",
 ]

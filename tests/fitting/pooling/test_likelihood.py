@@ -8,8 +8,7 @@ import pytest
 from benchmarks.support.synthetic import draw_recipes, true_theta
 from m3jax import RunTable, get_law
 from m3jax.fitting.engine import refine
-from m3jax.fitting.pooling import fit_data
-from m3jax.fitting.pooling._likelihood import local_likelihood, volume_gradient
+from m3jax.fitting.pooling import fit_data, local_likelihood, volume_gradient
 from m3jax.fitting.problem import Prior, prepare_problem
 
 NOISE, DELTA = 0.05, 10.0  # within delta the likelihood is normal
