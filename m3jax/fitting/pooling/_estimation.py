@@ -94,7 +94,7 @@ def estimate_priors(
             tilt = volume_gradient(law, x, data, delta, noise, posterior)
             estimator.update(likelihood.information, likelihood.gradient + tilt, x)
             mean, cov = estimator.priors(mean, space)
-            # Fits that share all exponents have nothing of their own that the population would move.
+            # Fits that share all exponents have nothing of their own for the population to move.
             settled &= pool == "full" or estimator.stands_still
         # Effective parameters of each language, tr[A (A + P)⁻¹].
         parameters = np.einsum("lij,lji->l", likelihood.information, np.linalg.inv(posterior))
