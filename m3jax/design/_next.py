@@ -53,7 +53,7 @@ def next_runs(
     cannot keep, and as `optimize` does.
     """
     i = fits.index(language)
-    name, scope = fits.languages[i], fits.scopes[i]
+    name, scope = fits.languages[i], fits.grounds[i]
     count = min(options.draws, fits.draws.shape[1])
     if count < FEWEST_DRAWS:
         raise M3Error(

@@ -54,7 +54,7 @@ def random_runs(
     space, _ = run_space(
         name,
         fits.law,
-        fits.scopes[i],
+        fits.grounds[i],
         most_tokens=target_tokens,
         reach=options.reach,
         bounds=options.ranges,

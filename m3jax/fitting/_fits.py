@@ -7,7 +7,7 @@ import hashlib
 import io
 import os
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from ..files import json_text, read_json, write_bytes, write_text
 from ..laws import Law, get_law
 from ..recipe import Array, Recipe
 from ..variables import VARIABLES
-from .pooling import Population
-from .problem import Scope
+from .pooling import Population, ground_in_words, pooled_scopes
+from .problem import SPARE_RUNS, Scope
 
 SCHEMA_VERSION = 1
 _ARRAYS = ("theta", "draws", "prior_mean", "prior_precision", "prior_weight")  # in the .npz file
@@ -83,6 +83,24 @@ class Fits:
     failed: Mapping[str, tuple[int, str]]
     settings: Mapping[str, Any]
     population: Population | None = None
+
+    @cached_property
+    def grounds(self) -> tuple[Scope, ...]:
+        """What recipes of each language may rest on: its runs, or under pooling those of all."""
+        return self.scopes if self.population is None else pooled_scopes(self.scopes)
+
+    def ground_notes(self, i: int) -> tuple[str, ...]:
+        """What to say of the ground of the recipes of language number i; nothing of its own."""
+        if self.population is None:
+            return ()
+        notes = [ground_in_words(self.grounds[i])]
+        own, free = int(self.n_runs[i]), int((~self.frozen[i]).sum())
+        if own < free + SPARE_RUNS:
+            notes.append(
+                f"its recipe rests on the population of all languages: {own} runs of its own for"
+                f" {free} coefficients"
+            )
+        return tuple(notes)
 
     def index(self, language: str | None = None) -> int:
         """Position of a language; None is allowed where there is only one.

@@ -146,7 +146,10 @@ def _recommendations(
         by_regime=jax.tree.map(lambda *leaves: np.stack(leaves, axis=-1), *by_regime),
         by_regime_loss=laid(loss.T),
         infeasible=infeasible,
-        notes=tuple(allowed.messages for allowed in questions.allowed),
+        notes=tuple(
+            (*ground, *allowed.messages)
+            for ground, allowed in zip(questions.grounds, questions.allowed, strict=True)
+        ),
         n_draws=optima.log_loss.shape[-1],
         level=level,
         questions=questions,

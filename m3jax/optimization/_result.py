@@ -56,7 +56,7 @@ class Recommendations:
         by_regime: best recipe of each regime, leaves (L, C, T, 3).
         by_regime_loss: its loss, shape (L, C, T, 3).
         infeasible: position -> why no recipe is allowed there.
-        notes: per language, what was held and why.
+        notes: per language, the ground its recipes rest on under pooling, what was held and why.
         n_draws: bootstrap draws behind the intervals; with none they equal the point values.
         level: of the intervals.
         questions: what was asked, for what builds on the answers.
@@ -89,20 +89,21 @@ class Recommendations:
 
     @cached_property
     def outside(self) -> Mapping[Position, tuple[str, ...]]:
-        """Position -> in which variables the recipe leaves the range of its language's runs."""
+        """Position -> in which variables the recipe leaves the range of the runs it rests on."""
         sentences: dict[Position, tuple[str, ...]] = {}
         # Where there is no recipe its zeros would divide.
         recipe = jax.tree.map(lambda leaf: np.where(self.feasible, leaf, 1.0), self.recipe)
         for variable in _COMPARED_WITH_RUNS:
             values = np.asarray(getattr(recipe, variable))
             for i in range(len(self.languages)):
-                low, high = self.questions.scopes[i].ranges[variable]
+                scope = self.questions.scopes[i]
+                low, high = scope.ranges[variable]
                 outside = (values[i] > high * _SLACK) | (values[i] < low / _SLACK)
                 for j, t in np.argwhere(outside & self.feasible[i]).tolist():
                     value = float(values[i, j, t])
                     factor = value / high if value > high else low / value
                     side = "above" if value > high else "below"
-                    text = f"{variable} {factor:.3g}× {side} the runs"
+                    text = f"{variable} {factor:.3g}× {side} {scope.words}"
                     sentences[i, j, t] = (*sentences.get((i, j, t), ()), text)
         return sentences
 

@@ -2,6 +2,8 @@
 
 from ._basis import LikelihoodMessages, PopulationBasis
 from ._estimation import estimate_priors
+from ._ground import ground_in_words, pooled_scopes
+from ._likelihood import local_likelihood, volume_gradient
 from ._matrices import inverse_covariance, prior_factor
 from ._population import Population
 from ._priors import Priors, expected_huber, final_fit_data, fit_data, fit_with_priors
@@ -16,6 +18,10 @@ __all__ = [
     "final_fit_data",
     "fit_data",
     "fit_with_priors",
+    "ground_in_words",
     "inverse_covariance",
+    "local_likelihood",
+    "pooled_scopes",
     "prior_factor",
+    "volume_gradient",
 ]

@@ -15,7 +15,8 @@ from ._priors import Priors
 
 _FIRST_DAMPED_ROUND, _NEW_SHARE = 3, 0.5  # from that round on, this share of new messages
 _TRUST_RADIUS = 0.5  # weak prior sds that the mean of a prior moves in one round
-_DRIFTING = 0.15  # posterior sds that the mean of the population moves by in a round
+# Posterior sds that the mean of the population moves by in a round: to go on, and to be told.
+_MOVING, _DRIFTING = 0.15, 0.05
 
 
 class PopulationEstimator:
@@ -62,6 +63,11 @@ class PopulationEstimator:
             precision = inverse_covariance(self._estimate.mean_cov[None], free)
             move = (self._estimate.mean - previous.mean)[None]
             self._drift = posterior_sds_moved(move, precision, free)
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether the population's mean has all but stopped moving."""
+        return self._drift < _MOVING
 
     def priors(self, mean: np.ndarray, space: ParameterSpace) -> tuple[np.ndarray, np.ndarray]:
         """Each language's next prior, (L, p) and (L, p, p), whose means go only so far from `mean`.

@@ -20,7 +20,7 @@ _LEAST_SPREAD = 1e-9  # of a log-variable, below which it did not vary
 
 @dataclasses.dataclass(frozen=True)
 class Scope:
-    """What the runs of one language cover.
+    """What the runs of one language cover, or of several together.
 
     Attributes:
         ranges: variable -> (lowest, highest) in the runs; `stage_fraction` only of two-stage runs
@@ -29,11 +29,18 @@ class Scope:
             counts only if some run goes beyond one epoch, "final_ratio" only if there are
             two-stage runs, "first_ratio" only if r_1 / r differs between these.
         first_share: median of r_1 / r over the two-stage runs, 0 without any.
+        languages: whose runs they are: more than one where languages are pooled.
     """
 
     ranges: Mapping[str, tuple[float, float]]
     varies: frozenset[str]
     first_share: float
+    languages: int = 1
+
+    @property
+    def words(self) -> str:
+        """What to call the runs in a sentence."""
+        return "the runs" if self.languages == 1 else "the pooled runs"
 
     @classmethod
     def of(cls, recipe: Recipe) -> Scope:

@@ -49,7 +49,7 @@ def ask(
     rows = np.array([fits.index(name) for name in names])
     budgets = positive_numbers("compute", compute)
     sizes = _sizes(target_tokens, names)
-    scopes = tuple(fits.scopes[i] for i in rows)
+    scopes = tuple(fits.grounds[i] for i in rows)
     allowed = tuple(
         allowed_ranges(name, fits.law, scope, limits, extrapolate=extrapolate)
         for name, scope in zip(names, scopes, strict=True)
@@ -62,6 +62,7 @@ def ask(
         languages=names,
         draws=fits.draws[rows],
         scopes=scopes,
+        grounds=tuple(fits.ground_notes(i) for i in rows),
         allowed=allowed,
         limits=_with_source(limits, names),
         shape=shape,

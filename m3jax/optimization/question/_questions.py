@@ -43,7 +43,8 @@ class Questions:
         law: that was fitted.
         languages: L names.
         draws: bootstrap draws of each language's coefficients, (L, B, p).
-        scopes: what each language's runs cover, L.
+        scopes: what each language's recipes may rest on, see `Fits.grounds`, L.
+        grounds: what there is to say of the ground of each language's recipes, L.
         allowed: what each language's recipes may be, L.
         limits: as the user gave them.
         shape: of the batch: (L, C, T) for budgets and corpus sizes, (P,) once lanes were taken.
@@ -57,6 +58,7 @@ class Questions:
     languages: tuple[str, ...]
     draws: np.ndarray
     scopes: tuple[Scope, ...]
+    grounds: tuple[tuple[str, ...], ...]
     allowed: tuple[AllowedRanges, ...]
     limits: Limits
     shape: tuple[int, ...]

@@ -177,7 +177,7 @@ def map_regimes(
             direct_switch(changes, len(theta), flops, ranges.regimes, closest),
             collapse(scaled, plain, exponent, expected),
         ),
-        notes=ranges.messages,
+        notes=(*questions.grounds[0], *ranges.messages),
         n_draws=n_draws,
     )
 

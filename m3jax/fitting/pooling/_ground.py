@@ -1,0 +1,54 @@
+"""What the recipes of pooled languages may rest on: the runs of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...formatting import write_brief
+from ...variables import DECISION_VARIABLES
+from ..problem import Scope
+
+# What a range that is no run variable, or need not vary by itself, follows from.
+_FOLLOWS = {"final_ratio": ("target_ratio",), "compute": ("n_params", "total_tokens")}
+
+
+def pooled_scopes(scopes: Sequence[Scope]) -> tuple[Scope, ...]:
+    """What each of several languages may rest on when they are fitted together.
+
+    A coefficient that one language's runs do not determine is the population's, and that comes from
+    all runs: so a variable that some language varies ranges as far as it does in any of them. What
+    no language varies tells nothing between languages either, for each has a scale of its own:
+    there a language stays with what it has run.
+    """
+    varies = frozenset().union(*(scope.varies for scope in scopes))
+    shared = {
+        name
+        for name in {name for scope in scopes for name in scope.ranges}
+        if name == "stage_fraction" or varies.intersection((name, *_FOLLOWS.get(name, ())))
+    }
+    together = {}
+    for name in shared:
+        spans = [scope.ranges[name] for scope in scopes if name in scope.ranges]
+        together[name] = (min(low for low, _ in spans), max(high for _, high in spans))
+    shares = [scope.first_share for scope in scopes if "stage_fraction" in scope.ranges]
+    typical = float(np.median(shares)) if shares else 0.0
+    return tuple(
+        Scope(
+            ranges={**scope.ranges, **together},
+            varies=varies,
+            first_share=scope.first_share if "stage_fraction" in scope.ranges else typical,
+            languages=len(scopes),
+        )
+        for scope in scopes
+    )
+
+
+def ground_in_words(scope: Scope) -> str:
+    """In a sentence, what the recipes of a pooled language rest on."""
+    spans = ", ".join(
+        f"{name} {write_brief(name, low)}–{write_brief(name, high)}"
+        for name, (low, high) in ((name, scope.ranges[name]) for name in DECISION_VARIABLES)
+    )
+    return f"ground: the pooled table of {scope.languages} languages ({spans})"
