@@ -28,8 +28,8 @@ from ._limits import LIMIT_INDEX
 from ._log_sum_exp import LogSumExp, computed_once, derivatives
 from ._recipe_problem import RecipeProblem
 
-TOLERANCE = 1e-9  # KKT residual, in log units
-_FLOOR = 1e-11  # complementarity aimed for
+TOLERANCE = 1e-10  # KKT residual, in log units
+_FLOOR = 1e-12  # complementarity aimed for
 _START = 1e-3  # complementarity begun with
 
 
