@@ -22,7 +22,7 @@ import jax
 import numpy as np
 
 from benchmarks.support.data import data_folder, read_wikipedia_runs
-from benchmarks.support.script import new_parser, parse, print_result
+from benchmarks.support.script import Say, new_parser, parse, print_result, say
 from m3jax import Fits, RunTable, fit
 from m3jax.fitting import fit_data_with_weak_prior
 from m3jax.fitting.engine import CompiledDescents
@@ -115,10 +115,20 @@ def search(runs: RunTable, seeds: int, candidates: int, seed: int, engine: str) 
 
 
 def study(
-    by_name: Mapping[str, RunTable], seeds: int, candidates: int, seed: int, engine: str
+    by_name: Mapping[str, RunTable],
+    *,
+    seeds: int,
+    candidates: int,
+    seed: int,
+    engine: str,
+    say: Say,
 ) -> dict[str, Any]:
     """Everything that `main` prints."""
-    rows = {n: search(t, seeds, candidates, seed, engine) for n, t in by_name.items()}
+    rows = {}
+    for table, runs in by_name.items():
+        rows[table] = search(runs, seeds, candidates, seed, engine)
+        for name, row in rows[table]["languages"].items():
+            say(f"{table} {name}: found {row['found']:.1%}, worst {row['worst']:.4f} of the best")
     found = [row["found"] for table in rows.values() for row in table["languages"].values()]
     return {
         "seeds": seeds,
@@ -147,7 +157,7 @@ def main() -> int:
     parser.add_argument("--candidates", type=int, default=2000)
     parser.add_argument("--engine", choices=("batch", "host"), default="batch")
     options, as_json = parse(parser)
-    return print_result(study(tables(data_folder()), **options), as_json, show)
+    return print_result(study(tables(data_folder()), **options, say=say), as_json, show)
 
 
 if __name__ == "__main__":
