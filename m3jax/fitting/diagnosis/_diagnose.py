@@ -99,6 +99,7 @@ def _diagnosis(fits: Fits, runs: RunTable, linearised: Linearised, language: str
 def _failed(fits: Fits, runs: RunTable, language: str) -> Diagnosis:
     """Of a language that could not be fitted: why, and what its choice of runs lacks besides."""
     own = runs.for_language(language)
+    own = own.select(own.weight > 0)  # the others took no part in the fit
     n_runs, reason = fits.failed[language]
     if len(own) != n_runs:
         raise M3Error(
@@ -113,7 +114,7 @@ def _failed(fits: Fits, runs: RunTable, language: str) -> Diagnosis:
         grade="unusable",
         verdicts=(f"not fitted: {reason}", *(verdict.text for verdict in sorted(design))),
         n_runs=n_runs,
-        n_independent=len(set(own.run_id[own.weight > 0].tolist())),
+        n_independent=len(set(own.run_id.tolist())),
         r2=None,
         noise=None,
         prediction_error=None,

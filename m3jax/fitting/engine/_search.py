@@ -204,7 +204,8 @@ def _with_jumps(descents: Descents, ends: _Ends, data: FitData, fresh: np.ndarra
 
     The first round holds the law's shape coefficients at the ends of their starting ranges and
     where they have no effect. The others, for languages where a jump has found better or few ends
-    agree, do so with all coefficients and descend from some of the `fresh` candidates (L, F, p).
+    agree, hold every coefficient in turn, and descend from some of the `fresh` candidates
+    (L, F, p) besides.
     """
     index = {name: i for i, name in enumerate(descents.law.names)}
     shapes = [index[name] for name in _shape_coefficients(descents.law)]

@@ -38,7 +38,8 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
     names = tuple(languages)
     if not names:
         return []
-    batch = runs.batch(languages=names)
+    counted = runs.weight > 0  # the others took no part in the fit
+    batch = runs.select(counted).batch(languages=names)
     language_index = [fits.index(name) for name in names]
     counts = batch.mask.sum(axis=1)
     for name, i, count in zip(names, language_index, counts.tolist(), strict=True):
@@ -68,20 +69,19 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
         _check_objective(runs.source, name, misfit, float(fits.objective[j]))
         if not np.all(np.isfinite(jacobians[i][real])):
             raise M3Error(f"language {name!r}: law {fits.law.name} has no derivative at its fit")
-        used = weight > 0
         jacobian = (jacobians[i][real] @ space.centre) * free
         both = free & free[:, None]
         precision = space.centre.T @ fits.prior_precision[j] @ space.centre
         out.append(
             Linearised(
                 law=fits.law,
-                recipe=take_rows(own_recipe, used),
-                position=np.flatnonzero(runs.language == name)[used],
-                log_loss=log_loss[used],
-                residual=residual[used],
-                jacobian=jacobian[used],
-                weight=weight[used],
-                cluster=batch.cluster[i][real][used],
+                recipe=own_recipe,
+                position=np.flatnonzero((runs.language == name) & counted),
+                log_loss=log_loss,
+                residual=residual,
+                jacobian=jacobian,
+                weight=weight,
+                cluster=batch.cluster[i][real],
                 theta=fits.theta[j],
                 free=free,
                 space=space,
