@@ -18,8 +18,8 @@ SCHEMA_VERSION = 1
 UNITS = {
     "compute": "FLOP (6·N·D)",
     "n_params": "parameters",
-    "target_tokens": "unique target-language tokens",
-    "epochs": "passes over the target corpus",
+    "target_tokens": "unique target-language tokens: at hand; in a recipe, those to be read",
+    "epochs": "passes over the target text that is read",
     "tokens": "training tokens, repeats counted",
     "target_probability": "share of target sequences (without a batch: tokens) to sample",
     "steps": "optimiser steps, the first of the run being 1",

@@ -83,8 +83,30 @@ def test_uncut_corpora_start_again_only_where_they_must(small):
     }
 
 
+def with_text(made, at_hand, read):
+    """The plans of `made` with other text, at hand and to be read."""
+    tokens = np.full(made.recipe.target_tokens.shape, read)
+    return dataclasses.replace(
+        made,
+        target_tokens=np.full(made.target_tokens.shape, at_hand),
+        recipe=dataclasses.replace(made.recipe, target_tokens=tokens),
+    )
+
+
 @pytest.mark.slow
-def test_a_corpus_below_one_sequence_is_refused(small):
-    tiny = dataclasses.replace(small, target_tokens=np.array([[100.0]]))
-    with pytest.raises(M3Error, match="corpus of 100 tokens does not fill one sequence of 128"):
+def test_text_below_one_sequence_is_refused(small):
+    tiny = with_text(small, 100.0, 100.0)
+    with pytest.raises(M3Error, match="text of 100 tokens that is to be read does not fill one"):
         export_texts(tiny, "huggingface", batch=Batch(10, 128))
+
+
+@pytest.mark.slow
+def test_a_part_of_the_text_is_kept_before_it_is_repeated(small):
+    (text,) = export_texts(
+        with_text(small, 81920.0, 20480.0), "huggingface", batch=Batch(10, 128)
+    ).values()
+    for stage in strict(text)["stages"]:
+        for side in stage["datasets"]:
+            assert side.get("keep") == (160 if side["language"] == "target" else None)
+            if side["language"] == "target":
+                assert side["repeat"] * 160 >= side["skip"] + side["take"]

@@ -10,7 +10,7 @@ from m3jax.laws import get_law
 from m3jax.laws.m3 import log_repetition
 from m3jax.recipe import Recipe
 
-from .points import draw, each_law, recipes
+from .points import draw, each_built_in, each_law, recipes
 
 pytestmark = pytest.mark.usefixtures("strict_promotion")
 
@@ -55,6 +55,20 @@ def test_a_corpus_read_in_part_is_a_smaller_corpus(law):
         np.testing.assert_array_equal(*losses)
         named = law.from_theta(jnp.asarray(theta))
         np.testing.assert_allclose(law.loss(named, in_part), np.exp(losses[1]), rtol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+@each_built_in
+def test_more_unique_text_is_no_worse_for_as_many_tokens_seen(law):
+    """What the search for the best recipe counts on, where coefficients are as fits begin."""
+    runs = recipes(200)
+    more = np.random.default_rng(1).uniform(1.0, runs.epochs.clip(1.0))
+    richer = dataclasses.replace(
+        runs, target_tokens=runs.target_tokens * more, epochs=runs.epochs / more
+    )
+    for theta in draw(law, 20):
+        before, after = (np.asarray(law.log_loss_theta(theta, r)) for r in (runs, richer))
+        assert np.all(after <= before + 1e-12)
 
 
 @pytest.mark.usefixtures("x64")

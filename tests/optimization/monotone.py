@@ -109,5 +109,6 @@ def rises(law: Law, count: int, seed: int) -> list[tuple[str, float]]:
             solve(law, theta, question, offered).log_loss.min(axis=0) for question in (narrow, wide)
         )
     with np.errstate(invalid="ignore"):
-        rise = np.where(np.isinf(before), 0.0, after - before)
-    return [(str(WIDER[which[i]]), float(rise[i])) for i in np.flatnonzero(rise > 1e-9)]
+        rise = np.where(before == np.inf, 0.0, after - before)
+    # Written so that what is not a number counts, too.
+    return [(str(WIDER[which[i]]), float(rise[i])) for i in np.flatnonzero(~(rise <= 1e-9))]

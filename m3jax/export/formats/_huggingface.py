@@ -17,8 +17,9 @@ def huggingface(
 ) -> dict[str, str]:
     """One file: for each stage what to cut out of each dataset and how to interleave the cuts.
 
-    A cut is `dataset.repeat(repeat).skip(skip).take(take)` of datasets of packed sequences; stages
-    go on where the last one stopped. Interleaving them with
+    A cut is `dataset.take(keep).repeat(repeat).skip(skip).take(take)` of datasets of packed
+    sequences; `keep` stands only where a part of the corpus is to be read. Stages go on where the
+    last one stopped. Interleaving them with
     `all_exhausted_without_replacement` (datasets 4.2 or later) gives every sequence of the cuts
     once, so the epochs and the ratio are exact; `first_exhausted` would end, and `all_exhausted`
     would repeat, by about the square root of the number of sequences.
@@ -28,12 +29,14 @@ def huggingface(
     stay below one; beyond, `all_exhausted` starts it again. `take` then ends the stage. The ratio
     holds on average.
     """
-    corpus_sequences = int(entry["target_tokens"] // batch.sequence_length)
+    at_hand, read = entry["target_tokens"], entry["recipe"]["target_tokens"]
+    corpus_sequences = int(read // batch.sequence_length)
     if corpus_sequences < 1:
         raise M3Error(
-            f"language {entry['language']!r}: the target corpus of {entry['target_tokens']:.4g}"
-            f" tokens does not fill one sequence of {batch.sequence_length}"
+            f"language {entry['language']!r}: the target text of {read:.4g} tokens that is to be"
+            f" read does not fill one sequence of {batch.sequence_length}"
         )
+    keep = {"keep": corpus_sequences} if read < at_hand * (1 - 1e-9) else {}
     seen = {"target": 0, "source": 0}
     wanted = sum(stage["target_sequences"] for stage in entry["stages"])
     repeat = {"target": -(-wanted // corpus_sequences), "source": 1}
@@ -42,10 +45,13 @@ def huggingface(
         datasets = []
         for side, corpus, n in parts_of(stage, corpora):
             cut = {"repeat": repeat[side], "skip": seen[side], "take": n}
+            if side == "target":
+                cut = keep | cut
             datasets.append({"language": side, "data": corpus, **cut})
             seen[side] += n
         drawn = stage["target_sequences"]
-        again = drawn + 5 * math.sqrt(drawn) > corpus_sequences  # five standard deviations
+        # Five standard deviations; a stream that is not cut has all the text there is.
+        again = (drawn + 5 * math.sqrt(drawn)) * batch.sequence_length > at_hand
         stages.append(
             {
                 "stage": stage["stage"],
