@@ -9,9 +9,14 @@ from .pooling import Priors
 from .problem import SPARE_RUNS, FitProblem, bounds_reached
 
 
-def borrowing(law: Law, problem: FitProblem, priors: Priors) -> list[list[str]]:
-    """In words, for each language, that its fit is mostly the prior's or the population's."""
-    source = "the stated prior"
+def borrowing(law: Law, problem: FitProblem, priors: Priors, prior: str) -> list[list[str]]:
+    """In words, for each language, that its fit is mostly the prior's or the population's.
+
+    `prior` is what the fit's settings call it.
+    """
+    source = (
+        "the range each usually has (the weak prior)" if prior == "weak" else "the stated prior"
+    )
     if priors.population is not None:
         source = "the population of the other languages"
         if priors.population.pool == "full":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import jax
@@ -45,13 +46,16 @@ class FitPlan:
         problem: the languages that can be fitted.
         failed: the others, as in `Fits.failed`.
         settings: as in `Fits.settings`.
-        priors: of each language, where they come from a population or the caller.
+        weighed: languages with a prior whose weight is known before the fit, (L,) bool: from a
+            population, from the caller, or the weak one where runs are too few to say it.
+        priors: of those languages, None without any.
     """
 
     law: Law
     problem: FitProblem
     failed: Mapping[str, tuple[int, str]]
     settings: Mapping[str, Any]
+    weighed: np.ndarray
     priors: Priors | None
 
     def fit(self, report: Progress) -> Fits:
@@ -59,7 +63,31 @@ class FitPlan:
         with jax.enable_x64(True):
             if self.priors is None:
                 return self._with_weak_prior(report)
-            return self._with_priors(self.priors, report)
+            if self.weighed.all():
+                return self._with_priors(self.priors, report)
+            parts = [self.take(np.flatnonzero(rows)) for rows in (~self.weighed, self.weighed)]
+            return self.joined([part.fit(report) for part in parts])
+
+    def joined(self, parts: Sequence[Fits]) -> Fits:
+        """The fits of all languages of the plan, from those of shares of them in any order."""
+        arrays = {name for name, value in vars(parts[0]).items() if isinstance(value, np.ndarray)}
+        fitted = list(chain.from_iterable(part.languages for part in parts))
+        place = {name: i for i, name in enumerate(self.problem.languages)}
+        order = np.argsort([place[name] for name in fitted])
+
+        def gathered(name: str) -> Any:
+            leaves = [getattr(part, name) for part in parts]
+            if name in arrays:
+                return np.concatenate(leaves)[order]
+            every = list(chain.from_iterable(leaves))
+            return tuple(every[i] for i in order)
+
+        failed = dict(self.failed)
+        for part in parts:
+            failed |= part.failed
+        per_language = {"languages", "scopes", "messages"} | arrays
+        fields: dict[str, Any] = {name: gathered(name) for name in per_language}
+        return dataclasses.replace(parts[0], failed=failed, settings=self.settings, **fields)
 
     def _with_weak_prior(self, report: Progress) -> Fits:
         """Fits of languages that have the weak prior, or none."""
@@ -95,7 +123,7 @@ class FitPlan:
         fitted = FittedProblem(law, problem, space, best_fits, data, settings)
         draws = bootstrap_draws(fitted, factor, report, priors)
         for messages, borrowed in zip(
-            problem.messages, borrowing(law, problem, priors), strict=True
+            problem.messages, borrowing(law, problem, priors, settings["prior"]), strict=True
         ):
             messages.extend(borrowed)
         # What all languages share was held at its estimate, whose uncertainty is a prior too.
@@ -106,8 +134,13 @@ class FitPlan:
 
     def take(self, rows: np.ndarray) -> FitPlan:
         """The plan for some of `problem.languages`; it has none in `failed`."""
-        priors = None if self.priors is None else self.priors.take(rows)
-        return dataclasses.replace(self, problem=self.problem.take(rows), failed={}, priors=priors)
+        weighed, priors = self.weighed[rows], None
+        if self.priors is not None and weighed.any():
+            place = np.cumsum(self.weighed) - 1
+            priors = self.priors.take(place[rows[weighed]])
+        return dataclasses.replace(
+            self, problem=self.problem.take(rows), failed={}, weighed=weighed, priors=priors
+        )
 
 
 def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progress) -> FitPlan:
@@ -126,12 +159,15 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
     problem, failed, pool = prepare_problem(law, runs.batch(), options.fixed, prior, options.pool)
     notes = [*runs.notes, *([] if pool == options.pool else [_NOTHING_TO_POOL])]
     settings |= {**prior_settings, "pool": pool, "source": runs.source, "notes": notes}
-    priors = None
-    if prior is not None and (prior.ranges or pool != "none") and problem.languages:
+    weighed, priors = np.zeros(len(problem.languages), dtype=bool), None
+    if prior is not None:
+        weighed = problem.few | bool(prior.ranges) | (pool != "none")
+    if prior is not None and weighed.any():
         delta, seed = options.huber_delta, options.seed
+        rows = problem.take(np.flatnonzero(weighed))
         with jax.enable_x64(True):
-            priors = estimate_priors(law, problem, prior, pool, delta, seed, report)
-    return FitPlan(law, problem, failed, settings, priors)
+            priors = estimate_priors(law, rows, prior, pool, delta, seed, report)
+    return FitPlan(law, problem, failed, settings, weighed, priors)
 
 
 def _counted(runs: RunTable) -> RunTable:

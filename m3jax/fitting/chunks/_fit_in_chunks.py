@@ -7,13 +7,10 @@ process ends and however many start again.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import time
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -89,7 +86,7 @@ def fit_in_chunks(
     _wait_for_others(folder, processes, patience, report)
     # Others' files may be damaged: they are found here, and fitted anew by who starts again.
     parts = [folder.load(number) for number in range(len(folder.chunks))]
-    return _concatenated(plan, parts) if parts else plan.fit(report)
+    return plan.joined(parts) if parts else plan.fit(report)
 
 
 def default_chunk(plan: FitPlan, processes: int) -> int:
@@ -138,19 +135,3 @@ def _wait_for_others(
                 )
         time.sleep(min(1.0, patience / 10))
     report("chunks", total, total)
-
-
-def _concatenated(plan: FitPlan, parts: Sequence[Fits]) -> Fits:
-    """The fits of all languages of the plan, from those of its chunks in order."""
-    arrays = {name for name, value in vars(parts[0]).items() if isinstance(value, np.ndarray)}
-
-    def gathered(name: str) -> Any:
-        leaves = [getattr(part, name) for part in parts]
-        return np.concatenate(leaves) if name in arrays else tuple(chain.from_iterable(leaves))
-
-    failed = dict(plan.failed)
-    for part in parts:
-        failed |= part.failed
-    per_language = {"languages", "scopes", "messages"} | arrays
-    fields: dict[str, Any] = {name: gathered(name) for name in per_language}
-    return dataclasses.replace(parts[0], failed=failed, settings=plan.settings, **fields)

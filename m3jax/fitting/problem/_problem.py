@@ -16,9 +16,10 @@ from ._prior import Prior
 from ._scope import Scope, unmet_needs
 from ._space import ParameterSpace
 
-# Runs of a language that takes what they leave open from other languages or from a prior.
+# Runs of a language that takes what they leave open from other languages or from a prior: fewer
+# tell neither a slope nor the noise.
 FEWEST_RUNS = 3
-# Runs beyond the number of coefficients that a fit on its own must have.
+# Runs beyond the number of coefficients, for their scatter to say what the prior weighs.
 SPARE_RUNS = 2
 
 
@@ -35,6 +36,8 @@ class FitProblem:
         scopes: what each language's runs cover.
         held: values of the coefficients that are held, (L, p).
         free: (L, p).
+        few: languages whose runs are too few for their own scatter to say what the weak prior
+            weighs, see `SPARE_RUNS`, (L,).
         messages: per language.
         common: the centre (p, p) that all share, see `ParameterSpace`; None where each language
             has the middle of its own runs.
@@ -49,6 +52,7 @@ class FitProblem:
     scopes: list[Scope]
     held: np.ndarray
     free: np.ndarray
+    few: np.ndarray
     messages: list[list[str]]
     common: np.ndarray | None = None
 
@@ -64,6 +68,7 @@ class FitProblem:
             scopes=[self.scopes[i] for i in rows],
             held=self.held[rows],
             free=self.free[rows],
+            few=self.few[rows],
             messages=[list(self.messages[i]) for i in rows],
             common=self.common,
         )
@@ -103,7 +108,7 @@ def prepare_problem(
         if scope.varies not in decided:
             decided[scope.varies] = _free_coefficients(law, scope, fixed, stated, borrowed)
     every_language = _batch_problem(law, batch, fixed, scopes, decided)
-    failed = _too_few(law, every_language, stated, pool)
+    failed = _too_few(law, every_language, prior, pool)
     able = np.array([i for i, n in enumerate(batch.languages) if n not in failed], dtype=int)
     problem = every_language.take(able)
     if pool != "none":
@@ -153,6 +158,7 @@ def _batch_problem(
     for name, value in fixed.items():
         j = law.names.index(name)
         held[j] = np.log(value) if law.coefficients[j].log else value
+    free = np.stack([decided[scope.varies][0] for scope in scopes])
     return FitProblem(
         languages=batch.languages,
         recipe=jax.tree.map(np.asarray, batch.recipe),
@@ -162,38 +168,34 @@ def _batch_problem(
         mask=np.asarray(batch.mask),
         scopes=scopes,
         held=np.tile(held, (len(scopes), 1)),
-        free=np.stack([decided[scope.varies][0] for scope in scopes]),
+        free=free,
+        few=_independent_runs(batch) < free.sum(axis=1) + SPARE_RUNS,
         messages=[list(decided[scope.varies][1]) for scope in scopes],
     )
 
 
 def _too_few(
-    law: Law, problem: FitProblem, stated: set[str], pool: str
+    law: Law, problem: FitProblem, prior: Prior | None, pool: str
 ) -> dict[str, tuple[int, str]]:
     """The languages without enough runs, with their number of runs and what to do about it."""
-    unstated = np.array([name not in stated for name in law.names])
     failed: dict[str, tuple[int, str]] = {}
     for i, (name, independent) in enumerate(
         zip(problem.languages, _independent_runs(problem).tolist(), strict=True)
     ):
-        runs = int(problem.mask[i].sum())
-        count = int((problem.free[i] & unstated).sum())
-        if pool != "none":
-            if independent < FEWEST_RUNS:
-                reason = f"too few runs: {independent}; pooling needs {FEWEST_RUNS}"
-                failed[name] = runs, reason
-            continue
-        needed = count + SPARE_RUNS
-        if stated:
-            needed = max(needed, FEWEST_RUNS)
-        if independent < needed:
-            which = "that the prior does not name" if stated else "that are free"
-            reason = (
-                f"too few runs: {independent}; law {law.name} needs at least {needed}, for the"
-                f" {count} of its coefficients {which}; add runs, fix coefficients, pool languages"
-                ", give a prior or take a smaller law"
+        count = int(problem.free[i].sum())
+        reason = f"too few runs: {independent}; "
+        if prior is None and problem.few[i]:
+            reason += (
+                f"without a prior law {law.name} needs at least {count + SPARE_RUNS}, for the"
+                f" {count} of its coefficients that are free; add runs, fix coefficients, take a"
+                " smaller law or fit with a prior"
             )
-            failed[name] = runs, reason
+        elif problem.few[i] and independent < FEWEST_RUNS:
+            what = "a fit" if pool == "none" else "pooling"
+            reason += f"{what} needs at least {FEWEST_RUNS}; add runs"
+        else:
+            continue
+        failed[name] = int(problem.mask[i].sum()), reason
     return failed
 
 

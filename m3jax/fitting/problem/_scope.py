@@ -111,10 +111,13 @@ def undetermined(jacobian: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, np
     Both results are (L, p) bool.
     """
     norm = np.linalg.norm(jacobian, axis=1)
-    idle = free & (norm <= _LEAST_EFFECT * np.sqrt(jacobian.shape[1]))
+    n, p = jacobian.shape[1:]
+    idle = free & (norm <= _LEAST_EFFECT * np.sqrt(n))
     redundant = np.zeros_like(free)
     live = free & ~idle
     scaled = jacobian / np.where(live, norm, np.inf)[:, None]
+    # Rows of zeros change no remainder, and give the factor a diagonal entry for every column.
+    scaled = np.pad(scaled, ((0, 0), (0, max(p - n, 0)), (0, 0)))
     remainder = np.abs(np.einsum("ljj->lj", np.linalg.qr(scaled, mode="r")))
     # The factor tells where every column counts, which is nearly everywhere; but after a redundant
     # column its later entries mean nothing. There Gram–Schmidt, which can leave a column out.
