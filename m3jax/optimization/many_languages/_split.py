@@ -48,7 +48,6 @@ def ask_each(fits: Fits, options: SplitOptions, function: str) -> Questions:
         compute=options.compute,
         target_tokens=options.target_tokens,
         languages=options.languages,
-        extrapolate=options.extrapolate,
     )
     if len(questions) != len(questions.languages):
         raise M3Error(f"{function}: expected one compute and one target_tokens a language")

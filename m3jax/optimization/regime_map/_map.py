@@ -64,7 +64,7 @@ class _Members:
         """The best recipe of each regime for rows and corpus sizes, both (P,)."""
         # All have the limits of the first question.
         first = self.questions.take(np.zeros(len(rows), dtype=np.int64))
-        questions = first.replace(compute=self.compute_at(rows), target_tokens=tokens)
+        questions = first.replace(compute=self.compute_at(rows)).with_text(tokens)
         return questions.under(self.theta_at(rows)).solve()
 
     def solve_all(self, tokens: np.ndarray) -> RegimeOptima:
@@ -111,7 +111,6 @@ def map_regimes(
         compute=flops,
         target_tokens=tokens,
         languages=[name],
-        extrapolate=options.extrapolate,
     )
     n_draws = min(options.draws, fits.draws.shape[1])
     theta = np.concatenate([questions.theta[:1], questions.draws[0, :n_draws]])
