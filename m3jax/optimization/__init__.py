@@ -3,7 +3,7 @@
 from ._recommend import optimize
 from ._result import Recommendations
 from .many_languages import BudgetSplit, SharedModel, shared_model, split_budget
-from .question import NO_STANDING, Questions, Standing
+from .question import NO_STANDING, Distance, Questions, Standing
 from .regime_map import Crossing, Guideline, RegimeMap, map_regimes
 from .solvers import LIMITS, Question, RegimeOptima, best_regime, solve
 from .worth import (
@@ -20,6 +20,7 @@ __all__ = [
     "NO_STANDING",
     "BudgetSplit",
     "Crossing",
+    "Distance",
     "Guideline",
     "Question",
     "Questions",

@@ -5,7 +5,7 @@ from ._held_by import ACTIVE
 from ._questions import DrawOptima, Questions
 from ._ranges import AllowedRanges, Range
 from ._reach import Distance
-from ._standing import NO_STANDING, Standing
+from ._standing import NO_STANDING, Standing, summary
 
 __all__ = [
     "ACTIVE",
@@ -18,4 +18,5 @@ __all__ = [
     "Standing",
     "ask",
     "positive_numbers",
+    "summary",
 ]

@@ -75,7 +75,7 @@ def distance_from(name: str, value: float, covered: Bounds) -> Distance | None:
     return None
 
 
-def next_runs(scope: Scope, recipe: Recipe) -> str:
+def runs_to_train(scope: Scope, recipe: Recipe) -> str:
     """Which sizes to train on the way to one recipe, in words; "" if it is not far from the runs.
 
     Evenly spaced in the logarithm from the nearest point that the runs cover, so that no step is

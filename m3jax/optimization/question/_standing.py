@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,9 @@ from ...options import Limits
 from ...recipe import Recipe
 from ._held_by import held_by
 from ._ranges import AllowedRanges
-from ._reach import MARKED, REACH, Distance, distances, next_runs
+from ._reach import MARKED, REACH, Distance, distances, runs_to_train
 
-_SPENT = 0.95  # share of a budget from which on it counts as used
+SPENT = 0.95  # share of a budget from which on it counts as used
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Standing:
             budget_used=(float(recipe.compute) + serving) / compute,
             held_by=held_by(recipe, multipliers, at_hand, allowed, limits),
             outside=distances(scope, recipe),
-            next_runs=next_runs(scope, recipe),
+            next_runs=runs_to_train(scope, recipe),
         )
 
     @property
@@ -74,7 +76,7 @@ class Standing:
     def warnings(self) -> tuple[str, ...]:
         """What must not be overlooked, in sentences."""
         sentences = []
-        if self.budget_used < _SPENT:
+        if self.budget_used < SPENT:
             sentences.append(
                 f"only {100 * self.budget_used:.2g}% of the {formatting.flop(self.compute)} FLOP is"
                 f" used; held by {'; '.join(self.held_by) or 'no limit: more would not help'}"
@@ -102,3 +104,29 @@ NO_STANDING: dict[str, Any] = {
     "outside_runs": [],
     "warnings": [],
 }
+
+
+def summary(standings: Mapping[str, Standing]) -> tuple[str, ...]:
+    """Many standings, by the place of each in words, in a sentence or two."""
+    told = []
+    unspent = {p: s for p, s in standings.items() if s.budget_used < SPENT}
+    if unspent:
+        held = Counter(words for standing in unspent.values() for words in standing.held_by)
+        least = min(standing.budget_used for standing in unspent.values())
+        most = "; ".join(f"{words} ({count})" for words, count in held.most_common(4))
+        told.append(
+            f"{len(unspent)} of {len(standings)} recipes leave a part of the budget unspent, the"
+            f" least uses {100 * least:.2g}%; held by {most or 'no limit: more would not help'}"
+        )
+    beyond = {p: s for p, s in standings.items() if s.outside}
+    if beyond:
+        place = max(beyond, key=lambda p: beyond[p].outside[0].factor)
+        far = sum(standing.outside[0].factor > MARKED for standing in beyond.values())
+        outside = ", ".join(map(str, beyond[place].outside))
+        ahead = beyond[place].next_runs
+        told.append(
+            f"{len(beyond)} of {len(standings)} recipes lie beyond the runs, {far} of them more"
+            f" than {MARKED:g}×; the farthest, {place}: {outside}"
+            + (f": train {ahead} before you rely on it" if ahead else "")
+        )
+    return tuple(told)

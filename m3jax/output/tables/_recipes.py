@@ -32,7 +32,7 @@ def recommendations_table(recommendations: Recommendations, language: str | None
         columns=(
             plain_column("language", views=("full",)),
             variable_column("compute", "compute,\nFLOP", brief="FLOP\n"),
-            plain_column("budget_used", "budget\nused", _used, brief="used\n"),
+            plain_column("budget_used", "budget\nused", written_share, brief="used\n"),
             Column("target_tokens", "unique target\ntokens", _text, brief="text\n(read)"),
             Column("regime", "regime", _regime, views=("full",)),
             variable_column("n_params", "model\nsize", views=("brief",)),
@@ -50,7 +50,7 @@ def recommendations_table(recommendations: Recommendations, language: str | None
             _with_interval("loss", level),
             Column("gaps", "what other regimes\nwould lose, nats", _gaps, views=("full",)),
             Column("held_by", "held by", _held_by, prose=True, views=("full",)),
-            Column("held_by", "held by\n", _held_by_briefly, left=True, views=("brief",)),
+            Column("held_by", "held by\n", held_by_briefly, left=True, views=("brief",)),
             Column("outside", "outside the runs", _outside, prose=True, views=("full",)),
             Column("choice", "regime\n(draws)", _choice, left=True, views=("brief",)),
         ),
@@ -155,7 +155,7 @@ def _held_by(row: Record) -> str:
     return "\n".join(row["held_by"]) or formatting.MISSING
 
 
-def _held_by_briefly(row: Record) -> str:
+def held_by_briefly(row: Record) -> str:
     """Symbols and values, without who set them: "N ≤ 3.00B"."""
     return "\n".join(_BRIEF.get(text) or _symbols(text) for text in row["held_by"])
 
@@ -165,7 +165,8 @@ def _symbols(text: str) -> str:
     return f"{VARIABLES[name].symbol}{space}{rest}" if name in VARIABLES else f"{name}{space}{rest}"
 
 
-def _used(share: float) -> str:
+def written_share(share: float) -> str:
+    """A share of a budget or of a text, with two digits where it is small."""
     return f"{100 * share:.2g}%" if share < 0.995 else "100%"
 
 
@@ -173,7 +174,7 @@ def _text(row: Record) -> str:
     """The text at hand and, where it is not all of it, the share that is read."""
     text = formatting.count(row["target_tokens"])
     share = row["share_read"]
-    return text if share is None or share > 0.995 else f"{text}\n({_used(share)})"
+    return text if share is None or share > 0.995 else f"{text}\n({written_share(share)})"
 
 
 def _details(lines: Sequence[str]) -> str:
