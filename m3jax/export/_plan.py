@@ -10,7 +10,7 @@ from typing import Any
 from .._errors import M3Error
 from .._version import __version__
 from ..files import write_csv, write_json
-from ..optimization import Recommendations
+from ..optimization import NO_STANDING, Recommendations
 from ..stages import Batch, totals
 
 SCHEMA_VERSION = 1
@@ -24,6 +24,7 @@ UNITS = {
     "target_probability": "share of target sequences (without a batch: tokens) to sample",
     "steps": "optimiser steps, the first of the run being 1",
     "loss": "nats per token on held-out target text",
+    "budget_used": "share of compute",
 }
 
 
@@ -62,7 +63,7 @@ def plan(recommendations: Recommendations, batch: Batch | None = None) -> dict[s
                     "high": record["loss_high"],
                 },
                 "active_limits": record["active_limits"],
-                "outside_runs": record["outside_runs"],
+                **{key: record[key] for key in NO_STANDING},
                 "stages": stages,
                 "totals": totals(stages, recipe.target_tokens),
             }

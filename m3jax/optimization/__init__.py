@@ -3,7 +3,7 @@
 from ._recommend import optimize
 from ._result import Recommendations
 from .many_languages import BudgetSplit, SharedModel, shared_model, split_budget
-from .question import Questions
+from .question import NO_STANDING, Distance, Questions, Standing
 from .regime_map import Crossing, Guideline, RegimeMap, map_regimes
 from .solvers import LIMITS, Question, RegimeOptima, best_regime, solve
 from .worth import (
@@ -17,8 +17,10 @@ from .worth import (
 
 __all__ = [
     "LIMITS",
+    "NO_STANDING",
     "BudgetSplit",
     "Crossing",
+    "Distance",
     "Guideline",
     "Question",
     "Questions",
@@ -27,6 +29,7 @@ __all__ = [
     "RegimeOptima",
     "Sensitivities",
     "SharedModel",
+    "Standing",
     "best_recipe",
     "best_regime",
     "compute_gain",

@@ -34,8 +34,8 @@ def optimize(
         options: the fields of `OptimizeOptions`, each a keyword.
         progress: called as `progress(stage, done, total)`.
 
-    Raises `M3Error` on options outside their range, unknown languages, bounds that exclude the only
-    value the runs tell about, and where no combination allows any recipe.
+    Raises `M3Error` on options outside their range, unknown languages, bounds out of reach of the
+    runs, and where no combination allows any recipe.
     """
     questions = ask(
         fits,
@@ -43,7 +43,6 @@ def optimize(
         compute=options.compute,
         target_tokens=options.target_tokens,
         languages=options.languages,
-        extrapolate=options.extrapolate,
     )
     count = min(options.draws, fits.draws.shape[1])
     robust = options.objective != "point"
@@ -79,7 +78,7 @@ def _infeasible(
         values = questions.values
         raise M3Error(
             f"language {questions.languages[0]!r}, compute {values.compute[0]:.4g} FLOP,"
-            f" target_tokens {values.target_tokens[0]:.4g}: no recipe is allowed: {reason}"
+            f" target_tokens {questions.at_hand[0]:.4g}: no recipe is allowed: {reason}"
         )
     return reasons
 
@@ -128,7 +127,7 @@ def _recommendations(
     return Recommendations(
         languages=questions.languages,
         compute=laid(questions.values.compute)[0, :, 0],
-        target_tokens=laid(questions.values.target_tokens)[:, 0, :],
+        target_tokens=laid(questions.at_hand)[:, 0, :],
         feasible=laid(possible),
         recipe=masked(recipe, possible),
         loss=laid(best),

@@ -12,12 +12,8 @@ import numpy as np
 
 from ..recipe import REGIMES, Recipe
 from ..variables import REGIME_WORDS
-from .question import Questions
+from .question import ACTIVE, NO_STANDING, Questions, Standing
 from .solvers import LIMITS
-
-_ACTIVE = 1e-6  # d log loss / d log limit above which a limit is worth naming
-_SLACK = 1.001  # times the range of the runs that recipes may reach without a word
-_COMPARED_WITH_RUNS = ("n_params", "target_tokens", "epochs", "total_tokens", "target_ratio")
 
 Position = tuple[int, int, int]  # language, budget, corpus size
 
@@ -38,7 +34,7 @@ class Recommendations:
     Attributes:
         languages: L names.
         compute: budgets in FLOP, shape (C,).
-        target_tokens: unique target tokens, shape (L, T).
+        target_tokens: unique target tokens at hand, shape (L, T).
         feasible: shape (L, C, T) bool.
         recipe: leaves (L, C, T).
         loss: predicted, nats per token, shape (L, C, T).
@@ -88,31 +84,34 @@ class Recommendations:
     questions: Questions
 
     @cached_property
+    def standings(self) -> Mapping[Position, Standing]:
+        """Position -> how its recipe stands: budget used, what holds it, distance from the runs."""
+        return {
+            (i, j, t): self.questions.standing(
+                i,
+                self.at(i, j, t),
+                self.multipliers[i, j, t],
+                float(self.compute[j]),
+                float(self.target_tokens[i, t]),
+            )
+            for i, j, t in np.argwhere(self.feasible).tolist()
+        }
+
+    @property
     def outside(self) -> Mapping[Position, tuple[str, ...]]:
-        """Position -> in which variables the recipe leaves the range of the runs it rests on."""
-        sentences: dict[Position, tuple[str, ...]] = {}
-        # Where there is no recipe its zeros would divide.
-        recipe = jax.tree.map(lambda leaf: np.where(self.feasible, leaf, 1.0), self.recipe)
-        for variable in _COMPARED_WITH_RUNS:
-            values = np.asarray(getattr(recipe, variable))
-            for i in range(len(self.languages)):
-                scope = self.questions.scopes[i]
-                low, high = scope.ranges[variable]
-                outside = (values[i] > high * _SLACK) | (values[i] < low / _SLACK)
-                for j, t in np.argwhere(outside & self.feasible[i]).tolist():
-                    value = float(values[i, j, t])
-                    factor = value / high if value > high else low / value
-                    side = "above" if value > high else "below"
-                    text = f"{variable} {factor:.3g}× {side} {scope.words}"
-                    sentences[i, j, t] = (*sentences.get((i, j, t), ()), text)
-        return sentences
+        """Position -> in which variables the recipe leaves the range of its language's runs."""
+        return {
+            position: tuple(map(str, standing.outside))
+            for position, standing in self.standings.items()
+            if standing.outside
+        }
 
     def active(self, *position: int) -> tuple[str, ...]:
         """Names of the limits that hold the optimum at a position (language, budget, size)."""
         return tuple(
             name
             for name, value in zip(LIMITS, self.multipliers[position], strict=True)
-            if value > _ACTIVE
+            if value > ACTIVE
         )
 
     def at(self, *position: int) -> Recipe:
@@ -143,6 +142,8 @@ class Recommendations:
         row["total_tokens"] = float(recipe.total_tokens) if ok else None
         row["source_tokens"] = float(recipe.source_tokens) if ok else None
         row["compute_used"] = float(recipe.compute) if ok else None
+        read = recipe.target_tokens * min(recipe.epochs, 1.0)
+        row["share_read"] = read / row["target_tokens"] if ok else None
         row["loss"] = float(self.loss[p]) if ok else None
         row["loss_low"] = float(self.loss_low[p]) if drawn else None
         row["loss_high"] = float(self.loss_high[p]) if drawn else None
@@ -154,6 +155,6 @@ class Recommendations:
         row["gap"] = finite_or_none(self.gap[p]) if ok else None
         row["start_agreement"] = float(self.agreement[p]) if ok else None
         row["active_limits"] = list(self.active(i, j, t)) if ok else []
-        row["outside_runs"] = list(self.outside.get((i, j, t), ()))
+        row.update(self.standings[i, j, t].record() if ok else NO_STANDING)
         row["infeasible"] = self.infeasible.get((i, j, t))
         return row

@@ -26,8 +26,9 @@ def _bounds(help: str, allowed: Allowed) -> Any:
 class Limits(Options):
     """What a recipe must keep to, beside the compute budget; everything is optional.
 
-    By default epochs and ratios stay within what was run and the model is at least the smallest
-    that was run. Raises `M3Error` on values outside their range.
+    By default epochs and ratios stay within what was run, and model size and tokens within 100
+    times of it. What is given is kept or refused; `extrapolate` says how far beyond the runs all
+    of it may go. Raises `M3Error` on values outside their range and on options without effect.
     """
 
     n_params: Bounds | None = _bounds("Model sizes allowed, in parameters.", _SPAN)
@@ -116,12 +117,25 @@ class Limits(Options):
         help="JAX functions g(recipe) <= 0 of one recipe of scalars.",
     )
 
+    extrapolate: float | None = option(
+        None,
+        kind="number",
+        allowed=at_least(1, "a factor"),
+        help="How many times beyond the runs every variable may go. It frees what the runs do not"
+        " vary, too. By default model size and tokens may go 100 times beyond them, what else is"
+        " given as far, and the rest stays within.",
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.ladder is not None:
             object.__setattr__(self, "ladder", tuple(sorted(set(self.ladder))))
         if self.max_gpu_hours is not None and self.flops_per_second is None:
             raise M3Error("max_gpu_hours: needs flops_per_second, what one GPU achieves")
+        if self.max_gpu_hours is None and self.flops_per_second is not None:
+            raise M3Error("flops_per_second: has no effect without max_gpu_hours")
+        if self.max_source_tokens is None and self.max_source_epochs != 1.0:
+            raise M3Error("max_source_epochs: has no effect without max_source_tokens")
         if (self.max_source_loss is None) != (self.source_fits is None):
             raise M3Error("max_source_loss and source_fits: expected both or neither")
         constraints = self.constraints
@@ -177,9 +191,6 @@ class OptimizeOptions(Limits):
         choices=METHODS,
         help="fast: laws made of terms, named limits; general: any; auto: the first that can.",
     )
-    extrapolate: bool = option(
-        False, kind="true or false", help="Vary what the runs say nothing about, too."
-    )
     draws: int = option(
         100,
         kind="whole number",
@@ -217,7 +228,6 @@ class MapOptions(Limits):
         help="Corpus sizes of the map. Thresholds are found between the sizes by bisection, so the"
         " grid need only see every region once.",
     )
-    extrapolate: bool = same_as(OptimizeOptions, "extrapolate")
     draws: int = same_as(OptimizeOptions, "draws", default=50)
     level: float = same_as(OptimizeOptions, "level")
 
@@ -243,4 +253,3 @@ class SplitOptions(Limits):
         help="What each language's loss counts: Indonesian=2,Japanese=1. 1 by default.",
     )
     languages: Sequence[str] | None = same_as(OptimizeOptions, "languages")
-    extrapolate: bool = same_as(OptimizeOptions, "extrapolate")

@@ -9,6 +9,10 @@ from ._columns import Array, Columns
 
 # Lengths that a row states twice may differ by rounding, not by more than this.
 _AGREE = 0.01
+# Measured FLOP count what 6·N·D leaves out (attention, embeddings, recomputation): all may differ
+# by the first factor, a row from the others by the second. What differs by more is in another unit,
+# or of another run.
+_MEASURED, _FROM_OTHERS = 4.0, 2.0
 
 
 def read_recipes(table: Columns) -> tuple[Recipe, tuple[str, ...]]:
@@ -42,24 +46,23 @@ def _lengths(
 ) -> tuple[Array, Array, tuple[str, ...]]:
     """Target tokens and epochs, from what the table gives of D_T, k, D and C; and notes."""
     total, compute = table.number("total_tokens"), table.number("compute")
-    totals = {"total_tokens": total} if total is not None else {}
-    if compute is not None:
-        totals["compute"] = compute / (6.0 * n_params)
-    if len(totals) == 2:
-        _check_agreement(
-            table,
-            totals["compute"] / totals["total_tokens"],
-            ["n_params", "total_tokens", "compute"],
-            "compute = 6 * n_params * total_tokens",
-        )
+    by_compute = None if compute is None else compute / (6.0 * n_params)
+    notes: tuple[str, ...] = ()
     if tokens is not None and epochs is not None:
-        for name, value in totals.items():
-            given = ["target_tokens", "epochs", "target_ratio", name]
+        if total is not None:
+            given = ["target_tokens", "epochs", "target_ratio", "total_tokens"]
             rule = "epochs * target_tokens = target_ratio * total_tokens"
-            if name == "compute":
-                given, rule = ["n_params", *given], rule.replace("total_tokens", "compute / 6N")
-            _check_agreement(table, epochs * tokens / (r * value), given, rule)
-        return tokens, epochs, ()
+            _check_agreement(table, epochs * tokens / (r * total), given, rule)
+        if by_compute is not None:
+            given = ["n_params", "target_tokens", "epochs", "target_ratio", "compute"]
+            notes = _measured_compute(table, r * by_compute / (epochs * tokens), given)
+        return tokens, epochs, notes
+    totals = {"total_tokens": total} if total is not None else {}
+    if by_compute is not None:
+        totals["compute"] = by_compute
+    if total is not None and by_compute is not None:
+        given = ["n_params", "total_tokens", "compute"]
+        notes = _measured_compute(table, by_compute / total, given)
     if not totals:
         name = "target_tokens" if tokens is None else "epochs"
         raise table.missing(name, " (or 'total_tokens' or 'compute' in its place)")
@@ -67,14 +70,41 @@ def _lengths(
     seen = r * np.where(np.isnan(first), last, first)
     table.require(~np.isnan(seen), totals, "a positive finite number, as nothing else gives D")
     if tokens is not None:
-        return tokens, seen / tokens, ()
+        return tokens, seen / tokens, notes
     if epochs is not None:
-        return seen / epochs, epochs, ()
+        return seen / epochs, epochs, notes
     note = (
         "neither target_tokens nor epochs given: each run read as one epoch over unique text "
         "(target_tokens = target_ratio * total_tokens, epochs = 1)"
     )
-    return seen, np.ones_like(seen), (note,)
+    return seen, np.ones_like(seen), (*notes, note)
+
+
+def _measured_compute(table: Columns, quotient: Array, names: list[str]) -> tuple[str, ...]:
+    """A note on how far the compute of the table is from 6·N·D; none where they agree.
+
+    `quotient` is the one over the other, NaN where a cell is blank. Raises `M3Error` where they are
+    too far apart for a measurement.
+    """
+    stated = quotient[~np.isnan(quotient)]
+    if len(stated):
+        usual = float(np.clip(np.median(stated), 1 / _MEASURED, _MEASURED))
+        low, high = usual / _FROM_OTHERS, usual * _FROM_OTHERS
+        far = (quotient < low) | (quotient > high)  # a blank cell is neither
+        times = f"{quotient[far][0]:.2g}" if far.any() else ""
+        table.require(
+            ~far,
+            names,
+            f"compute in FLOP, {low:.3g} to {high:.3g} times 6 * n_params * total_tokens, not"
+            f" {times} times (another unit? units={{'compute': FACTOR}}, --units compute=FACTOR)",
+        )
+    if not len(stated) or np.all(np.abs(stated - 1) <= _AGREE):
+        return ()
+    return (
+        f"compute is {stated.min():.3g} to {stated.max():.3g} times 6 * n_params * total_tokens,"
+        f" {np.median(stated):.3g} at the median: taken as measured; n_params and tokens count, and"
+        " budgets of recipes are 6 * n_params * total_tokens",
+    )
 
 
 def _check_agreement(table: Columns, quotient: Array, names: list[str], rule: str) -> None:

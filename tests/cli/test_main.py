@@ -102,7 +102,7 @@ MISTAKES = {
     "bounds the wrong way round": ((*OPTIMIZE, "-c", 1e20, "--epochs", "5,1"), "epochs: expected"),
     "bounds on what is held": (
         (*OPTIMIZE, "-c", 1e20, "--target-ratio", "0.1,0.5"),
-        "exclude the only target_ratio that the runs tell about",
+        "--target-ratio 0.1,0.5: law chinchilla does not see target_ratio",
     ),
     "recipes where no folder can be": (
         (*OPTIMIZE, "-c", 3e19, "--recipes", "runs.csv/r.csv", "--plan", "plan.json"),

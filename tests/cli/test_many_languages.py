@@ -37,7 +37,7 @@ def test_split_takes_weights_and_corpora_by_language(fits):
 
 
 def test_share_is_one_model_for_the_languages(fits):
-    limits = ("--target-ratio", "0.01,1", "--epochs", "0.1,20", "--extrapolate")
+    limits = ("--target-ratio", "0.01,1", "--epochs", "0.1,20", "--extrapolate", "100")
     printed = ok("share", "fits.json", *BUDGET, *limits, "--json").json
     shared = shared_model(
         fits,
@@ -45,7 +45,7 @@ def test_share_is_one_model_for_the_languages(fits):
         target_tokens=1e8,
         target_ratio=(0.01, 1),
         epochs=(0.1, 20),
-        extrapolate=True,
+        extrapolate=100,
     )
     assert printed == shared.to_dict()
     assert sum(row["target_ratio"] for row in printed["languages"]) <= 1 + 1e-9

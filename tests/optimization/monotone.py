@@ -67,7 +67,7 @@ def random_questions(count: int, rng: np.random.Generator) -> Question:
         source_tokens=sometimes(log_uniform(1e7, 1e13), np.inf),
         inference_tokens=sometimes(log_uniform(1e9, 1e13), 0.0),
         gpu_flops=sometimes(compute * log_uniform(0.01, 2.0), np.inf),
-        least_tokens=np.minimum(sometimes(log_uniform(1e3, 1e6), 1.0), text),
+        least_tokens=sometimes(log_uniform(1e3, 1e7), 1.0),
     )
 
 

@@ -94,7 +94,7 @@ stage_fraction = [0.1, 0.5]
 first_share = 0
 max_total_tokens = 1e10
 max_source_tokens = 1e11
-extrapolate = true
+extrapolate = 20
 draws = 5
 level = 0.5
 """)
@@ -135,7 +135,7 @@ level = 0.5
         "first_share": 0,
         "max_total_tokens": 1e10,
         "max_source_tokens": 1e11,
-        "extrapolate": True,
+        "extrapolate": 20,
         "draws": 5,
         "level": 0.5,
     }
@@ -226,7 +226,7 @@ def test_unknown_keys(write, text, words):
         (SMALL + "epochs = 4", "epochs: expected a pair (low, high), found 4"),
         (SMALL + "epochs = [1, true]", "epochs: expected a pair (low, high), found [1, True]"),
         (SMALL + "epochs = ['1', '2']", "epochs: expected a pair (low, high), found ['1', '2']"),
-        (SMALL + "extrapolate = 1", "extrapolate: expected true or false, found 1"),
+        (SMALL + "extrapolate = true", "extrapolate: expected a number, found True"),
         (SMALL + "max_total_tokens = '4M'", "max_total_tokens: expected a number, found '4M'"),
     ],
 )

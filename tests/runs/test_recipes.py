@@ -73,16 +73,36 @@ def test_consistent_lengths_are_accepted() -> None:
     ("changes", "names"),
     [
         ({"total_tokens": TOTAL * [1, 1.02, 1]}, "'epochs', 'target_ratio', 'total_tokens'"),
-        ({"compute": COMPUTE * [1, 0.98, 1]}, "'epochs', 'target_ratio', 'compute'"),
-        (
-            {"epochs": None, "total_tokens": TOTAL, "compute": COMPUTE * [1, 2, 1]},
-            "'n_params', 'total_tokens', 'compute'",
-        ),
+        ({"total_tokens": TOTAL * [1, 0.98, 1]}, "'epochs', 'target_ratio', 'total_tokens'"),
     ],
 )
 def test_contradicting_lengths(changes: dict[str, Any], names: str) -> None:
     with refused("<table>, row 2, columns", names, "found", "to within 1%"):
         RunTable.from_frame(frame(**changes))
+
+
+@pytest.mark.parametrize("lengths", [{}, {"epochs": None, "total_tokens": TOTAL}])
+def test_measured_compute_beside_tokens_is_kept_to_and_told(lengths: dict[str, Any]) -> None:
+    runs = RunTable.from_frame(frame(compute=COMPUTE * [0.74, 1.01, 1.07], **lengths))
+    full = RunTable.from_frame(frame())
+    np.testing.assert_allclose(runs.recipe.total_tokens, full.recipe.total_tokens, rtol=1e-14)
+    (note,) = runs.notes
+    assert note.startswith("compute is 0.74 to 1.07 times 6 * n_params * total_tokens, 1.01 at")
+
+
+@pytest.mark.parametrize("lengths", [{}, {"epochs": None, "total_tokens": TOTAL}])
+@pytest.mark.parametrize(
+    ("times", "row", "words"),
+    [
+        ([1.0, 3.0, 1.0], 2, "0.5 to 2 times 6 * n_params * total_tokens, not 3 times"),
+        ([1e-9, 1e-9, 1e-9], 1, "not 1e-09 times (another unit? units={'compute': FACTOR}"),
+    ],
+)
+def test_compute_that_was_not_measured_on_these_runs_is_refused(
+    lengths: dict[str, Any], times: list[float], row: int, words: str
+) -> None:
+    with refused(f"<table>, row {row}, columns", "'compute'", words):
+        RunTable.from_frame(frame(compute=COMPUTE * times, **lengths))
 
 
 def test_blank_lengths_matter_only_where_needed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...files import csv_text
+from ...optimization import NO_STANDING
 
 
 def plan_csv(content: dict[str, Any]) -> str:
@@ -18,6 +19,7 @@ def plan_csv(content: dict[str, Any]) -> str:
                 "regime": entry["regime"],
                 "n_params": entry["recipe"]["n_params"],
                 **stage,
+                **{key: entry[key] for key in NO_STANDING},
             }
             for entry in content["plans"]
             for stage in entry["stages"]

@@ -67,12 +67,14 @@ class BarrierEnd(NamedTuple):
     Attributes:
         x: the point, (L + 3,).
         value: of the mean loss there.
+        multipliers: of the domain's rows, over the value, (M,).
         kkt: largest violation of the KKT conditions, relative to the value.
         bound: proven lower bound of convex problems.
     """
 
     x: np.ndarray
     value: float
+    multipliers: np.ndarray
     kkt: float
     bound: float
 
@@ -156,4 +158,4 @@ def _ended(
     kkt = max(float(np.abs(total).max()), barrier) / value
     bound = value - barrier * len(multipliers)
     bound += float(np.minimum(total * (domain.low - x), total * (domain.high - x)).sum())
-    return BarrierEnd(x, value, kkt, bound)
+    return BarrierEnd(x, value, multipliers[:-1] / value, kkt, bound)

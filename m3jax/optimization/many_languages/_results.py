@@ -9,6 +9,7 @@ import numpy as np
 
 from ...recipe import REGIMES, Recipe
 from .._result import finite_or_none
+from ..question import Standing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +21,7 @@ class BudgetSplit:
         weight: of each language, summing to one, (L,).
         compute: of each, FLOP, summing to the budget, (L,).
         recipe: leaves (L,).
+        standings: how each recipe stands in its part of the budget, L.
         regime: index into `recipe.REGIMES`, (L,).
         loss: predicted, nats per token, (L,).
         mean_loss: weighted.
@@ -38,6 +40,7 @@ class BudgetSplit:
     weight: np.ndarray
     compute: np.ndarray
     recipe: Recipe
+    standings: tuple[Standing, ...]
     regime: np.ndarray
     loss: np.ndarray
     mean_loss: float
@@ -58,6 +61,7 @@ class BudgetSplit:
                 "regime": REGIMES[self.regime[i]],
                 **{field: float(leaf[i]) for field, leaf in vars(self.recipe).items()},
                 "loss": float(self.loss[i]),
+                **self.standings[i].record(),
             }
             for i, name in enumerate(self.languages)
         ]
@@ -92,6 +96,7 @@ class SharedModel:
         weight: of each, summing to one, (L,).
         n_params, total_tokens: of the model, and of its training.
         recipe: of each language as its law sees it, leaves (L,): all other text is its source.
+        standings: how each language's recipe stands in the whole budget, L.
         source_ratio: share of all tokens that is in no target language.
         regime: single-stage or two-stage, a member of `recipe.REGIMES`.
         loss: predicted, nats per token, (L,).
@@ -107,6 +112,7 @@ class SharedModel:
     n_params: float
     total_tokens: float
     recipe: Recipe
+    standings: tuple[Standing, ...]
     source_ratio: float
     regime: str
     loss: np.ndarray
@@ -123,6 +129,7 @@ class SharedModel:
                 "weight": float(self.weight[i]),
                 **{field: float(leaf[i]) for field, leaf in vars(self.recipe).items()},
                 "loss": float(self.loss[i]),
+                **self.standings[i].record(),
             }
             for i, name in enumerate(self.languages)
         ]
@@ -133,6 +140,7 @@ class SharedModel:
             "languages": self.records(),
             "n_params": self.n_params,
             "total_tokens": self.total_tokens,
+            "budget_used": self.standings[0].budget_used,
             "source_ratio": self.source_ratio,
             "regime": self.regime,
             "mean_loss": self.mean_loss,

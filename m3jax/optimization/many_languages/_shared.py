@@ -22,8 +22,8 @@ from ...laws import Law
 from ...options import Limits, SplitOptions, default_of, takes
 from ...recipe import REGIMES, SINGLE_STAGE, TWO_STAGE, Array, Recipe
 from ...variables import DECISION_VARIABLES
-from ..question import Questions
-from ..solvers import REGIME_TIE, is_posynomial
+from ..question import Questions, Standing
+from ..solvers import LIMIT_INDEX, LIMITS, REGIME_TIE, is_posynomial
 from ._barrier import BarrierDomain, BarrierEnd, descend, log_total_ratio
 from ._results import SharedModel
 from ._split import ask_each, normalised_weights
@@ -37,7 +37,25 @@ _SUPPORTED = {
     "stage_fraction",
     "first_share",
     "max_total_tokens",
+    "extrapolate",
 }
+# The limits that the rows of a domain stand for: what all languages share, and what each has.
+_COMMON_ROWS = (
+    "highest n_params",
+    "lowest n_params",
+    "compute",
+    "total_tokens",
+    "lowest stage_fraction",
+    "highest stage_fraction",
+)
+_LANGUAGE_ROWS = (
+    "highest target_ratio",
+    "lowest target_ratio",
+    "highest epochs",
+    "lowest epochs",
+    "highest final_ratio",
+    "lowest final_ratio",
+)
 
 
 @takes(SplitOptions)
@@ -110,6 +128,7 @@ def shared_model(fits: Fits, *, options: SplitOptions) -> SharedModel:
         n_params=float(np.exp(x[0])),
         total_tokens=float(np.exp(x[1])),
         recipe=recipe,
+        standings=_standings(questions, recipe, end.multipliers),
         source_ratio=float(max(1.0 - ratio.sum(), 0.0)),
         regime=REGIMES[regime],
         loss=loss,
@@ -117,6 +136,26 @@ def shared_model(fits: Fits, *, options: SplitOptions) -> SharedModel:
         kkt=end.kkt,
         gap=max(end.value - end.bound, 0.0) if convex else float("inf"),
         agreement=agreement,
+    )
+
+
+def _standings(questions: Questions, recipe: Recipe, by_row: np.ndarray) -> tuple[Standing, ...]:
+    """How each language's recipe stands, from the multipliers of the domain's rows, (M,)."""
+    count = len(questions.languages)
+    shared = [LIMIT_INDEX[name] for name in _COMMON_ROWS]
+    own = [LIMIT_INDEX[name] for name in _LANGUAGE_ROWS]
+    multipliers = np.zeros((count, len(LIMITS)))
+    multipliers[:, shared] = by_row[: len(shared)]
+    multipliers[:, own] = by_row[len(shared) :].reshape(len(own), count).T
+    return tuple(
+        questions.standing(
+            i,
+            jax.tree.map(lambda leaf, i=i: float(leaf[i]), recipe),
+            multipliers[i],
+            float(questions.values.compute[i]),
+            float(questions.at_hand[i]),
+        )
+        for i in range(count)
     )
 
 

@@ -13,13 +13,14 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from ..._errors import M3Error
 from ...fitting import Fits
 from ...options import SplitOptions, takes
-from ...recipe import REGIMES
-from ..question import Questions, ask
+from ...recipe import REGIMES, Recipe
+from ..question import Questions, Standing, ask
 from ..solvers import LIMIT_INDEX, REGIME_TIE, best_regime, build_problem, is_posynomial, recipes
 from ._results import BudgetSplit
 
@@ -48,7 +49,6 @@ def ask_each(fits: Fits, options: SplitOptions, function: str) -> Questions:
         compute=options.compute,
         target_tokens=options.target_tokens,
         languages=options.languages,
-        extrapolate=options.extrapolate,
     )
     if len(questions) != len(questions.languages):
         raise M3Error(f"{function}: expected one compute and one target_tokens a language")
@@ -121,11 +121,14 @@ def split_budget(fits: Fits, *, options: SplitOptions) -> BudgetSplit:
     equal = np.log(np.full(len(weight), total / len(weight)))[:, None]
     alike = np.min([curves.at(k, equal).log_loss[:, 0] for k in range(3)], axis=0)
     capped = bool(questions.limits.ladder) or np.isfinite(questions.values.source_tokens).any()
+    compute = np.exp(best.at.log_compute)
+    recipe = recipes(best.at.z, questions.values, best.regime)
     return BudgetSplit(
         languages=questions.languages,
         weight=weight,
-        compute=np.exp(best.at.log_compute),
-        recipe=recipes(best.at.z, questions.values, best.regime),
+        compute=compute,
+        recipe=recipe,
+        standings=_standings(questions, compute, recipe, best.regime),
         regime=best.regime,
         loss=np.exp(best.at.log_loss),
         mean_loss=best.mean_loss,
@@ -134,6 +137,24 @@ def split_budget(fits: Fits, *, options: SplitOptions) -> BudgetSplit:
         kkt=best.kkt,
         gap=max(best.mean_loss - bound, 0.0),
         convex=bool(is_posynomial(fits.law) and not capped),
+    )
+
+
+def _standings(
+    questions: Questions, compute: np.ndarray, recipe: Recipe, regime: np.ndarray
+) -> tuple[Standing, ...]:
+    """How the recipe of each language stands in its part of the budget, (L,)."""
+    own = questions.replace(compute=compute)
+    solved = own.offering(np.arange(len(REGIMES))[:, None] == regime).solve()
+    return tuple(
+        questions.standing(
+            i,
+            jax.tree.map(lambda leaf, i=i: float(leaf[i]), recipe),
+            solved.multipliers[regime[i], :, i],
+            float(compute[i]),
+            float(questions.at_hand[i]),
+        )
+        for i in range(len(compute))
     )
 
 

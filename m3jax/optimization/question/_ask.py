@@ -27,7 +27,6 @@ def ask(
     compute: npt.ArrayLike,
     target_tokens: npt.ArrayLike | Mapping[str, npt.ArrayLike],
     languages: Sequence[str] | None = None,
-    extrapolate: bool = False,
 ) -> Questions:
     """Questions about L languages × C budgets × T corpus sizes.
 
@@ -37,10 +36,9 @@ def ask(
         compute: FLOP, a number or (C,).
         target_tokens: unique target tokens, a number, (T,), or language -> either.
         languages: which of the fitted languages; default all.
-        extrapolate: vary even what the runs say nothing about.
 
-    Raises `M3Error` on numbers that are not positive, unknown languages, and bounds that exclude
-    the only value the runs tell about.
+    Raises `M3Error` on numbers that are not positive, unknown languages, and bounds out of reach of
+    the runs.
     """
     names = tuple(fits.languages if languages is None else languages)
     fits.require_any()
@@ -51,13 +49,13 @@ def ask(
     sizes = _sizes(target_tokens, names)
     scopes = tuple(fits.grounds[i] for i in rows)
     allowed = tuple(
-        allowed_ranges(name, fits.law, scope, limits, extrapolate=extrapolate)
+        allowed_ranges(name, fits.law, scope, limits)
         for name, scope in zip(names, scopes, strict=True)
     )
     shape = len(names), len(budgets), sizes.shape[1]
     i, j, t = (axis.ravel() for axis in np.indices(shape))
     offered = np.array([[r in ranges.regimes for ranges in allowed] for r in range(len(REGIMES))])
-    return Questions(
+    questions = Questions(
         law=fits.law,
         languages=names,
         draws=fits.draws[rows],
@@ -68,9 +66,11 @@ def ask(
         shape=shape,
         language=i,
         theta=fits.theta[rows[i]],
-        values=_values(allowed, limits, i, budgets[j], sizes[i, t]),
+        at_hand=sizes[i, t],
+        values=_values(allowed, limits, i, budgets[j]),
         offered=offered[:, i],
     )
+    return questions.with_text(sizes[i, t])
 
 
 def positive_numbers(name: str, value: npt.ArrayLike) -> np.ndarray:
@@ -118,9 +118,8 @@ def _values(
     limits: Limits,
     language: np.ndarray,
     compute: np.ndarray,
-    target_tokens: np.ndarray,
 ) -> Question:
-    """Budgets, corpora, bounds and caps of P questions, in the solver's units."""
+    """Budgets, bounds and caps of P questions, in the solver's units; corpora are still to come."""
 
     def by_language(values: Sequence[float]) -> np.ndarray:
         return np.array(values, dtype=np.float64)[language]
@@ -130,21 +129,25 @@ def _values(
 
     source = limits.max_source_tokens
     hours = limits.max_gpu_hours
-    bounds = [[ranges.bounds[name] for ranges in allowed] for name in DECISION_VARIABLES]
     low, high = (
-        np.stack([by_language([pair[side] for pair in pairs]) for pairs in bounds])
-        for side in (0, 1)
+        np.stack(
+            [
+                by_language([getattr(a.ranges[name], side) for a in allowed])
+                for name in DECISION_VARIABLES
+            ]
+        )
+        for side in ("low", "high")
     )
     return Question(
         compute=compute,
-        target_tokens=target_tokens,
+        target_tokens=np.ones(len(language)),
         low=low,
         high=high,
-        stage_low=by_language([a.stage_fraction[0] for a in allowed]),
-        stage_high=by_language([a.stage_fraction[1] for a in allowed]),
+        stage_low=by_language([a.ranges["stage_fraction"].low for a in allowed]),
+        stage_high=by_language([a.ranges["stage_fraction"].high for a in allowed]),
         first_share=by_language([a.first_share for a in allowed]),
         first_ratio=common(limits.min_first_ratio, 0.0),
-        total_tokens=common(limits.max_total_tokens),
+        total_tokens=by_language([a.ranges["total_tokens"].high for a in allowed]),
         source_tokens=common(source and source * limits.max_source_epochs),
         inference_tokens=common(limits.inference_tokens, 0.0),
         gpu_flops=common(hours and hours * _SECONDS * (limits.flops_per_second or 0.0)),

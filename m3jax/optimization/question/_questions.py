@@ -15,9 +15,11 @@ from ...laws import Law
 from ...options import Limits
 from ...recipe import REGIMES, Recipe
 from ..solvers import NonlinearProgram, Question, RegimeOptima, best_regime, recipes, solve
-from ._infeasible import infeasibility
+from ._held_by import limit_in_words
+from ._infeasible import infeasibility, too_little_text
 from ._objectives import point_program, robust_program
 from ._ranges import AllowedRanges
+from ._standing import Standing
 
 _BLOCK = 1 << 18  # questions × draws solved in one go
 
@@ -50,6 +52,8 @@ class Questions:
         shape: of the batch: (L, C, T) for budgets and corpus sizes, (P,) once lanes were taken.
         language: of each question, an index into `languages`, (P,).
         theta: coefficients that each is asked under, (P, p).
+        at_hand: target tokens that there are to read from, (P,); `values` has as many of them as a
+            recipe may read.
         values: budgets, corpora, bounds and caps, leaves (P,) or (4, P).
         offered: regimes on offer, (3, P) bool.
     """
@@ -64,6 +68,7 @@ class Questions:
     shape: tuple[int, ...]
     language: np.ndarray
     theta: np.ndarray
+    at_hand: np.ndarray
     values: Question
     offered: np.ndarray
 
@@ -83,6 +88,7 @@ class Questions:
             shape=lanes.shape,
             language=self.language[lanes],
             theta=self.theta[lanes],
+            at_hand=self.at_hand[lanes],
             values=jax.tree.map(lambda leaf: leaf[..., lanes], self.values),
             offered=self.offered[:, lanes],
         )
@@ -92,8 +98,29 @@ class Questions:
         return dataclasses.replace(self, theta=theta)
 
     def replace(self, **values: np.ndarray) -> Questions:
-        """The same with other budgets, corpora, bounds or caps, by their names in `Question`."""
+        """The same with other budgets, bounds or caps, by their names in `Question`."""
         return dataclasses.replace(self, values=dataclasses.replace(self.values, **values))
+
+    def with_text(self, at_hand: np.ndarray) -> Questions:
+        """The same with other corpora at hand, target tokens (P,).
+
+        A part of one may be read: no more distinct tokens than the allowed range has, nor a larger
+        share than an upper end of the epochs below 1, and no fewer than are within reach.
+        """
+        text, epochs = (
+            [allowed.ranges[name] for allowed in self.allowed]
+            for name in ("target_tokens", "epochs")
+        )
+        least, cap = (np.array([getattr(t, e) for t in text]) for e in ("low", "high"))
+        fewest, most = (np.array([getattr(k, e) for k in epochs]) for e in ("low", "high"))
+        passes = most[self.language]
+        read = np.minimum(at_hand * np.minimum(passes, 1.0), cap[self.language])
+        low, high = self.values.low.copy(), self.values.high.copy()
+        low[1], high[1] = np.maximum(fewest[self.language], 1.0), np.maximum(passes, 1.0)
+        values = dataclasses.replace(
+            self.values, target_tokens=read, low=low, high=high, least_tokens=least[self.language]
+        )
+        return dataclasses.replace(self, at_hand=at_hand, values=values)
 
     def offering(self, regimes: np.ndarray) -> Questions:
         """The same with only these of the regimes on offer, bool of (3, P) or (P,)."""
@@ -181,11 +208,33 @@ class Questions:
         z = solved.z[chosen, :, np.arange(len(self))].T
         return recipes(z, self.values, chosen)
 
+    def standing(
+        self, language: int, recipe: Recipe, multipliers: np.ndarray, compute: float, at_hand: float
+    ) -> Standing:
+        """How one recipe of a language stands; arguments are those of `Standing.of`."""
+        return Standing.of(
+            recipe,
+            multipliers,
+            compute=compute,
+            at_hand=at_hand,
+            scope=self.scopes[language],
+            allowed=self.allowed[language],
+            limits=self.limits,
+        )
+
     def why_not(self, p: int, solved: RegimeOptima) -> str:
         """Why question p has no allowed recipe: the limits that clash, and by how much."""
         question = jax.tree.map(lambda leaf: leaf[..., p], self.values)
+        allowed = self.allowed[self.language[p]]
+        least = allowed.ranges["target_tokens"]
+        if question.target_tokens < least.low:
+            return too_little_text(float(question.target_tokens), least)
         blame, violation = solved.blame[:, p], float(solved.beyond[p])
-        return infeasibility(question, self.offered[:, p], blame, violation)
+
+        def words(name: str) -> str:
+            return limit_in_words(name, allowed, self.limits)
+
+        return infeasibility(question, self.offered[:, p], blame, violation, words)
 
     def _solve_program(
         self, program: NonlinearProgram | None, args: dict[str, np.ndarray], **how: Any

@@ -7,13 +7,14 @@ import dataclasses
 import jax
 import numpy as np
 
+from ... import formatting
 from ..._errors import M3Error
 from ..._progress import Progress, silent
 from ...fitting import Fits, interval
 from ...laws import Law
 from ...options import MapOptions, takes
 from ...recipe import MONOLINGUAL, REGIMES, SINGLE_STAGE, TWO_STAGE, Recipe
-from ..question import Questions, ask
+from ..question import Questions, Standing, ask, summary
 from ..solvers import LIMIT_INDEX, RegimeOptima, best_regime
 from ._corpus import optimal_corpus
 from ._crossings import Crossings, crossings
@@ -64,7 +65,7 @@ class _Members:
         """The best recipe of each regime for rows and corpus sizes, both (P,)."""
         # All have the limits of the first question.
         first = self.questions.take(np.zeros(len(rows), dtype=np.int64))
-        questions = first.replace(compute=self.compute_at(rows), target_tokens=tokens)
+        questions = first.replace(compute=self.compute_at(rows)).with_text(tokens)
         return questions.under(self.theta_at(rows)).solve()
 
     def solve_all(self, tokens: np.ndarray) -> RegimeOptima:
@@ -111,7 +112,6 @@ def map_regimes(
         compute=flops,
         target_tokens=tokens,
         languages=[name],
-        extrapolate=options.extrapolate,
     )
     n_draws = min(options.draws, fits.draws.shape[1])
     theta = np.concatenate([questions.theta[:1], questions.draws[0, :n_draws]])
@@ -152,12 +152,15 @@ def map_regimes(
     closest = float((loss[SINGLE_STAGE][two] - lowest[two]).min()) if two.any() else np.inf
     of_fit = _crossings_of_fit(changes, flops, tokens, regime[:, :, [0, -1]], options.level)
     ranges = questions.allowed[0]
+    recipe = _recipes(questions, grid, regime[0])
+    standings = _standings(questions, grid, regime[0], recipe)
     return RegimeMap(
         language=name,
         compute=flops,
         target_tokens=tokens,
         regime=regime[0],
-        recipe=_recipes(questions, grid, regime[0]),
+        recipe=recipe,
+        standings=standings,
         loss=lowest,
         by_regime_loss=np.moveaxis(loss, 0, -1),
         regime_share=np.stack([(regime[1:] == k).mean(axis=0) for k in range(3)], axis=-1)
@@ -177,7 +180,11 @@ def map_regimes(
             direct_switch(changes, len(theta), flops, ranges.regimes, closest),
             collapse(scaled, plain, exponent, expected),
         ),
-        notes=(*questions.grounds[0], *ranges.messages),
+        notes=(
+            *questions.grounds[0],
+            *ranges.messages,
+            *_summary(flops, tokens, standings),
+        ),
         n_draws=n_draws,
     )
 
@@ -213,6 +220,35 @@ def _recipes(questions: Questions, grid: RegimeOptima, regime: np.ndarray) -> Re
     """Best recipes of the fit, the first questions of the grid; zero where none is allowed."""
     best = questions.recipes(grid, regime.ravel())
     return jax.tree.map(lambda leaf: np.where(regime >= 0, leaf.reshape(regime.shape), 0.0), best)
+
+
+def _standings(
+    questions: Questions, grid: RegimeOptima, regime: np.ndarray, recipe: Recipe
+) -> dict[tuple[int, int], Standing]:
+    """How the fit's recipe stands in each cell where there is one."""
+    return {
+        (j, t): questions.standing(
+            0,
+            jax.tree.map(lambda leaf, j=j, t=t: float(leaf[j, t]), recipe),
+            grid.multipliers[regime[j, t], :, p],
+            float(questions.values.compute[p]),
+            float(questions.at_hand[p]),
+        )
+        for p, (j, t) in enumerate(np.ndindex(*regime.shape))
+        if regime[j, t] >= 0
+    }
+
+
+def _summary(
+    compute: np.ndarray, tokens: np.ndarray, standings: dict[tuple[int, int], Standing]
+) -> tuple[str, ...]:
+    """What is to be told of all cells together."""
+    return summary(
+        {
+            f"{formatting.flop(compute[j])} FLOP and {formatting.count(tokens[t])} tokens": standing
+            for (j, t), standing in standings.items()
+        }
+    )
 
 
 def _exponent(x: np.ndarray, y: np.ndarray) -> float:

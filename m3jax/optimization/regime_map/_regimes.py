@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from ...recipe import REGIMES, Recipe
 from ...variables import REGIME_WORDS
 from .._result import finite_or_none
+from ..question import NO_STANDING, Standing
 from ._guidelines import Guideline
 
 
@@ -47,6 +49,7 @@ class RegimeMap:
         target_tokens: unique target tokens, ascending, (T,).
         regime: index into `recipe.REGIMES`, −1 where no recipe is allowed, (C, T).
         recipe: leaves (C, T), zero where none is allowed.
+        standings: (budget, size) -> how the recipe stands, where there is one.
         loss: nats per token, (C, T); infinite where no recipe is allowed.
         by_regime_loss: (C, T, 3), infinite for what is not allowed.
         regime_share: share of bootstrap draws in which each regime is best, (C, T, 3).
@@ -70,6 +73,7 @@ class RegimeMap:
     target_tokens: np.ndarray
     regime: np.ndarray
     recipe: Recipe
+    standings: Mapping[tuple[int, int], Standing]
     loss: np.ndarray
     by_regime_loss: np.ndarray
     regime_share: np.ndarray
@@ -104,6 +108,7 @@ class RegimeMap:
         for name in ("n_params", "epochs", "target_ratio", "final_ratio", "first_ratio"):
             row[name] = float(getattr(self.recipe, name)[j, t]) if ok else None
         row["loss"] = float(self.loss[j, t]) if ok else None
+        row.update(self.standings[j, t].record() if ok else NO_STANDING)
         drawn = ok and self.n_draws > 0
         for k, regime in enumerate(REGIME_WORDS.values()):
             row[f"loss_{regime.key}"] = finite_or_none(self.by_regime_loss[j, t, k])

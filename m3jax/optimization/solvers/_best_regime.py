@@ -15,8 +15,11 @@ REGIME_TIE = 1e-7
 def best_regime(log_loss: np.ndarray) -> np.ndarray:
     """Regime with the lowest log loss (3, …), the first and so the simplest of equals.
 
-    Equal is what differs by `REGIME_TIE` at most. −1 where no regime is allowed: all are infinite.
+    From the simplest on, a regime takes the place of a simpler one that it beats by `REGIME_TIE`.
+    −1 where no regime is allowed: all are infinite.
     """
-    lowest = log_loss.min(axis=0)
-    best = np.argmax(log_loss <= lowest + REGIME_TIE, axis=0)
+    best, lowest = np.zeros(log_loss.shape[1:], dtype=np.int64), log_loss[0]
+    for regime in range(1, len(log_loss)):
+        better = log_loss[regime] < lowest - REGIME_TIE
+        best, lowest = np.where(better, regime, best), np.where(better, log_loss[regime], lowest)
     return np.where(np.isfinite(lowest), best, -1)

@@ -51,7 +51,8 @@ def build_problem(
         limit, t, log_fewest, parts, serving, share + 0.0 * t, regime, serves, xp, rows
     )
     # Fewer than one epoch over all the text is a part of it, read once.
-    return problem, possible & (in_part | (question.high[1] >= 1))
+    enough = (question.high[1] >= 1) & (question.target_tokens >= question.least_tokens)
+    return problem, possible & (in_part | enough)
 
 
 def face(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ...recipe import MONOLINGUAL, TWO_STAGE, Array
+from ...recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE, Array
 from ...variables import DECISION_VARIABLES
 from ._question import Question
 
@@ -44,7 +44,7 @@ def can_bind(name: str, regime: int) -> bool:
     """Whether a limit can matter in a regime."""
     if regime == TWO_STAGE:
         return True
-    staged = name.endswith(("stage_fraction", "first_ratio"))
+    staged = name.endswith(("stage_fraction", "first_ratio", "final_ratio"))
     alone = regime == MONOLINGUAL and (name.endswith("ratio") or name == "source_tokens")
     return not staged and not alone
 
@@ -65,14 +65,16 @@ def right_sides(question: Question, regime: int, xp: Any = np, *, in_part: bool 
         "total_tokens": xp.log(q.total_tokens) - t,
     }
     for j, name in enumerate(DECISION_VARIABLES):
-        ratio = name.endswith("ratio")
-        absent = regime == MONOLINGUAL and ratio
+        # A final ratio is the final stage's: with one stage there is none to keep.
+        absent = (regime == MONOLINGUAL and name.endswith("ratio")) or (
+            regime == SINGLE_STAGE and name == "final_ratio"
+        )
         limit[f"lowest {name}"] = none if absent else -low[j] + 0.0 * t
         limit[f"highest {name}"] = none if absent else high[j] + 0.0 * t
     fewest = xp.log(q.fewest_passes(xp)) + 0.0 * t
     limit["lowest epochs"] = -fewest
     if in_part:
-        limit["lowest epochs"] = t - xp.log(xp.minimum(q.least_tokens, q.target_tokens)) - fewest
+        limit["lowest epochs"] = t - xp.log(q.least_tokens) - fewest
         limit["highest epochs"] = fewest
     if regime == TWO_STAGE:
         # s = (r − r_1)/(r_f − r_1) with r_1 = φ·r gives r_f = r·(φ + (1 − φ)/s): linear in logs.

@@ -26,7 +26,7 @@ class Question:
         total_tokens, source_tokens: caps; the latter is unique tokens times epochs over them.
         inference_tokens: 0 for none.
         gpu_flops: training FLOP that the GPU hours allow.
-        least_tokens: unique target tokens that are read at least, as far as there are so many.
+        least_tokens: unique target tokens that are read at least.
     """
 
     compute: Array

@@ -9,6 +9,7 @@ import numpy as np
 from ...recipe import REGIMES
 from ...variables import REGIME_WORDS
 from .._result import Recommendations, finite_or_none
+from ..question import NO_STANDING
 from ._alternatives import compute_gain, loss_given_up
 from ._sensitivity import sensitivities
 
@@ -20,7 +21,8 @@ def worth_records(recommendations: Recommendations) -> list[dict[str, Any]]:
     recipe; for each regime by its key in `variables.REGIME_WORDS`, as in `lost_two_stage` and
     `compute_gain_two_stage`, the nats per token that it would lose and how many times the compute
     it would need to be as good; the sentences `prices` and `kinks` of `Sensitivities`, none under
-    constraints given as functions; and in `infeasible` why there is no recipe.
+    constraints given as functions; how the recipe stands, see `Standing`; and in `infeasible` why
+    there is no recipe.
     """
     lost = loss_given_up(recommendations)
     gain = np.stack([compute_gain(recommendations, regime) for regime in REGIMES], axis=-1)
@@ -42,6 +44,7 @@ def worth_records(recommendations: Recommendations) -> list[dict[str, Any]]:
             derivatives = sensitivities(recommendations, i, j, t)
             record["prices"] = list(derivatives.prices.values())
             record["kinks"] = list(derivatives.kinks)
+        record.update(recommendations.standings[i, j, t].record() if feasible else NO_STANDING)
         record["infeasible"] = recommendations.infeasible.get((i, j, t))
         records.append(record)
     return records

@@ -6,7 +6,7 @@ from ... import formatting
 from ...optimization import Recommendations
 from ...recipe import REGIMES
 from ...variables import REGIME_WORDS
-from ..tables import Record, limits_in_words, outside_in_words, regime_gaps
+from ..tables import Record, outside_in_words, regime_gaps
 
 
 def answer(recommendations: Recommendations) -> str:
@@ -18,10 +18,12 @@ def answer(recommendations: Recommendations) -> str:
     language = feasible[0]["language"]
     row = max((r for r in feasible if r["language"] == language), key=lambda r: r["compute"])
     text = f"{_recipe_sentence(row)}{_certainty(row, recommendations)}{_next_best(row)}"
-    text += f" It is held by: {', '.join(limits_in_words(row)) or 'no limit'}."
+    text += f" It uses {100 * min(row['budget_used'], 1.0):.3g}% of the budget and is held by:"
+    text += f" {'; '.join(row['held_by']) or 'no limit'}."
     if row["outside_runs"]:
         outside = "; ".join(outside_in_words(row))
         text += f" This leaves the ground the runs cover: {outside}."
+    text += "".join(f" {sentence[:1].upper()}{sentence[1:]}." for sentence in row["warnings"])
     if len(records) > 1:
         text += f" The table has all {len(records)} combinations."
     return text

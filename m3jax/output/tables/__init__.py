@@ -5,11 +5,11 @@ from ._fits import coefficients_table, languages_table, population_table
 from ._languages import shared_table, split_table
 from ._map import crossings_table
 from ._recipes import (
-    limits_in_words,
     outside_in_words,
     predictions_table,
     recommendations_table,
     regime_gaps,
+    standing_in_words,
 )
 from ._runs import next_runs_table, pilot_table
 from ._scores import LEVEL_MARK, all_scores_table, holdout_table, medians_table, ranked
@@ -29,7 +29,6 @@ __all__ = [
     "diagnoses_table",
     "holdout_table",
     "languages_table",
-    "limits_in_words",
     "medians_table",
     "next_runs_table",
     "outside_in_words",
@@ -42,6 +41,7 @@ __all__ = [
     "regime_gaps",
     "shared_table",
     "split_table",
+    "standing_in_words",
     "variable_column",
     "worth_table",
 ]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ... import formatting
 from ...optimization import BudgetSplit, SharedModel
 from ...variables import REGIME_WORDS
+from ._recipes import held_by_briefly, standing_in_words, written_share
 from ._table import (
     Column,
     Record,
@@ -23,10 +26,13 @@ def split_table(split: BudgetSplit) -> Table:
             plain_column("language", "language\n"),
             variable_column("compute", "compute\nFLOP"),
             Column("share", "share\n(weight)", _share_and_weight),
+            plain_column("budget_used", "used\n", written_share),
             *_recipe_columns(),
+            Column("held_by", "held by\n", held_by_briefly, left=True),
             regime_column(),
         ),
         rows=split.records(),
+        notes=_notes(split.records()),
     )
 
 
@@ -39,9 +45,16 @@ def shared_table(shared: SharedModel) -> Table:
             plain_column("language", "language\n"),
             plain_column("weight", "weight\n", formatting.share),
             *_recipe_columns()[1:],
+            Column("held_by", "held by\n", held_by_briefly, left=True),
         ),
         rows=shared.records(),
+        notes=_notes(shared.records()),
     )
+
+
+def _notes(records: Sequence[Record]) -> tuple[str, ...]:
+    told = [(row["language"], sentence) for row in records for sentence in standing_in_words(row)]
+    return tuple(f"{language}: {sentence}" for language, sentence in told)
 
 
 def _share_and_weight(row: Record) -> str:

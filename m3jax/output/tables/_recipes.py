@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ... import formatting
 from ...optimization import Recommendations
 from ...recipe import REGIMES
-from ...variables import LIMIT_WORDS, REGIME_WORDS, VARIABLES
+from ...variables import REGIME_WORDS, VARIABLES
 from ._table import (
     Column,
     Record,
@@ -17,6 +17,9 @@ from ._table import (
     variable_column,
     with_interval,
 )
+
+_MOST_NOTES = 12  # lines about single recipes below a table
+_BRIEF = {"compute budget": "budget", "all target text read": "all text"}
 
 
 def recommendations_table(recommendations: Recommendations, language: str | None = None) -> Table:
@@ -28,13 +31,13 @@ def recommendations_table(recommendations: Recommendations, language: str | None
         title=f"Best recipes{'' if language is None else f' for {language}'}{below}",
         columns=(
             plain_column("language", views=("full",)),
-            variable_column("compute", "compute,\nFLOP", brief="compute\nFLOP"),
-            variable_column("target_tokens", "unique target\ntokens", brief="corpus\ntokens"),
+            variable_column("compute", "compute,\nFLOP", brief="FLOP\n"),
+            plain_column("budget_used", "budget\nused", written_share, brief="used\n"),
+            Column("target_tokens", "unique target\ntokens", _text, brief="text\n(read)"),
             Column("regime", "regime", _regime, views=("full",)),
-            variable_column("n_params", "model\nparams", views=("brief",)),
+            variable_column("n_params", "model\nsize", views=("brief",)),
             Column("epochs", "epochs\n", _epochs_roughly, views=("brief",)),
-            Column("target_ratio", "target\nratio", _ratio_roughly, views=("brief",)),
-            Column("final_ratio", "final\n(stage)", final_stage, views=("brief",)),
+            Column("target_ratio", "ratio\n(final)", _ratios_roughly, views=("brief",)),
             Column("loss", "loss\nnats/token", _loss_roughly, views=("brief",)),
             *(
                 _with_interval(name, level)
@@ -46,9 +49,10 @@ def recommendations_table(recommendations: Recommendations, language: str | None
             variable_column("total_tokens", "total tokens", views=("full",)),
             _with_interval("loss", level),
             Column("gaps", "what other regimes\nwould lose, nats", _gaps, views=("full",)),
-            Column("limits", "limits that hold it", _limits, views=("full",)),
+            Column("held_by", "held by", _held_by, prose=True, views=("full",)),
+            Column("held_by", "held by\n", held_by_briefly, left=True, views=("brief",)),
             Column("outside", "outside the runs", _outside, prose=True, views=("full",)),
-            Column("choice", "regime (of draws)\nnext best", _choice, left=True, views=("brief",)),
+            Column("choice", "regime\n(draws)", _choice, left=True, views=("brief",)),
         ),
         rows=records,
         notes=() if language is None else _notes(recommendations, language, records),
@@ -64,31 +68,34 @@ def regime_gaps(row: Record) -> list[tuple[str, float]]:
     ]
 
 
-def limits_in_words(row: Record) -> list[str]:
-    """The limits that hold a recipe."""
-    return [LIMIT_WORDS[name] for name in row["active_limits"]]
-
-
 def outside_in_words(row: Record) -> list[str]:
     """In which variables a recipe leaves the runs' range."""
     return [text.replace("_", " ") for text in row["outside_runs"]]
 
 
+def standing_in_words(row: Record) -> list[str]:
+    """What must be known beside a recipe: unspent budget, and how far it is from the runs."""
+    if row["warnings"] or not row["outside_runs"]:
+        return list(row["warnings"])
+    return [", ".join(row["outside_runs"])]
+
+
 def _notes(
     recommendations: Recommendations, language: str, records: Sequence[Record]
 ) -> tuple[str, ...]:
-    notes = list(recommendations.notes[recommendations.languages.index(language)])
+    told = []
     for row in records:
+        budget, text = formatting.flop(row["compute"]), formatting.count(row["target_tokens"])
+        place = f"{budget} FLOP, {text} tokens: " if len(records) > 1 else ""
         if row["infeasible"]:
-            budget, corpus = formatting.flop(row["compute"]), formatting.count(row["target_tokens"])
-            notes.append(f"{budget} FLOP, {corpus} tokens: no recipe: {row['infeasible']}")
-    beyond = [row for row in records if row["outside_runs"]]
-    if beyond:
-        last = ", ".join(beyond[-1]["outside_runs"])
-        notes.append(
-            f"{len(beyond)} of {len(records)} recipes go beyond the runs; the last of them: {last}"
-        )
-    return tuple(notes)
+            told.append(
+                f"{place or f'{budget} FLOP, {text} tokens: '}no recipe: {row['infeasible']}"
+            )
+        told += [f"{place}{sentence}" for sentence in standing_in_words(row)]
+    if len(told) > _MOST_NOTES:
+        more = f"and {len(told) - _MOST_NOTES} more such lines: see --recipes or --json"
+        told = [*told[:_MOST_NOTES], more]
+    return (*recommendations.notes[recommendations.languages.index(language)], *told)
 
 
 def _with_interval(name: str, level: str) -> Column:
@@ -106,8 +113,11 @@ def _epochs_roughly(row: Record) -> str:
     return with_interval(row, "epochs", formatting.ratio, lambda x: f"{x:.2g}")
 
 
-def _ratio_roughly(row: Record) -> str:
-    return with_interval(row, "target_ratio", formatting.ratio, lambda x: f"{x:.2g}")
+def _ratios_roughly(row: Record) -> str:
+    text = with_interval(row, "target_ratio", formatting.ratio, lambda x: f"{x:.2g}")
+    if row["regime"] != REGIMES[2]:
+        return text
+    return f"{text}\n→ {row['final_ratio']:.2f}\n({formatting.share(row['stage_fraction'])})"
 
 
 def _loss_roughly(row: Record) -> str:
@@ -141,8 +151,30 @@ def _gaps(row: Record) -> str:
     return _details([f"{name}: {text}" for name, text in gaps])
 
 
-def _limits(row: Record) -> str:
-    return _details(limits_in_words(row))
+def _held_by(row: Record) -> str:
+    return "\n".join(row["held_by"]) or formatting.MISSING
+
+
+def held_by_briefly(row: Record) -> str:
+    """Symbols and values, without who set them: "N ≤ 3.00B"."""
+    return "\n".join(_BRIEF.get(text) or _symbols(text) for text in row["held_by"])
+
+
+def _symbols(text: str) -> str:
+    name, space, rest = text.partition(" (")[0].partition(" ")
+    return f"{VARIABLES[name].symbol}{space}{rest}" if name in VARIABLES else f"{name}{space}{rest}"
+
+
+def written_share(share: float) -> str:
+    """A share of a budget or of a text, with two digits where it is small."""
+    return f"{100 * share:.2g}%" if share < 0.995 else "100%"
+
+
+def _text(row: Record) -> str:
+    """The text at hand and, where it is not all of it, the share that is read."""
+    text = formatting.count(row["target_tokens"])
+    share = row["share_read"]
+    return text if share is None or share > 0.995 else f"{text}\n({written_share(share)})"
 
 
 def _details(lines: Sequence[str]) -> str:
@@ -152,7 +184,7 @@ def _details(lines: Sequence[str]) -> str:
 def _outside(row: Record) -> str:
     if not row["feasible"]:
         return f"no recipe is allowed: {row['infeasible']}"
-    return "\n".join(outside_in_words(row)) or formatting.MISSING
+    return "\n".join([*outside_in_words(row), *row["warnings"]]) or formatting.MISSING
 
 
 def _choice(row: Record) -> str:
@@ -161,13 +193,13 @@ def _choice(row: Record) -> str:
         return "none allowed"
     words = REGIME_WORDS[row["regime"]]
     share = row[f"share_{words.key}"]
-    text = words.short + ("" if share is None else f" ({formatting.share(share)})")
+    lines = [words.short, *([] if share is None else [f"({formatting.share(share)})"])]
     gaps = regime_gaps(row)
     if gaps:
         name, gap = min(gaps, key=lambda item: item[::-1])
         worse = "no worse" if gap < formatting.LEAST_LOSS else f"+{formatting.loss(gap)}"
-        text += f"\n{REGIME_WORDS[name].short}: {worse}"
-    return text
+        lines += [REGIME_WORDS[name].short, worse]
+    return "\n".join(lines)
 
 
 def predictions_table(records: Sequence[Record]) -> Table:

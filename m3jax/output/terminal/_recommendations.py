@@ -15,6 +15,7 @@ from ..tables import (
     recommendations_table,
     shared_table,
     split_table,
+    standing_in_words,
     worth_table,
 )
 from ._console import open_console, print_line, print_notes, print_table, to_rich
@@ -91,5 +92,6 @@ def show_worth(records: Sequence[Mapping[str, Any]]) -> None:
         place = f"{record['language']}, {budget} FLOP, {corpus} tokens"
         if record["infeasible"]:
             print_notes(console, [f"{place}: no recipe: {record['infeasible']}"])
+        print_notes(console, [f"{place}: {sentence}" for sentence in standing_in_words(record)])
         for sentence in (*record["prices"], *record["kinks"]):
             print_line(console, f"  {place}: {sentence}")

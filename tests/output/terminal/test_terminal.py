@@ -7,7 +7,7 @@ import pytest
 
 from m3jax.comparison import Score
 from m3jax.design import NextRuns
-from m3jax.optimization import BudgetSplit, SharedModel
+from m3jax.optimization import NO_STANDING, BudgetSplit, Distance, SharedModel, Standing
 from m3jax.output import (
     show_fits,
     show_next_runs,
@@ -24,6 +24,10 @@ from m3jax.recipe import Recipe
 from ..cases import ODD
 
 BRACKETS = "Ewe [bold]"
+STANDING = Standing(
+    compute=1e18, budget_used=0.029, held_by=("n_params ≤ 3.00M (--n-params)",),
+    outside=(Distance("n_params", 3.0, "above"),), next_runs="",
+)  # fmt: skip
 RECIPE = Recipe.create(
     n_params=[1e6, 2e6],
     target_tokens=[1e5, 1e6],
@@ -107,13 +111,15 @@ def test_a_pilot_says_what_it_did_and_what_is_missing(tmp_path, capsys):
 def test_a_split_budget(capsys):
     split = BudgetSplit(
         languages=(BRACKETS, "Fon"), weight=np.array([0.25, 0.75]), compute=np.array([1e15, 3e15]),
-        recipe=RECIPE, regime=np.array([2, 0]), loss=np.array([2.0, 1.0]), mean_loss=1.25,
+        recipe=RECIPE, standings=(STANDING,) * 2, regime=np.array([2, 0]), loss=np.array([2.0, 1.0]), mean_loss=1.25,
         equal_loss=np.inf, price=1e-18, kkt=0.0, gap=0.0, convex=True,
     )  # fmt: skip
     show_split(split)
     out = capsys.readouterr().out
     assert "4e+15 FLOP over 2 languages" in out
     assert "two stages" in out
+    assert "N ≤ 3.00M" in out
+    assert "note: Fon: only 2.9% of the 1e+18 FLOP is used; held by n_params ≤ 3.00M (--n-p" in out
     assert "Weighted mean loss: 1.2500 nats/token; with equal shares out of reach" in out
     assert "The next 1% of compute lowers the mean loss by 4e-05 nats/token." in out
     show_split(dataclasses.replace(split, equal_loss=1.5))
@@ -123,7 +129,7 @@ def test_a_split_budget(capsys):
 def test_a_shared_model(capsys):
     shared = SharedModel(
         languages=(BRACKETS, "Fon"), weight=np.array([0.5, 0.5]), n_params=1e6, total_tokens=2e6,
-        recipe=RECIPE, source_ratio=0.4, regime="multilingual two-stage",
+        recipe=RECIPE, standings=(STANDING,) * 2, source_ratio=0.4, regime="multilingual two-stage",
         loss=np.array([2.0, 1.0]), mean_loss=1.5, kkt=0.0, gap=0.0, agreement=1.0,
     )  # fmt: skip
     show_shared_model(shared)
@@ -142,10 +148,11 @@ def test_what_limits_and_regimes_are_worth(capsys):
         "lost_two_stage": 0.0, "compute_gain_monolingual": 2.3, "compute_gain_single_stage": None,
         "compute_gain_two_stage": 1.0, "prices": ["10% more compute lowers the loss by 0.01"],
         "kinks": ["at one epoch, where repetition begins"], "infeasible": None,
+        **STANDING.record(),
     }  # fmt: skip
     none = dict.fromkeys(record) | {
         "language": "Fon", "compute": 1e9, "target_tokens": 1e6, "prices": [], "kinks": [],
-        "infeasible": "compute 1e+09 is too little",
+        "infeasible": "compute 1e+09 is too little", **NO_STANDING,
     }  # fmt: skip
     show_worth([record, none])
     out = capsys.readouterr().out
@@ -155,4 +162,5 @@ def test_what_limits_and_regimes_are_worth(capsys):
     place = f"{BRACKETS}, 1e+18 FLOP, 1.00M tokens"
     assert f"{place}: 10% more compute lowers" in out
     assert f"{place}: at one epoch" in out
+    assert f"note: {place}: only 2.9% of the 1e+18 FLOP is used" in out
     assert "note: Fon, 1e+09 FLOP, 1.00M tokens: no recipe: compute 1e+09 is too little" in out
