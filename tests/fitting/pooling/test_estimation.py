@@ -116,7 +116,8 @@ def test_too_few_even_for_pooling(few):
         (few.language != few.languages[2]) | (np.cumsum(few.language == few.languages[2]) <= 2)
     )
     fits = fit(runs, pool="partial", draws=0)
-    assert fits.failed == {few.languages[2]: (2, "too few runs: 2; pooling needs at least 3; add runs")}
+    reason = "too few runs: 2; pooling needs at least 3; add runs"
+    assert fits.failed == {few.languages[2]: (2, reason)}
 
 
 @pytest.mark.slow
