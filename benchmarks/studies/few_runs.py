@@ -28,7 +28,7 @@ from m3jax.cli import main as m3jax
 from m3jax.laws import list_laws
 
 SIZES = (1, 2, 3, 5, 8, 10, 12, 13)
-_RECIPE = ("--n-params", "100k", "--target-tokens", "50k", "--epochs", "4", "--target-ratio", "0.5")
+_RECIPE = ("--n-params", "100K", "--target-tokens", "50K", "--epochs", "4", "--target-ratio", "0.5")
 LANGUAGES = ("Indonesian", "Japanese", "Third", "Fourth")
 
 
