@@ -58,7 +58,8 @@ class FitOptions(Options):
         kind="prior",
         help='weak: keeps the undecided sane; public; none; or your own .json file. "weak" is a'
         " normal prior on every coefficient whose one-sigma range is the one its starts come from,"
-        ' weighed against the noise of the runs: it decides nothing that the runs decide. "none"'
+        " weighed against the noise of the runs: it decides nothing that the runs decide; of fewer"
+        ' runs than free coefficients and two, 3 at least, it decides what they leave open. "none"'
         ' is the bare objective. "public" is what public run tables say of the coefficients; a'
         " `Prior`, or the path of its file, is what you say. With these two a language needs no"
         " runs for the coefficients that are named (3 at least), and none of these is frozen.",

@@ -112,11 +112,11 @@ def test_where_nothing_is_left_to_fit_the_score_says_so(runs):
 
 
 def test_too_few_runs_to_fit_is_told_of_that_language_alone(runs):
-    few = with_third(runs, np.arange(len(runs)) < 4)
+    few = with_third(runs, np.arange(len(runs)) < 3)
     *fitted, failed = compare(few, [POWER], fraction=0.25, **FEW)
     assert [score.message for score in fitted] == [None, None]
-    assert (failed.language, failed.n_train, failed.n_test) == ("third", 3, 1)
-    assert failed.message.startswith("too few runs: 3; law power needs at least 4")
+    assert (failed.language, failed.n_train, failed.n_test) == ("third", 2, 1)
+    assert failed.message.startswith("too few runs: 2; a fit needs at least 3")
     assert failed.mae is failed.objective is None
 
 

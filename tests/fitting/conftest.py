@@ -17,7 +17,7 @@ def simple():
     """Runs of the Chinchilla law, one language for everything that can be wrong with them."""
     clean = [frame(f"clean{i}", i) for i in range(6)]
     two = frame("two sizes", 17, n_params=np.tile([1e8, 4e8], 30))
-    few = frame("few", 16, n=5)
+    few = frame("few", 16, n=2)
     tables = [*clean, odd(), trend(), lonely(), together(), doubled(), two, few]
     return case(tables, "chinchilla")
 

@@ -88,7 +88,8 @@ def estimate_priors(
         x = _best_fits(law, space, data, delta, x, cov, rng)
         likelihood = local_likelihood(law, x, data, delta, noise)
         posterior = likelihood.information + precision + unit_where_held(free)
-        if previous is not None and number >= _FEWEST_ROUNDS:
+        # On their own all have every round: when to stop would be for the others to say.
+        if previous is not None and not alone and number >= _FEWEST_ROUNDS:
             settled = posterior_sds_moved(x - previous, posterior, free) < _SETTLED
         if estimator is not None:
             tilt = volume_gradient(law, x, data, delta, noise, posterior)

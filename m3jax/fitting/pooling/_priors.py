@@ -117,10 +117,11 @@ def restart_points(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """The last fits x (L, p), the priors' means and draws from the priors, (L, 2 + restarts, p)."""
-    count, p = x.shape
+    p = x.shape[1]
     free, mean = np.asarray(data.free), np.asarray(data.prior_mean)
     factor = prior_factor(cov, free, np.eye(p))
-    draws = np.einsum("lij,lsj->lsi", factor, rng.standard_normal((count, restarts, p)))
+    # The same in every language, so that its fit does not depend on which others are beside it.
+    draws = np.einsum("lij,sj->lsi", factor, rng.standard_normal((restarts, p)))
     starts = np.concatenate([x[:, None], mean[:, None], mean[:, None] + draws], axis=1)
     starts = np.clip(starts, space.lower[:, None], space.upper[:, None])
     return np.where(free[:, None], starts, x[:, None])

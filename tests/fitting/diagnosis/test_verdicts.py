@@ -59,6 +59,6 @@ def test_variables_that_move_together_are_told(simple):
 def test_a_language_that_was_not_fitted_is_unusable_and_says_why(simple):
     found = simple.found["few"]
     assert found.grade == "unusable"
-    assert found.verdicts[0].startswith("not fitted: too few runs: 5")
+    assert found.verdicts[0].startswith("not fitted: too few runs: 2")
     assert found.coefficients == ()
     assert found.noise is None
