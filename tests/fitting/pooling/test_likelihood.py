@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.support.synthetic import draw_recipes, true_theta
 from m3jax import RunTable, get_law
-from m3jax.fitting.engine import refine
+from m3jax.fitting.engine import CompiledDescents, refine
 from m3jax.fitting.pooling import fit_data, local_likelihood, volume_gradient
 from m3jax.fitting.problem import Prior, prepare_problem
 
@@ -39,7 +39,8 @@ def posterior():
         sd = SHARE * space.prior_sd
         precision = np.eye(sd.shape[1]) / sd[:, :, None] ** 2
         data = fit_data(problem, space, mean, precision, np.full(LANGUAGES, NOISE**2))
-        mode = refine(law, mean[:, None], data, DELTA, "float64", 1e-10).x
+        descents = CompiledDescents(law, DELTA, "float64", 1e-10)
+        mode = refine(descents, mean[:, None], data).x
         noise = np.full(LANGUAGES, NOISE)
         likelihood = local_likelihood(law, mode, data, DELTA, noise)
         inverse = likelihood.information + precision
