@@ -53,7 +53,8 @@ class Fits:
         r2: share of the variance of the loss explained, shape (L,).
         n_runs: shape (L,).
         converged: shape (L,) bool.
-        agreement: share of the last few starts that ended within 0.1% of the best, shape (L,).
+        agreement: share of the descents followed to their end that ended within 0.1% of the best
+            objective, shape (L,). Below 1 there are rival optima, which the draws start from too.
         prior_mean, prior_precision: the normal prior on theta, (L, p) and its inverse covariance
             (L, p, p), zero where it has no say.
         prior_weight: the misfit that the objective weighed one unit of its negative log density

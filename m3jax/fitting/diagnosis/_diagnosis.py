@@ -103,7 +103,7 @@ class Diagnosis:
         condition_number: of the Jacobian of the log losses with respect to the free coefficients,
             centred, columns scaled to unit length; None likewise.
         converged: whether the fit did.
-        agreement: share of its last starts that found the same optimum.
+        agreement: share of its descents that ended at the best optimum, see `Fits`.
         coefficients: in the law's order.
         correlation: of the coefficients, in the same order, (p, p), amplitudes taken in the middle
             of the runs; zero for those that are held.

@@ -9,7 +9,7 @@ from ._diagnosis import Diagnosis
 from ._verdict import Verdict
 
 RUNS_PER_COEFFICIENT = 3  # independent runs to a free coefficient that are enough
-_AGREEMENT = 0.5  # share of the last starts that should find one optimum
+_AGREEMENT = 0.5  # share of the descents that should end at one optimum
 _EXPLAINED = 0.8  # share of the variance of the loss that a law should explain
 _NOISY = 0.02  # scatter of the log losses above which differences between recipes drown
 _NOISE_OVER_DELTA = 3.0  # noise over huber_delta beyond which most runs count by their sign alone
@@ -25,7 +25,7 @@ def fit_verdicts(law: Law, diagnosis: Diagnosis, huber_delta: float) -> list[Ver
         text = "the fit stopped before it converged: fit again with more starts"
         verdicts.append(Verdict(5, text))
     if diagnosis.agreement < _AGREEMENT:
-        text = f"only {share(diagnosis.agreement)} of the last starts found this optimum"
+        text = f"only {share(diagnosis.agreement)} of the descents ended at this optimum"
         verdicts.append(Verdict(23, f"{text}: fit again with more starts"))
     if diagnosis.r2 < _EXPLAINED:
         explained = share(max(diagnosis.r2, 0))

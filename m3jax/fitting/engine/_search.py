@@ -22,7 +22,7 @@ CANDIDATES_PER_START = (
 )
 RIVALS = 3  # valleys that are told of each language, the best included
 # Iterations between which unfinished fits are packed together again, stage by stage.
-_SCREEN, _FOLLOW, _HELD = (10,), (14, 14), (12, 12)
+_SCREEN, _FOLLOW, _HELD = (10,), (10, 8, 8, 16, 32), (12,)
 _SCREENED, _FOLLOWED = 1e-3, 1e-4  # relative gains at which these descents stop
 _KEPT = 4  # of the screened starts
 _ALIKE = 1e-3  # relative difference in the objective within which two ends are one
