@@ -69,8 +69,8 @@ def _certainty(row: Record, recommendations: Recommendations) -> str:
 
 
 def _next_best(row: Record) -> str:
-    losing = [(gap, name) for name, gap in regime_gaps(row) if gap >= formatting.LEAST_LOSS]
+    losing = [(gap, name) for name, gap in regime_gaps(row)]
     if not losing:
-        return " No other regime on offer does worse."
+        return ""
     gap, name = min(losing)
     return f" The next best regime, {name}, would lose {formatting.loss(gap)} nats."

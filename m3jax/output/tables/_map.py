@@ -23,11 +23,16 @@ def crossings_table(regime_map: RegimeMap) -> Table:
             Column("target_tokens", "corpus\ntokens", _corpus),
             regime_column("below", "with less", left=False),
             regime_column("above", "with more", left=False),
-            plain_column("margin", "third regime\nloses", formatting.loss),
+            plain_column("margin", "third regime\nloses", _margin),
         ),
         rows=regime_map.crossings,
         notes=regime_map.notes,
     )
+
+
+def _margin(margin: float) -> str:
+    """What the third regime loses; nothing where it has one of the two recipes as its limit."""
+    return formatting.loss(margin if margin >= formatting.LEAST_LOSS else None)
 
 
 def _corpus(crossing: Crossing) -> str:

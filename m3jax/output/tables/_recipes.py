@@ -60,12 +60,17 @@ def recommendations_table(recommendations: Recommendations, language: str | None
 
 
 def regime_gaps(row: Record) -> list[tuple[str, float]]:
-    """What the best recipe of each other regime on offer would lose, nats."""
-    return [
-        (name, max(row[f"loss_{words.key}"] - row["loss"], 0.0))
+    """What the best recipe of each other regime on offer would lose, nats.
+
+    A regime that loses nothing measurable has this very recipe as a limit (two stages of one ratio
+    are one stage) and is no rival.
+    """
+    gaps = [
+        (name, row[f"loss_{words.key}"] - row["loss"])
         for name, words in REGIME_WORDS.items()
         if name != row["regime"] and row[f"loss_{words.key}"] is not None
     ]
+    return [(name, gap) for name, gap in gaps if gap >= formatting.LEAST_LOSS]
 
 
 def outside_in_words(row: Record) -> list[str]:
@@ -144,11 +149,7 @@ def final_stage(row: Record, before_share: str = "\n") -> str:
 def _gaps(row: Record) -> str:
     if not row["feasible"]:
         return formatting.MISSING
-    gaps = [
-        (name, formatting.loss(gap) if gap >= formatting.LEAST_LOSS else "same")
-        for name, gap in regime_gaps(row)
-    ]
-    return _details([f"{name}: {text}" for name, text in gaps])
+    return _details([f"{name}: {formatting.loss(gap)}" for name, gap in regime_gaps(row)])
 
 
 def _held_by(row: Record) -> str:
@@ -197,9 +198,9 @@ def _choice(row: Record) -> str:
     gaps = regime_gaps(row)
     if gaps:
         name, gap = min(gaps, key=lambda item: item[::-1])
-        worse = "no worse" if gap < formatting.LEAST_LOSS else f"+{formatting.loss(gap)}"
-        lines += [REGIME_WORDS[name].short, worse]
-    return "\n".join(lines)
+        lines += [REGIME_WORDS[name].short, f"+{formatting.loss(gap)}"]
+    return "
+".join(lines)
 
 
 def predictions_table(records: Sequence[Record]) -> Table:

@@ -1,10 +1,22 @@
 """The table of recipes: one definition for the terminal and the report."""
 
+import dataclasses
+import math
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from m3jax import formatting
-from m3jax.output.tables import predictions_table, recommendations_table, regime_gaps
+from m3jax.optimization import Crossing
+from m3jax.output.tables import (
+    crossings_table,
+    predictions_table,
+    recommendations_table,
+    regime_gaps,
+)
+from m3jax.recipe import REGIMES
+from m3jax.variables import REGIME_WORDS
 
 from ..cases import ODD
 
@@ -65,10 +77,32 @@ def test_the_next_best_regime_is_the_least_loss(tables):
         if row["feasible"]:
             gaps = regime_gaps(row)
             assert row["regime"] not in dict(gaps)
-            least = min(gap for _, gap in gaps)
-            shown = "no worse" if least < formatting.LEAST_LOSS else f"+{least:.4f}"
-            assert text.endswith(shown)
+            assert text.endswith(f"+{min(gap for _, gap in gaps):.4f}" if gaps else "(75%)")
             assert "(75%)" in text
+
+
+def test_a_limiting_case_is_no_rival(tables):
+    drawn, _ = tables
+    row = next(row for row in drawn.rows if row["feasible"])
+    others = {name: f"loss_{words.key}" for name, words in REGIME_WORDS.items()}
+    own = others.pop(row["regime"])
+    (_, near_key), (far, far_key) = others.items()
+    tied = {**row, own: row["loss"], near_key: row["loss"] + 1e-8, far_key: row["loss"] + 0.02}
+    assert regime_gaps(tied) == [(far, pytest.approx(0.02))]
+    alone = dataclasses.replace(drawn, rows=[tied, {**tied, far_key: row["loss"]}])
+    assert _column(alone, "full", "gaps") == [f"\n{far}: 0.0200", "–"]
+    rival, none = _column(alone, "brief", "choice")
+    assert rival == f"{none}\n{REGIME_WORDS[far].short}: +0.0200"
+
+
+@pytest.mark.parametrize(
+    ("margin", "shown"), [(0.0, "–"), (4e-5, "–"), (0.0123, "0.0123"), (math.inf, "–")]
+)
+def test_a_third_regime_that_loses_nothing_is_not_said_to(margin, shown):
+    crossing = Crossing(1e18, 1e9, *REGIMES[1:], margin, None, None, None)
+    asked = SimpleNamespace(language=ODD, n_draws=0, crossings=(crossing,), notes=())
+    table = crossings_table(asked)
+    assert table.cells("brief")[0][-1] == shown
 
 
 def test_predictions():
