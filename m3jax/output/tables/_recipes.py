@@ -199,8 +199,7 @@ def _choice(row: Record) -> str:
     if gaps:
         name, gap = min(gaps, key=lambda item: item[::-1])
         lines += [REGIME_WORDS[name].short, f"+{formatting.loss(gap)}"]
-    return "
-".join(lines)
+    return "\n".join(lines)
 
 
 def predictions_table(records: Sequence[Record]) -> Table:

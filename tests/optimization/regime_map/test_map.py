@@ -173,7 +173,7 @@ def test_bad_ranges_are_refused():
         map_regimes(fits, compute=(1e20, 1e18), target_tokens=SIZES)
     with pytest.raises(M3Error, match="budgets: expected a whole number >= 2"):
         map_regimes(fits, compute=COMPUTE, target_tokens=SIZES, budgets=1)
-    with pytest.raises(M3Error, match="no recipe is allowed anywhere.*compute"):
+    with pytest.raises(M3Error, match=r"no recipe is allowed anywhere.*compute"):
         mapped(fits, n_params=(1e14, 1e16), extrapolate=1e6)
 
 
