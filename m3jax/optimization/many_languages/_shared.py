@@ -1,7 +1,8 @@
 """One model for several target languages and a source: what share of its tokens each should get.
 
 Variables are logarithms: n of the size, d of all tokens, p of each language's ratio, and q of the
-factor by which a final stage concentrates them all. Then k = p + d − log D_T, every limit is linear
+factor by which a final stage concentrates them all. Where all text of a language is read then
+k = p + d − log D_T; where a part is, that moves the text instead. Every limit is linear
 or a log-sum-exp, and for posynomial laws the weighted mean loss is convex: a barrier method with
 Newton steps finds its minimum, with a bound from duality. Other laws are begun from many places.
 """
@@ -9,6 +10,7 @@ Newton steps finds its minimum, with a bound from duality. Other laws are begun 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -32,6 +34,8 @@ _STARTS = 3
 _SCAN = 200  # totals of tokens looked at for starts
 _WIDEN = 2e-7  # log units that a variable held at one value is given
 _AGREE = 1e-6
+_ACTIVE = 1e-6  # elasticity of the mean loss by a bound on the text
+_READINGS = 5  # times that what is read in part is chosen anew
 _SUPPORTED = {
     *DECISION_VARIABLES,
     "stage_fraction",
@@ -89,33 +93,42 @@ def shared_model(fits: Fits, *, options: SplitOptions) -> SharedModel:
     share = float(np.median(questions.values.first_share))
     budget = float(np.log(options.compute / 6.0))
     convex = is_posynomial(fits.law)
-    best: tuple[BarrierEnd, int, float] | None = None
+    best: _Settled | None = None
     with jax.enable_x64(True):
         for regime in (SINGLE_STAGE, TWO_STAGE):
             if not questions.offered[regime].all():
                 continue
-            bounds = _bounds(questions, share, regime)
-            domain = _domain(questions, bounds, log_t, budget)
-            starts = _starts(domain, bounds, log_t, budget, 1 if convex else _STARTS)
-            if not starts:
-                continue
-            mean_loss = partial(_mean_loss, fits.law, theta, log_t, weight, share)
-            ends = [descend(mean_loss, domain, start) for start in starts]
-            values = np.array([end.value for end in ends])
-            end = ends[int(np.argmin(values))]
-            agreement = float(np.mean(values <= end.value + _AGREE))
-            if best is None or np.log(end.value) < np.log(best[0].value) - REGIME_TIE:
-                best = end, regime, agreement
+
+            def solved(in_part: np.ndarray, regime: int = regime) -> _Settled | None:
+                """The best where these languages' text, (L,) bool, is read in part."""
+                bounds = _bounds(questions, share, regime, in_part)
+                domain = _domain(questions, bounds, log_t, budget)
+                starts = _starts(domain, bounds, log_t, budget, 1 if convex else _STARTS)
+                if not starts:
+                    return None
+                text = _Text(log_t, np.log(questions.values.fewest_passes()), in_part)
+                mean_loss = partial(_mean_loss, fits.law, theta, text, weight, share)
+                ends = [descend(mean_loss, domain, start) for start in starts]
+                values = np.array([end.value for end in ends])
+                end = ends[int(np.argmin(values))]
+                return _Settled(end, regime, float(np.mean(values <= end.value + _AGREE)), text)
+
+            settled = _best_reading(solved, len(log_t))
+            if settled is not None and (
+                best is None or np.log(settled.end.value) < np.log(best.end.value) - REGIME_TIE
+            ):
+                best = settled
     if best is None:
-        raise M3Error(f"shared_model: {_infeasibility(questions, log_t)}")
-    end, regime, agreement = best
+        raise M3Error(f"shared_model: {_infeasibility(questions)}")
+    end, regime, agreement, text = best
     x = end.x
+    log_read, log_epochs = text.as_read(x[3:] + x[1], np)
     q = x[2] if regime == TWO_STAGE else 0.0
     ratio = np.exp(x[3:])
     recipe = Recipe(
         n_params=np.full(len(ratio), np.exp(x[0])),
-        target_tokens=np.exp(log_t),
-        epochs=np.exp(x[3:] + x[1] - log_t),
+        target_tokens=np.exp(log_read),
+        epochs=np.exp(log_epochs),
         target_ratio=ratio,
         final_ratio=ratio * np.exp(q),
         first_ratio=ratio * (share if regime == TWO_STAGE else 1.0),
@@ -164,29 +177,82 @@ def _log_losses(law: Law, theta: Array, recipe: Recipe) -> Array:
     return jax.vmap(lambda t, r: law.log_loss_theta(t, r))(theta, recipe)
 
 
+class _Text(NamedTuple):
+    """The target text of each language, leaves (L,); see `solvers.RecipeProblem`.
+
+    Attributes:
+        at_hand: log tokens.
+        fewest: log epochs over what is read where that is a part.
+        in_part: whether it is.
+    """
+
+    at_hand: Array
+    fewest: Array
+    in_part: Array
+
+    def as_read(self, seen: Array, xp: Any) -> tuple[Array, Array]:
+        """Log unique tokens read and log epochs over them, at log tokens seen."""
+        read = xp.where(self.in_part, seen - self.fewest, self.at_hand)
+        return read, xp.where(self.in_part, self.fewest, seen - self.at_hand)
+
+
+class _Settled(NamedTuple):
+    """The best of one regime."""
+
+    end: BarrierEnd
+    regime: int
+    agreement: float
+    text: _Text
+
+
+def _best_reading(solved: Callable[[np.ndarray], _Settled | None], count: int) -> _Settled | None:
+    """The best over which languages' text is read in part and which in full.
+
+    To read in part asks for the least, so all begin there. A language that has then read all of its
+    text, and would more, goes on to repeat it; one that would rather repeat less goes back.
+    """
+    in_part = np.ones(count, dtype=bool)
+    best = settled = solved(in_part)
+    for _ in range(_READINGS):
+        if settled is None:
+            break
+        by_row = settled.end.multipliers[len(_COMMON_ROWS) :].reshape(len(_LANGUAGE_ROWS), count)
+        more = by_row[_LANGUAGE_ROWS.index("highest epochs")] > _ACTIVE
+        less = by_row[_LANGUAGE_ROWS.index("lowest epochs")] > _ACTIVE
+        changed = np.where(in_part, more, less)
+        if not changed.any():
+            break
+        in_part = in_part ^ changed
+        settled = solved(in_part)
+        if settled is not None and (best is None or settled.end.value < best.end.value):
+            best = settled
+    return best
+
+
 @partial(jax.jit, static_argnames="law")
-def _losses_with_derivatives(law: Law, theta: Array, log_t: Array, y: Array, share: Array) -> Any:
+def _losses_with_derivatives(law: Law, theta: Array, text: _Text, y: Array, share: Array) -> Any:
     """Loss of each language at y = (n, d, q, p), (L, 4), with gradient and Hessian."""
 
-    def loss(y: Array, theta: Array, log_t: Array) -> Array:
+    def loss(y: Array, theta: Array, text: _Text) -> Array:
         n, d, q, p = y
         ratio = jnp.exp(p)
+        read, epochs = text.as_read(p + d, jnp)
         recipe = Recipe(
-            jnp.exp(n), jnp.exp(log_t), jnp.exp(p + d - log_t), ratio, jnp.exp(p + q), share * ratio
+            jnp.exp(n), jnp.exp(read), jnp.exp(epochs), ratio, jnp.exp(p + q), share * ratio
         )
         return jnp.exp(law.log_loss_theta(theta, recipe))
 
-    return tuple(jax.vmap(f)(y, theta, log_t) for f in (loss, jax.grad(loss), jax.hessian(loss)))
+    return tuple(jax.vmap(f)(y, theta, text) for f in (loss, jax.grad(loss), jax.hessian(loss)))
 
 
 def _mean_loss(
-    law: Law, theta: np.ndarray, log_t: np.ndarray, weight: np.ndarray, share: float, x: np.ndarray
+    law: Law, theta: np.ndarray, text: _Text, weight: np.ndarray, share: float, x: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Weighted mean loss with gradient and Hessian in x."""
     count = len(weight)
     y = np.concatenate([np.tile(x[:3], (count, 1)), x[3:, None]], axis=1)
     value, first, second = (
-        np.asarray(a) for a in _losses_with_derivatives(law, theta, log_t, y, share)
+        np.asarray(a) for a in _losses_with_derivatives(law, theta, text, y, share)
     )
     gradient = np.concatenate([weight @ first[:, :3], weight * first[:, 3]])
     hessian = np.zeros((count + 3, count + 3))
@@ -198,7 +264,10 @@ def _mean_loss(
 
 
 class _LogBounds(NamedTuple):
-    """(low, high) of n and q, and of each language's log ratio, final ratio and epochs, (L,)."""
+    """(low, high) of n and q, and of each language's log ratio, final ratio and epochs, (L,).
+
+    Epochs are target tokens seen for each at hand.
+    """
 
     n: tuple[Any, Any]
     q: tuple[Any, Any]
@@ -207,10 +276,13 @@ class _LogBounds(NamedTuple):
     epochs: tuple[Any, Any]
 
 
-def _bounds(questions: Questions, share: float, regime: int) -> _LogBounds:
-    """What the allowed ranges of all languages have in common."""
+def _bounds(questions: Questions, share: float, regime: int, in_part: np.ndarray) -> _LogBounds:
+    """What the allowed ranges of all languages have in common, text read `in_part`, (L,) bool."""
     q = questions.values
     low, high = np.log(q.low), np.log(q.high)
+    fewest = np.log(q.fewest_passes())
+    least = np.log(q.least_tokens / q.target_tokens) + fewest
+    epochs = np.where(in_part, least, fewest), np.where(in_part, fewest, high[1])
     n = low[0].max(), high[0].min()
     concentrate = 0.0, 0.0
     if regime == TWO_STAGE:
@@ -218,7 +290,7 @@ def _bounds(questions: Questions, share: float, regime: int) -> _LogBounds:
         ends = (float(s) for s in (q.stage_high.min(), q.stage_low.max()))
         least, most = (float(np.log(share + (1 - share) / s)) for s in ends)
         concentrate = least, most
-    pairs = n, concentrate, (low[2], high[2]), (low[3], high[3]), (low[1], high[1])
+    pairs = n, concentrate, (low[2], high[2]), (low[3], high[3]), epochs
     return _LogBounds(*(_widened(*pair) for pair in pairs))
 
 
@@ -304,25 +376,27 @@ def _fraction(bottom: np.ndarray, ceiling: np.ndarray, q: float) -> float:
     return high if high < 1e-9 else low
 
 
-def _infeasibility(questions: Questions, log_t: np.ndarray) -> str:
+def _infeasibility(questions: Questions) -> str:
     """Why there is no recipe."""
+    count = len(questions)
     regimes = [regime for regime in (SINGLE_STAGE, TWO_STAGE) if questions.offered[regime].all()]
     if not regimes:
         return "some language's runs or limits allow no source text beside it"
-    n, _, ratio, _, epochs = _bounds(questions, 0.0, regimes[0])
+    n, _, ratio, _, epochs = _bounds(questions, 0.0, regimes[0], np.ones(count, dtype=bool))
     if n[0] > n[1]:
         return "no n_params lies within the bounds of all languages"
     total = float(np.exp(ratio[0]).sum())
     if total >= 1:
         return (
-            f"the lowest target ratios of the {len(log_t)} languages sum to {total:.3g}, more than"
+            f"the lowest target ratios of the {count} languages sum to {total:.3g}, more than"
             " one: allow lower ones by target_ratio=(LOW, HIGH)"
         )
-    tokens = float(np.exp(epochs[0] + log_t).sum())
+    tokens = float((np.exp(epochs[0]) * questions.values.target_tokens).sum())
     room = float(questions.values.compute[0] / 6.0 / np.exp(n[0]))
     if tokens >= room:
         return (
-            f"the fewest epochs over all corpora take {tokens:.4g} tokens, the budget allows"
-            f" {room:.4g} with the smallest model: allow fewer by epochs=(LOW, HIGH)"
+            f"the least that must be read of all corpora takes {tokens:.4g} tokens, the budget"
+            f" allows {room:.4g} with the smallest model: allow smaller ones by"
+            " n_params=(LOW, HIGH)"
         )
     return "the bounds of ratios and epochs, the budget and the sum of ratios cannot all be kept"
