@@ -58,7 +58,8 @@ def infeasibility(
     }[amounts[0]]
     return (
         f"{amounts[0]}: the least demanding allowed recipe (n_params {n:.4g}, target_tokens"
-        f" {tokens:.4g} read {k:.4g}×, target_ratio {r:.4g}) needs {needs:.4g} {unit}, the limit is {cap:.4g}; {together}"
+        f" {tokens:.4g} read {k:.4g}×, target_ratio {r:.4g}) needs {needs:.4g} {unit}, the limit is"
+        f" {cap:.4g}; {together}"
     )
 
 

@@ -111,7 +111,8 @@ def test_a_pilot_says_what_it_did_and_what_is_missing(tmp_path, capsys):
 def test_a_split_budget(capsys):
     split = BudgetSplit(
         languages=(BRACKETS, "Fon"), weight=np.array([0.25, 0.75]), compute=np.array([1e15, 3e15]),
-        recipe=RECIPE, standings=(STANDING,) * 2, regime=np.array([2, 0]), loss=np.array([2.0, 1.0]), mean_loss=1.25,
+        recipe=RECIPE, standings=(STANDING,) * 2, regime=np.array([2, 0]),
+        loss=np.array([2.0, 1.0]), mean_loss=1.25,
         equal_loss=np.inf, price=1e-18, kkt=0.0, gap=0.0, convex=True,
     )  # fmt: skip
     show_split(split)
