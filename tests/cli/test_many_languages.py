@@ -2,6 +2,7 @@
 
 import pytest
 
+from benchmarks.support.recipes import fits_of
 from m3jax import Fits, compute_gain, loss_given_up, optimize, shared_model, split_budget
 
 from ..conftest import call, ok
@@ -36,9 +37,11 @@ def test_split_takes_weights_and_corpora_by_language(fits):
     assert first["weight"] == pytest.approx(0.75)
 
 
-def test_share_is_one_model_for_the_languages(fits):
+def test_share_is_one_model_for_the_languages(here):
+    fits = fits_of(2, 3, "m3")  # a law that sees ratios
+    fits.save("m3.json")
     limits = ("--target-ratio", "0.01,1", "--epochs", "0.1,20", "--extrapolate", "100")
-    printed = ok("share", "fits.json", *BUDGET, *limits, "--json").json
+    printed = ok("share", "m3.json", *BUDGET, *limits, "--json").json
     shared = shared_model(
         fits,
         compute=1e20,
@@ -49,7 +52,7 @@ def test_share_is_one_model_for_the_languages(fits):
     )
     assert printed == shared.to_dict()
     assert sum(row["target_ratio"] for row in printed["languages"]) <= 1 + 1e-9
-    assert "source text" in ok("share", "fits.json", *BUDGET, *limits).out
+    assert "source text" in ok("share", "m3.json", *BUDGET, *limits).out
 
 
 def test_worth_says_what_limits_and_regimes_cost(fits):

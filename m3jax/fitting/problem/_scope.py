@@ -23,7 +23,8 @@ class Scope:
     """What the runs of one language cover, or of several together.
 
     Attributes:
-        ranges: variable -> (lowest, highest) in the runs; `stage_fraction` only of two-stage runs
+        ranges: variable -> (lowest, highest) in the runs, target tokens being those that were read
+            and epochs those over them; `stage_fraction` only of two-stage runs
             and absent without any.
         varies: the members of `variables.RUN_VARIABLES` that the runs say something about. "epochs"
             counts only if some run goes beyond one epoch, "final_ratio" only if there are
@@ -54,6 +55,7 @@ class Scope:
     @classmethod
     def of_each(cls, recipe: Recipe, mask: np.ndarray) -> list[Scope]:
         """The scopes of L languages: NumPy leaves of shape (L, n), of which `mask` are real."""
+        recipe = recipe.as_read()  # text that was not read was no part of a run
         two = np.asarray(recipe.is_two_stage) & mask
         ranged = tuple(name for name in RUN_VARIABLES if name != "first_ratio")
         values = {name: getattr(recipe, name) for name in (*ranged, "compute")}

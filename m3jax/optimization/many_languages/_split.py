@@ -24,7 +24,7 @@ from ..question import Questions, Standing, ask
 from ..solvers import LIMIT_INDEX, REGIME_TIE, best_regime, build_problem, is_posynomial, recipes
 from ._results import BudgetSplit
 
-_POINTS = 48  # of each curve, to begin with
+_POINTS = 128  # of each curve, to begin with
 _ROUNDS = 14
 _TOLERANCE = 1e-10  # KKT residual, see `BudgetSplit`
 _SWITCHES = 5  # times regimes are chosen anew

@@ -3,8 +3,8 @@
 from ._ask import ask, positive_numbers
 from ._held_by import ACTIVE
 from ._questions import DrawOptima, Questions
-from ._ranges import AllowedRanges, Range
-from ._reach import Distance
+from ._ranges import AllowedRanges, Range, allowed_ranges
+from ._reach import Distance, distances, runs_to_train, stepping_stones
 from ._standing import NO_STANDING, Standing, summary
 
 __all__ = [
@@ -16,7 +16,11 @@ __all__ = [
     "Questions",
     "Range",
     "Standing",
+    "allowed_ranges",
     "ask",
+    "distances",
     "positive_numbers",
+    "runs_to_train",
+    "stepping_stones",
     "summary",
 ]

@@ -99,7 +99,7 @@ def test_limits_that_clash_are_the_fewest():
     with pytest.raises(M3Error) as error:
         optimize(
             fits,
-            compute=1e18,
+            compute=1e15,
             target_tokens=1e9,
             n_params=(1e9, 1e10),
             epochs=(4.0, 8.0),

@@ -13,7 +13,7 @@ ALL = slice(None)
 
 
 @pytest.mark.parametrize(
-    ("budgets", "sizes"), [(ALL, ALL), (ALL, ONE), (ONE, ALL), (ONE, ONE), (slice(1), ALL)]
+    ("budgets", "sizes"), [(ALL, ALL), (ALL, ONE), (ONE, ALL), (ONE, ONE), (slice(1, 2), ALL)]
 )
 @pytest.mark.parametrize("draws", [True, False])
 def test_recipes_by_corpus(case, budgets, sizes, draws):

@@ -65,9 +65,9 @@ def test_positions_without_a_recipe_say_so(tables):
     for i in empty:
         assert _column(drawn, "brief", "choice")[i] == "none allowed"
         assert _column(drawn, "full", "outside")[i].startswith("no recipe is allowed: compute")
-        for key in ("regime", "n_params", "final_ratio", "gaps", "limits", "stage_fraction"):
+        for key in ("regime", "n_params", "final_ratio", "gaps", "held_by", "stage_fraction"):
             assert _column(drawn, "full", key)[i] == "–", key
-        assert _column(drawn, "brief", "final_ratio")[i] == "–"
+        assert _column(drawn, "brief", "budget_used")[i] == "–"
     assert sum("no recipe" in note for note in drawn.notes) == len(empty)
 
 
