@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..formatting import quantity
 from ..recipe import RATIO_TOLERANCE, Recipe
 from ._columns import Array, Columns
 
@@ -20,6 +21,7 @@ def read_recipes(table: Columns) -> tuple[Recipe, tuple[str, ...]]:
     n_params = table.number("n_params")
     if n_params is None:
         raise table.missing("n_params")
+    given = table.number("target_ratio")
     r = np.minimum(table.number_or("target_ratio", 1.0), 1.0)
     rf = np.minimum(table.number_or("final_ratio", r), 1.0)
     pair = ["final_ratio", "target_ratio"]
@@ -38,7 +40,15 @@ def read_recipes(table: Columns) -> tuple[Recipe, tuple[str, ...]]:
 
     tokens, epochs = table.number("target_tokens"), table.number("epochs")
     tokens, epochs, notes = _lengths(table, n_params, tokens, epochs, r)
-    return Recipe(n_params, tokens, epochs, r, rf, r1), notes
+    return Recipe(n_params, tokens, epochs, r, rf, r1), (*notes, *_assumed_ratios(given))
+
+
+def _assumed_ratios(given: Array | None) -> list[str]:
+    """That rows without a target ratio were read as target text alone."""
+    if given is None:
+        return ["no target_ratio column: taken as 1, nothing but target text"]
+    blank = int(np.isnan(given).sum())
+    return [f"target_ratio is blank in {quantity(blank, 'row')}: taken as 1"] if blank else []
 
 
 def _lengths(

@@ -17,6 +17,7 @@ from ..formatting import quantity, quoted
 from ..recipe import Recipe
 from ._columns import Columns
 from ._recipes import read_recipes
+from ._remarks import alike_names, copies, perplexities
 from .readers import read_raw
 
 if TYPE_CHECKING:
@@ -268,22 +269,23 @@ def _build(
         seed=seed,
         row=row,
         source=source,
-        notes=notes,
     )
     for name in sorted(set(runs.languages) - set(runs.language[weight > 0])):
         raise M3Error(
             f"{source}, language {name!r}, column {table.column['weight']!r}: "
             "found only weights of 0, expected at least one positive"
         )
-    copies = _check_repeats(runs, table)
-    if copies:
-        note = f"{quantity(copies, 'exact duplicate row')} kept (same run, same loss)"
-        runs = dataclasses.replace(runs, notes=(*runs.notes, note))
-    return runs
+    _check_repeats(runs, table)
+    odd = [
+        *perplexities(loss, row, table.column["loss"]),
+        *alike_names(runs.languages),
+        *copies(runs.language, recipe, loss, row),
+    ]
+    return dataclasses.replace(runs, notes=(*notes, *odd))
 
 
-def _check_repeats(runs: RunTable, table: Columns) -> int:
-    """The number of exact copies; raises for rows alike in all but the loss."""
+def _check_repeats(runs: RunTable, table: Columns) -> None:
+    """Raise for rows alike in all but the loss."""
     import pandas as pd
 
     known = {"language": _codes(runs.language), **vars(runs.recipe)}
@@ -307,4 +309,3 @@ def _check_repeats(runs: RunTable, table: Columns) -> int:
             f"{more if len(conflicts) > 1 else ''}. Repeats of a recipe need a 'seed' or "
             "'run_id' column that tells them apart. (Rows count from 1, without the header.)"
         )
-    return int(copy.sum())

@@ -79,7 +79,7 @@ def test_m3_contains_chinchilla(shared_data):
     assert fits.objective[0] == pytest.approx(0.001018274, rel=1e-4)
     told = " ".join(fits.messages[0])
     assert "no run goes beyond one epoch" in told
-    assert "all runs have one target ratio" in told
+    assert "no run has source text" in told
     assert fits.frozen[0].sum() == 9
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ... import formatting
 from ...laws import Law, LogSpaceLaw
-from ...variables import RUN_VARIABLES, VARIABLES
+from ...variables import RUN_VARIABLES
 from .._fits import Fits
 from ..problem import Scope, bounds_reached
 from ..uncertainty import Linearised
@@ -119,7 +119,7 @@ def why_held(law: Law, name: str, scope: Scope) -> str:
     """In words, why the fit held a coefficient."""
     needs = law.coefficients[law.names.index(name)].needs
     constant = [v for v in RUN_VARIABLES if v in needs and v not in scope.varies]
-    return VARIABLES[constant[0]].constant if constant else INDISTINCT
+    return scope.constant(constant[0]) if constant else INDISTINCT
 
 
 def _sd_from_quantiles(draws: np.ndarray) -> np.ndarray:

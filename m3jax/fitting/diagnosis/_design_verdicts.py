@@ -92,7 +92,7 @@ def _constant_variables(law: Law, scope: Scope, settled: set[str]) -> list[Verdi
         settled.update(names)
         effect, action = _EFFECT_AND_ACTION[variable]
         rank = 10 if variable in ("n_params", "total_tokens") else 30
-        text = f"{VARIABLES[variable].constant}: {effect} not determined ({', '.join(names)})"
+        text = f"{scope.constant(variable)}: {effect} not determined ({', '.join(names)})"
         verdicts.append(Verdict(rank, f"{text}; {action}"))
     return verdicts
 

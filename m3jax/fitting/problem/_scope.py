@@ -82,6 +82,12 @@ class Scope:
             scopes.append(cls(ranges, frozenset(varies), share))
         return scopes
 
+    def constant(self, variable: str) -> str:
+        """In words, that a member of `variables.RUN_VARIABLES` does not vary."""
+        if variable == "target_ratio" and self.ranges[variable] == (1.0, 1.0):
+            return "no run has source text"
+        return VARIABLES[variable].constant
+
 
 def _log_span(span: tuple[float, float]) -> float:
     return math.log(span[1] / span[0])
@@ -97,7 +103,7 @@ def unmet_needs(law: Law, scope: Scope, fixed: Collection[str]) -> tuple[set[str
                 frozen.setdefault(variable, []).append(c.name)
     messages = []
     for variable, names in frozen.items():
-        text = f"{VARIABLES[variable].constant}: {', '.join(names)} not determined, held at neutral"
+        text = f"{scope.constant(variable)}: {', '.join(names)} not determined, held at neutral"
         if variable == "final_ratio" and "eta" in names and "gamma" in law.names:
             text += " (eta = 0: gamma stands for gamma + eta)"
         messages.append(text)

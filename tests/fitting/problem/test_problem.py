@@ -17,6 +17,11 @@ from ..tables import noisy_runs
         (
             {"target_ratio": 1.0},
             {"gamma", "eta", "theta", "tau"},
+            "no run has source text",
+        ),
+        (
+            {"target_ratio": 0.5, "final_ratio": 0.5},
+            {"gamma", "eta", "theta", "tau"},
             "all runs have one target ratio",
         ),
         (
