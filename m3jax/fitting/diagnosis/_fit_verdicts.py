@@ -26,7 +26,9 @@ def fit_verdicts(law: Law, diagnosis: Diagnosis, huber_delta: float) -> list[Ver
         verdicts.append(Verdict(5, text))
     if diagnosis.agreement < _AGREEMENT:
         text = f"only {share(diagnosis.agreement)} of the descents ended at this optimum"
-        verdicts.append(Verdict(23, f"{text}: fit again with more starts"))
+        verdicts.append(
+            Verdict(23, f"{text}: others explain the runs nearly as well; intervals cover them")
+        )
     if diagnosis.r2 < _EXPLAINED:
         explained = share(max(diagnosis.r2, 0))
         text = f"the law explains only {explained} of the variance of the loss"
