@@ -10,7 +10,6 @@ Newton steps finds its minimum, with a bound from duality. Other laws are begun 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -26,7 +25,8 @@ from ...recipe import REGIMES, SINGLE_STAGE, TWO_STAGE, Array, Recipe
 from ...variables import DECISION_VARIABLES
 from ..question import Questions, Standing
 from ..solvers import LIMIT_INDEX, LIMITS, REGIME_TIE, is_posynomial
-from ._barrier import BarrierDomain, BarrierEnd, descend, log_total_ratio
+from ._barrier import BarrierDomain, descend, log_total_ratio
+from ._reading import COMMON_ROWS, LANGUAGE_ROWS, SharedOptimum, TargetText, best_reading
 from ._results import SharedModel
 from ._split import ask_each, normalised_weights
 
@@ -34,8 +34,6 @@ _STARTS = 3
 _SCAN = 200  # totals of tokens looked at for starts
 _WIDEN = 2e-7  # log units that a variable held at one value is given
 _AGREE = 1e-6
-_ACTIVE = 1e-6  # elasticity of the mean loss by a bound on the text
-_READINGS = 5  # times that what is read in part is chosen anew
 _SUPPORTED = {
     *DECISION_VARIABLES,
     "stage_fraction",
@@ -43,23 +41,6 @@ _SUPPORTED = {
     "max_total_tokens",
     "extrapolate",
 }
-# The limits that the rows of a domain stand for: what all languages share, and what each has.
-_COMMON_ROWS = (
-    "highest n_params",
-    "lowest n_params",
-    "compute",
-    "total_tokens",
-    "lowest stage_fraction",
-    "highest stage_fraction",
-)
-_LANGUAGE_ROWS = (
-    "highest target_ratio",
-    "lowest target_ratio",
-    "highest epochs",
-    "lowest epochs",
-    "highest final_ratio",
-    "lowest final_ratio",
-)
 
 
 @takes(SplitOptions)
@@ -93,27 +74,29 @@ def shared_model(fits: Fits, *, options: SplitOptions) -> SharedModel:
     share = float(np.median(questions.values.first_share))
     budget = float(np.log(options.compute / 6.0))
     convex = is_posynomial(fits.law)
-    best: _Settled | None = None
+    best: SharedOptimum | None = None
     with jax.enable_x64(True):
         for regime in (SINGLE_STAGE, TWO_STAGE):
             if not questions.offered[regime].all():
                 continue
 
-            def solved(in_part: np.ndarray, regime: int = regime) -> _Settled | None:
+            def solved(in_part: np.ndarray, regime: int = regime) -> SharedOptimum | None:
                 """The best where these languages' text, (L,) bool, is read in part."""
                 bounds = _bounds(questions, share, regime, in_part)
                 domain = _domain(questions, bounds, log_t, budget)
                 starts = _starts(domain, bounds, log_t, budget, 1 if convex else _STARTS)
                 if not starts:
                     return None
-                text = _Text(log_t, np.log(questions.values.fewest_passes()), in_part)
+                text = TargetText(log_t, np.log(questions.values.fewest_passes()), in_part)
                 mean_loss = partial(_mean_loss, fits.law, theta, text, weight, share)
                 ends = [descend(mean_loss, domain, start) for start in starts]
                 values = np.array([end.value for end in ends])
                 end = ends[int(np.argmin(values))]
-                return _Settled(end, regime, float(np.mean(values <= end.value + _AGREE)), text)
+                return SharedOptimum(
+                    end, regime, float(np.mean(values <= end.value + _AGREE)), text
+                )
 
-            settled = _best_reading(solved, len(log_t))
+            settled = best_reading(solved, len(log_t))
             if settled is not None and (
                 best is None or np.log(settled.end.value) < np.log(best.end.value) - REGIME_TIE
             ):
@@ -155,8 +138,8 @@ def shared_model(fits: Fits, *, options: SplitOptions) -> SharedModel:
 def _standings(questions: Questions, recipe: Recipe, by_row: np.ndarray) -> tuple[Standing, ...]:
     """How each language's recipe stands, from the multipliers of the domain's rows, (M,)."""
     count = len(questions.languages)
-    shared = [LIMIT_INDEX[name] for name in _COMMON_ROWS]
-    own = [LIMIT_INDEX[name] for name in _LANGUAGE_ROWS]
+    shared = [LIMIT_INDEX[name] for name in COMMON_ROWS]
+    own = [LIMIT_INDEX[name] for name in LANGUAGE_ROWS]
     multipliers = np.zeros((count, len(LIMITS)))
     multipliers[:, shared] = by_row[: len(shared)]
     multipliers[:, own] = by_row[len(shared) :].reshape(len(own), count).T
@@ -177,63 +160,13 @@ def _log_losses(law: Law, theta: Array, recipe: Recipe) -> Array:
     return jax.vmap(lambda t, r: law.log_loss_theta(t, r))(theta, recipe)
 
 
-class _Text(NamedTuple):
-    """The target text of each language, leaves (L,); see `solvers.RecipeProblem`.
-
-    Attributes:
-        at_hand: log tokens.
-        fewest: log epochs over what is read where that is a part.
-        in_part: whether it is.
-    """
-
-    at_hand: Array
-    fewest: Array
-    in_part: Array
-
-    def as_read(self, seen: Array, xp: Any) -> tuple[Array, Array]:
-        """Log unique tokens read and log epochs over them, at log tokens seen."""
-        read = xp.where(self.in_part, seen - self.fewest, self.at_hand)
-        return read, xp.where(self.in_part, self.fewest, seen - self.at_hand)
-
-
-class _Settled(NamedTuple):
-    """The best of one regime."""
-
-    end: BarrierEnd
-    regime: int
-    agreement: float
-    text: _Text
-
-
-def _best_reading(solved: Callable[[np.ndarray], _Settled | None], count: int) -> _Settled | None:
-    """The best over which languages' text is read in part and which in full.
-
-    To read in part asks for the least, so all begin there. A language that has then read all of its
-    text, and would more, goes on to repeat it; one that would rather repeat less goes back.
-    """
-    in_part = np.ones(count, dtype=bool)
-    best = settled = solved(in_part)
-    for _ in range(_READINGS):
-        if settled is None:
-            break
-        by_row = settled.end.multipliers[len(_COMMON_ROWS) :].reshape(len(_LANGUAGE_ROWS), count)
-        more = by_row[_LANGUAGE_ROWS.index("highest epochs")] > _ACTIVE
-        less = by_row[_LANGUAGE_ROWS.index("lowest epochs")] > _ACTIVE
-        changed = np.where(in_part, more, less)
-        if not changed.any():
-            break
-        in_part = in_part ^ changed
-        settled = solved(in_part)
-        if settled is not None and (best is None or settled.end.value < best.end.value):
-            best = settled
-    return best
-
-
 @partial(jax.jit, static_argnames="law")
-def _losses_with_derivatives(law: Law, theta: Array, text: _Text, y: Array, share: Array) -> Any:
+def _losses_with_derivatives(
+    law: Law, theta: Array, text: TargetText, y: Array, share: Array
+) -> Any:
     """Loss of each language at y = (n, d, q, p), (L, 4), with gradient and Hessian."""
 
-    def loss(y: Array, theta: Array, text: _Text) -> Array:
+    def loss(y: Array, theta: Array, text: TargetText) -> Array:
         n, d, q, p = y
         ratio = jnp.exp(p)
         read, epochs = text.as_read(p + d, jnp)
@@ -246,7 +179,7 @@ def _losses_with_derivatives(law: Law, theta: Array, text: _Text, y: Array, shar
 
 
 def _mean_loss(
-    law: Law, theta: np.ndarray, text: _Text, weight: np.ndarray, share: float, x: np.ndarray
+    law: Law, theta: np.ndarray, text: TargetText, weight: np.ndarray, share: float, x: np.ndarray
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Weighted mean loss with gradient and Hessian in x."""
     count = len(weight)
