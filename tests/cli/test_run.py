@@ -99,7 +99,7 @@ def test_run_without_a_comparison(here):
 
 def test_run_says_why_no_language_could_be_fitted(here):
     lines = Path("runs.csv").read_text(encoding="utf-8").splitlines(keepends=True)
-    Path("few.csv").write_text("".join(lines[:4]), encoding="utf-8")
+    Path("few.csv").write_text("".join(lines[:3]), encoding="utf-8")
     text = CONFIG.format(output="few").replace("runs.csv", "few.csv")
     Path("few.toml").write_text(text, encoding="utf-8")
     result = call("run", "few.toml")

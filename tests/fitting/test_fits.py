@@ -17,7 +17,7 @@ from .tables import noisy_runs
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory, synthetic):
     path = tmp_path_factory.mktemp("fits") / "fits.json"
-    few = np.r_[0:80, 80:90]
+    few = np.r_[0:80, 80:82]
     table = synthetic.select(np.isin(np.arange(len(synthetic)), few))
     fits = fit(table, draws=4, starts=8)
     fits.save(path)

@@ -156,7 +156,7 @@ def test_loss_follows_the_formula(function):
         for i, c in enumerate(law.coefficients)
     }
     count = len(inspect.signature(function).parameters) - 1
-    expected = function(coefficients, *jax.tree.leaves(runs)[:count])
+    expected = function(coefficients, *jax.tree.leaves(runs.as_read())[:count])
     np.testing.assert_allclose(law.loss(coefficients, runs), expected, rtol=1e-12)
 
 

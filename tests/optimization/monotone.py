@@ -102,12 +102,14 @@ def rises(law: Law, count: int, seed: int) -> list[tuple[str, float]]:
     theta = random_theta(law, count, rng).T.copy()
     narrow = random_questions(count, rng)
     wide, which = widened(narrow, rng)
-    offered = np.ones((3, count), dtype=bool)
-    offered[0] = (narrow.high[2] >= 1) & (narrow.high[3] >= 1)
-    with jax.enable_x64(True):
-        before, after = (
-            solve(law, theta, question, offered).log_loss.min(axis=0) for question in (narrow, wide)
-        )
+
+    def best(question: Question) -> np.ndarray:
+        offered = np.ones((3, count), dtype=bool)
+        offered[0] = question.high[2] >= 1
+        with jax.enable_x64(True):
+            return solve(law, theta, question, offered).log_loss.min(axis=0)
+
+    before, after = best(narrow), best(wide)
     with np.errstate(invalid="ignore"):
         rise = np.where(before == np.inf, 0.0, after - before)
     # Written so that what is not a number counts, too.

@@ -92,7 +92,7 @@ def test_a_limiting_case_is_no_rival(tables):
     alone = dataclasses.replace(drawn, rows=[tied, {**tied, far_key: row["loss"]}])
     assert _column(alone, "full", "gaps") == [f"\n{far}: 0.0200", "–"]
     rival, none = _column(alone, "brief", "choice")
-    assert rival == f"{none}\n{REGIME_WORDS[far].short}: +0.0200"
+    assert rival == f"{none}\n{REGIME_WORDS[far].short}\n+0.0200"
 
 
 @pytest.mark.parametrize(
