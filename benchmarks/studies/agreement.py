@@ -38,13 +38,14 @@ def random_questions(count: int, seed: int) -> Question:
         return np.where(rng.random(count) < share, values, NO_LIMIT)
 
     ones = np.ones(count)
-    highest_final_ratio = np.where(rng.random(count) < 0.5, ones, between(0.6, 1.0))
+    # A final ratio binds recipes of two stages only, which the others do not tell apart.
+    highest_final_ratio = ones
     compute, tokens = between(1e18, 1e21), between(1e7, 1e9)
     return Question(
         compute=compute,
         target_tokens=tokens,
         low=np.stack(
-            [between(1e6, 1e8), between(0.2, 1), between(0.02, 0.2), np.full(count, 0.02)]
+            [between(1e6, 1e8), between(1, 2), between(0.02, 0.2), np.full(count, 0.02)]
         ),
         high=np.stack([between(2e8, 1e12), between(2, 64), ones, highest_final_ratio]),
         stage_low=between(0.05, 0.2),
@@ -55,6 +56,7 @@ def random_questions(count: int, seed: int) -> Question:
         source_tokens=np.full(count, NO_LIMIT),
         inference_tokens=np.where(rng.random(count) < 0.3, between(1e9, 1e12), 0.0),
         gpu_flops=perhaps(compute * between(0.1, 2.0)),
+        least_tokens=tokens,  # all of the text is read, as the others' problems have it
     )
 
 

@@ -173,8 +173,8 @@ def test_bad_ranges_are_refused():
         map_regimes(fits, compute=(1e20, 1e18), target_tokens=SIZES)
     with pytest.raises(M3Error, match="budgets: expected a whole number >= 2"):
         map_regimes(fits, compute=COMPUTE, target_tokens=SIZES, budgets=1)
-    with pytest.raises(M3Error, match=r"no recipe is allowed anywhere.*compute"):
-        mapped(fits, n_params=(1e14, 1e16), extrapolate=1e6)
+    with pytest.raises(M3Error, match=r"no recipe is allowed anywhere.*total_tokens"):
+        mapped(fits, max_total_tokens=1.0)
 
 
 def test_command_writes_tables_and_a_figure(tmp_path, direct):
