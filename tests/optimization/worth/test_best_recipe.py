@@ -38,7 +38,7 @@ AMOUNTS = ("compute", "target_tokens", "total_tokens", "source_tokens", "gpu_flo
 STAGES = ("stage_low", "stage_high")
 BOUNDS = tuple((side, i) for side in ("low", "high") for i in range(4))
 INPUTS = (*AMOUNTS, *STAGES, *BOUNDS)
-COEFFICIENT = 4
+COEFFICIENT = 6  # eta: where it is raised a final stage pays
 THETA = true_theta(1, 3)[0]
 
 # What is tightened, against a question where nothing but compute and text is scarce.
@@ -48,23 +48,23 @@ BINDING = {
     "total_tokens": {"total_tokens": 2e9},
     "source_tokens": {"source_tokens": 1e9},
     "gpu_flops": {"gpu_flops": 1e19},
-    "stage_high": {"stage_high": 0.11},
     ("high", 0): {("high", 0): 1e9},
     ("low", 0): {("low", 0): 1e10},
     ("high", 1): {("high", 1): 2.0},
     ("low", 1): {("low", 1): 8.0},
     ("high", 2): {("high", 2): 0.055},
     ("low", 2): {("low", 2): 0.3},
-    ("high", 3): {("high", 3): 0.4},
 }
+# The same where two stages are best.
+BINDING_STAGES = {"stage_low": {}, ("high", 3): {("high", 3): 0.4}}
 
 
-def packed(changes) -> np.ndarray:
+def packed(changes, shift=0.0) -> np.ndarray:
     """Logarithms of all inputs, and a shift of one coefficient."""
     base = question_of(total_tokens=1e12, source_tokens=1e12, gpu_flops=1e21)
     values = {name: getattr(base, name) for name in (*AMOUNTS, *STAGES)}
     values |= {(side, i): getattr(base, side)[i] for side, i in BOUNDS}
-    return np.append(np.log([float((values | changes)[name]) for name in INPUTS]), 0.0)
+    return np.append(np.log([float((values | changes)[name]) for name in INPUTS]), shift)
 
 
 def log_best_loss(x):
@@ -82,6 +82,7 @@ def log_best_loss(x):
 def test_derivatives_agree_with_central_differences_in_either_precision():
     """Of the best loss in budget, text, every limit and a coefficient, free and active."""
     points = {name: packed(changes) for name, changes in BINDING.items()}
+    points |= {name: packed(changes, 0.1) for name, changes in BINDING_STAGES.items()}
     with jax.enable_x64(True):
         value = jax.jit(log_best_loss)
         exact = jax.jit(jax.grad(log_best_loss))
