@@ -18,14 +18,14 @@ def test_a_process_that_never_came_is_told(table, tmp_path, start):
     order = {"languages": 1, "output": "", "patience": 2}
     workers = [start(**order, connect=(address, 3, i)) for i in range(2)]
     for i, worker in enumerate(workers):
-        _, told = worker.communicate(timeout=60)
+        _, told = worker.communicate(timeout=180)
         assert worker.returncode == 1
         assert f"process {i} has not met all 3 processes at {address} within 2 s" in told
 
 
 def test_nothing_to_connect_to_is_told(start):
     worker = start(languages=1, output="", connect=())
-    _, told = worker.communicate(timeout=60)
+    _, told = worker.communicate(timeout=180)
     assert worker.returncode == 1
     assert "M3Error: cannot connect to other processes: coordinator_address" in told
     with pytest.raises(M3Error, match="expected both or neither"):

@@ -62,7 +62,7 @@ fits.save(order["output"])
 """
 
 
-def ended(worker, timeout=60):
+def ended(worker, timeout=180):
     out, told = worker.communicate(timeout=timeout)
     assert worker.returncode == 0, told
     return out.splitlines()
