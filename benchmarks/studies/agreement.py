@@ -44,9 +44,7 @@ def random_questions(count: int, seed: int) -> Question:
     return Question(
         compute=compute,
         target_tokens=tokens,
-        low=np.stack(
-            [between(1e6, 1e8), between(1, 2), between(0.02, 0.2), np.full(count, 0.02)]
-        ),
+        low=np.stack([between(1e6, 1e8), between(1, 2), between(0.02, 0.2), np.full(count, 0.02)]),
         high=np.stack([between(2e8, 1e12), between(2, 64), ones, highest_final_ratio]),
         stage_low=between(0.05, 0.2),
         stage_high=between(0.3, 1.0),
