@@ -141,11 +141,14 @@ def multi_start(descents: Descents, candidates: np.ndarray, data: FitData, start
     if starts > 1:
         ends = _with_jumps(descents, ends, data, begin[:, _KEPT:])
     places = _valleys(ends, data)
-    agreement = np.mean(_is_best(ends, data), axis=1, where=np.isfinite(ends.misfit))
+    ended = np.isfinite(ends.misfit).sum(axis=1)
+    agreement = _is_best(ends, data).sum(axis=1, where=np.isfinite(ends.misfit)) / np.maximum(
+        ended, 1
+    )
     rivals = ends.take(places)
     best = _best_of_rivals(descents, rivals, data)
     first = np.where(np.arange(RIVALS)[:, None] == 0, best.x[:, None], rivals.x)
-    return best._replace(agreement=np.nan_to_num(agreement), rivals=first)
+    return best._replace(agreement=agreement, rivals=first)
 
 
 def refine(descents: Descents, starts: np.ndarray, data: FitData) -> BestFits:
@@ -222,18 +225,23 @@ def _with_jumps(descents: Descents, ends: _Ends, data: FitData, fresh: np.ndarra
         of_some = _Ends(*(leaf[left] for leaf in ends))
         best = of_some.take(_order(of_some, some)[:, :1])
         before = best.score(some)[:, 0] - _tolerance(of_some, some)
-        jumps = [(i, place[i]) for i in which for place in places]
+        jumps = [(i, place[i]) for i in which if some.free[:, i].any() for place in places]
         starts = np.repeat(best.x, len(jumps), axis=1)
         held = np.zeros(starts.shape, dtype=bool)
         for j, (i, value) in enumerate(jumps):
             starts[:, j, i], held[:, j, i] = value, True
+        # Where that coefficient may not move there is no jump, and its end is evidence of nothing.
+        away = (held & some.free[:, None]).any(axis=2)
         if jumps:
             starts = np.where(some.free[:, None], starts, best.x)
             starts, _ = descents.descend(starts, some, _HELD, _FOLLOWED, held)
         if number:
-            starts = np.concatenate([starts, fresh[left, (number - 1) * share : number * share]], 1)
+            more = fresh[left, (number - 1) * share : number * share]
+            starts = np.concatenate([starts, more], axis=1)
+            away = np.concatenate([away, np.ones(more.shape[:2], dtype=bool)], axis=1)
         if starts.shape[1]:
             new = _descend(descents, starts, some, _FOLLOW, _FOLLOWED)
+            new = new._replace(misfit=np.where(away, new.misfit, np.inf))
             ends = ends.joined(new, left)
         of_some = _Ends(*(leaf[left] for leaf in ends))
         found_better = of_some.score(some).min(axis=1) < before

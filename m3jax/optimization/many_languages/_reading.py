@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...recipe import Array
+from ..solvers import text_as_read
 from ._barrier import BarrierEnd
 
 _ACTIVE = 1e-6  # elasticity of the mean loss by a bound on the text
@@ -47,8 +48,7 @@ class TargetText(NamedTuple):
 
     def as_read(self, seen: Array, xp: Any) -> tuple[Array, Array]:
         """Log unique tokens read and log epochs over them, at log tokens seen."""
-        read = xp.where(self.in_part, seen - self.fewest, self.at_hand)
-        return read, xp.where(self.in_part, self.fewest, seen - self.at_hand)
+        return text_as_read(self.at_hand, self.fewest, self.in_part, seen - self.at_hand, xp)
 
 
 class SharedOptimum(NamedTuple):

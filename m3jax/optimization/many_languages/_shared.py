@@ -2,9 +2,9 @@
 
 Variables are logarithms: n of the size, d of all tokens, p of each language's ratio, and q of the
 factor by which a final stage concentrates them all. Where all text of a language is read then
-k = p + d − log D_T; where a part is, that moves the text instead. Every limit is linear
-or a log-sum-exp, and for posynomial laws the weighted mean loss is convex: a barrier method with
-Newton steps finds its minimum, with a bound from duality. Other laws are begun from many places.
+k = p + d − log D_T; where a part is, that moves the text instead. Every limit is linear or a
+log-sum-exp, and for posynomial laws the weighted mean loss is convex: a barrier method with Newton
+steps finds its minimum, with a bound from duality. Other laws are begun from many places.
 """
 
 from __future__ import annotations

@@ -151,5 +151,4 @@ def _values(
         source_tokens=common(source and source * limits.max_source_epochs),
         inference_tokens=common(limits.inference_tokens, 0.0),
         gpu_flops=common(hours and hours * _SECONDS * (limits.flops_per_second or 0.0)),
-        least_tokens=common(1.0),
     )

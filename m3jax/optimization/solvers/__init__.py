@@ -15,7 +15,7 @@ from ._log_sum_exp import (
     log_text_derivatives,
 )
 from ._question import Question
-from ._recipe_problem import RecipeProblem
+from ._recipe_problem import RecipeProblem, text_as_read
 from ._solve import RegimeOptima, objective_of, recipes, solve
 
 __all__ = [
@@ -44,4 +44,5 @@ __all__ = [
     "secant",
     "solve",
     "solve_interior_point",
+    "text_as_read",
 ]

@@ -23,7 +23,7 @@ import numpy as np
 
 from ...recipe import MONOLINGUAL, Array
 from ._batched import map_lanes, solve_paths
-from ._faces import face
+from ._faces import with_limits
 from ._interior_point import PrimalDualIterate, initial_iterate, lower_bound
 from ._limits import LIMIT_INDEX
 from ._log_sum_exp import LogSumExp, log_repetition_derivatives, log_sum_exp, log_text_derivatives
@@ -172,19 +172,7 @@ def _restricted_to_boxes(
         if name in problem.rows
         or (name in _SIDES and (problem.regime != MONOLINGUAL or name.endswith("epochs")))
     )
-    box, possible = face(
-        limit,
-        problem.log_tokens,
-        problem.log_fewest,
-        problem.in_part,
-        problem.serving,
-        problem.first_share,
-        problem.regime,
-        problem.serves,
-        np,
-        rows,
-    )
-    return box, possible
+    return with_limits(problem, limit, rows)
 
 
 def branch_and_bound(

@@ -141,6 +141,15 @@ def face(
     )
 
 
+def with_limits(
+    problem: RecipeProblem, limit: Array, rows: tuple[str, ...]
+) -> tuple[RecipeProblem, Array]:
+    """The problems with other right-hand sides (15, P), and which have any solution, (P,) bool."""
+    p = problem
+    told = p.log_tokens, p.log_fewest, p.in_part, p.serving, p.first_share, p.regime, p.serves
+    return face(limit, *told, np, rows)
+
+
 def _without_idle(
     limit: Array, low: Array, high: Array, tilt: Array, regime: int, serves: bool, xp: Any
 ) -> Array:

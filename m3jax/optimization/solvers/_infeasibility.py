@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ._faces import face
+from ._faces import with_limits
 from ._limits import NAMED_LIMITS
 from ._recipe_problem import RecipeProblem
 
@@ -23,18 +23,7 @@ def clashing_limits(problem: RecipeProblem) -> np.ndarray:
         without = limit.copy()
         without[i] = np.inf
         with np.errstate(invalid="ignore"):
-            _, possible = face(
-                without,
-                problem.log_tokens,
-                problem.log_fewest,
-                problem.in_part,
-                problem.serving,
-                problem.first_share,
-                problem.regime,
-                problem.serves,
-                np,
-                NAMED_LIMITS,
-            )
+            _, possible = with_limits(problem, without, NAMED_LIMITS)
         # Still impossible without it: it is not to blame.
         limit = np.where(possible, limit, without)
         inside[i] &= possible

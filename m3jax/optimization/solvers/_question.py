@@ -50,12 +50,12 @@ class Question:
         """
         return xp.clip(1.0, self.low[1], self.high[1])
 
-    def as_read(self, passes: Array, xp: Any = np) -> tuple[Array, Array]:
+    def as_read(self, passes: np.ndarray) -> tuple[Array, Array]:
         """Unique tokens read and epochs over them, where k·D_T / (tokens at hand) is `passes`.
 
         The text at hand once it is read as often as need be; below that only a part of it, which
         no law finds worse than all of it read less often than is allowed.
         """
-        fewest = self.fewest_passes(xp)
-        share = xp.minimum(passes / fewest, 1.0)
-        return self.target_tokens * share, xp.maximum(passes, fewest)
+        fewest = self.fewest_passes()
+        share = np.minimum(passes / fewest, 1.0)
+        return self.target_tokens * share, np.maximum(passes, fewest)

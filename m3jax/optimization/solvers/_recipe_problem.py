@@ -23,6 +23,17 @@ from ._limits import FAR, HELD_WIDTH, LIMIT_INDEX, LINEAR_LIMITS
 DIMENSIONS = {MONOLINGUAL: 2, SINGLE_STAGE: 3, TWO_STAGE: 4}
 
 
+def text_as_read(
+    log_tokens: Array, log_fewest: Array, in_part: Array, k: Array, xp: Any
+) -> tuple[Array, Array]:
+    """Log unique tokens read, and log epochs over them, where e^k are seen for each at hand.
+
+    Of e^`log_tokens` at hand all are read, or `in_part` as many as make e^`log_fewest` epochs.
+    """
+    read = xp.where(in_part, k - log_fewest, 0.0)
+    return log_tokens + read, xp.where(in_part, log_fewest, k)
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RecipeProblem:
@@ -86,16 +97,8 @@ class RecipeProblem:
         n, k, r, f = self.z(u)
         ratio = jnp.exp(r)
         share = self.first_share if self.regime == TWO_STAGE else 1.0
-        read = jnp.where(self.in_part, k - self.log_fewest, 0.0)
-        epochs = jnp.where(self.in_part, self.log_fewest, k)
-        return Recipe(
-            jnp.exp(n),
-            jnp.exp(self.log_tokens + read),
-            jnp.exp(epochs),
-            ratio,
-            jnp.exp(f),
-            share * ratio,
-        )
+        read, epochs = text_as_read(self.log_tokens, self.log_fewest, self.in_part, k, jnp)
+        return Recipe(jnp.exp(n), jnp.exp(read), jnp.exp(epochs), ratio, jnp.exp(f), share * ratio)
 
     def slack(self, name: str, u: Any) -> Array:
         """What is left of a limit at u: >= 0 is kept; `FAR` where there is no such limit."""

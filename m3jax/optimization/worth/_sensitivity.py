@@ -32,8 +32,8 @@ class Sensitivities:
         regime: of the recipe, a member of `recipe.REGIMES`.
         elasticity: what changes -> {"loss", "n_params", "epochs", "target_ratio", "final_ratio",
             "target_tokens" (those read)} -> relative change of it per relative change of that. What
-            changes is compute,
-            target_tokens, a cap or a bound by its name in `LIMITS`, or a coefficient of the law.
+            changes is compute, target_tokens, a cap or a bound by its name in `LIMITS`, or a
+            coefficient of the law.
         prices: what changes -> its shadow price in a sentence, where it has one.
         kinks: why the derivatives hold on one side only; empty where they hold on both.
     """
