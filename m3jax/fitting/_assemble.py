@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from ._fits import Fits
 from ._messages import at_bounds
+from .diagnosis import grades
 from .pooling import Population
-from .uncertainty import FittedProblem
+from .uncertainty import FittedProblem, Linearised
 
 
 def assemble(
@@ -31,7 +33,7 @@ def assemble(
     messages = at_bounds(law, problem, x)
     for i in np.flatnonzero(~converged):
         messages[i].insert(0, "the fit stopped at its iteration limit; try more starts")
-    return Fits(
+    fits = Fits(
         law=law,
         languages=problem.languages,
         theta=theta,
@@ -41,6 +43,7 @@ def assemble(
         r2=_explained(fitted),
         n_runs=problem.mask.sum(axis=1),
         converged=converged,
+        grades=(),
         agreement=best_fits.agreement,
         prior_mean=np.einsum("lij,lj->li", space.centre, expected),
         prior_precision=np.swapaxes(inverse, 1, 2) @ data.prior_precision @ inverse,
@@ -54,6 +57,14 @@ def assemble(
         settings=fitted.settings,
         population=population,
     )
+    return dataclasses.replace(fits, grades=grades(fits, _linearised(fitted)))
+
+
+def _linearised(fitted: FittedProblem) -> Iterator[Linearised]:
+    """Every best fit to first order, each around the middle of its own runs."""
+    space = dataclasses.replace(fitted.problem, common=None).space(fitted.law)
+    for i in range(len(fitted.problem.languages)):
+        yield fitted.linearised(i).recentred(space.take(i))
 
 
 def _explained(fitted: FittedProblem) -> np.ndarray:

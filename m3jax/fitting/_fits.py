@@ -24,7 +24,8 @@ from ..variables import VARIABLES
 from .pooling import Population, ground_in_words, pooled_scopes
 from .problem import SPARE_RUNS, Scope
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+NOT_FITTED = "not fitted"  # the status of a language that has no grade
 _ARRAYS = ("theta", "draws", "prior_mean", "prior_precision", "prior_weight")  # in the .npz file
 
 _UNITS = {
@@ -53,6 +54,7 @@ class Fits:
         r2: share of the variance of the loss explained, shape (L,).
         n_runs: shape (L,).
         converged: shape (L,) bool.
+        grades: of each language, "good", "usable", "weak" or "unusable"; `diagnose` says why.
         agreement: share of the descents followed to their end that ended within 0.1% of the best
             objective, shape (L,). Below 1 there are rival optima, which the draws start from too.
         prior_mean, prior_precision: the normal prior on theta, (L, p) and its inverse covariance
@@ -75,6 +77,7 @@ class Fits:
     r2: np.ndarray
     n_runs: np.ndarray
     converged: np.ndarray
+    grades: tuple[str, ...]
     agreement: np.ndarray
     prior_mean: np.ndarray
     prior_precision: np.ndarray
@@ -162,7 +165,8 @@ class Fits:
         for i, name in enumerate(self.languages):
             values, spans = self.coefficients(name), self.intervals(name)
             languages[name] = {
-                "status": "ok" if self.converged[i] else "not converged",
+                "status": self.grades[i],
+                "converged": bool(self.converged[i]),
                 "objective": float(self.objective[i]),
                 "r2": float(self.r2[i]),
                 "n_runs": int(self.n_runs[i]),
@@ -185,7 +189,7 @@ class Fits:
             }
         for name, (n_runs, reason) in self.failed.items():
             languages[name] = {
-                "status": "not fitted",
+                "status": NOT_FITTED,
                 "objective": None,
                 "r2": None,
                 "n_runs": n_runs,
@@ -256,7 +260,7 @@ class Fits:
         law = get_law(content["law"]) if law is None else law
         arrays = _read_arrays(path.parent / content["arrays"]["file"], content["arrays"]["sha256"])
         entries = content["languages"]
-        fitted = {k: v for k, v in entries.items() if v["status"] != "not fitted"}
+        fitted = {k: v for k, v in entries.items() if v["status"] != NOT_FITTED}
         theta, draws = arrays["theta"], arrays["draws"]
         p = len(law.names)
         if theta.shape != (len(fitted), p) or draws.shape[::2] != (len(fitted), p):
@@ -276,7 +280,8 @@ class Fits:
             objective=np.array([row["objective"] for row in rows], dtype=np.float64),
             r2=np.array([row["r2"] for row in rows], dtype=np.float64),
             n_runs=np.array([row["n_runs"] for row in rows], dtype=np.int64),
-            converged=np.array([row["status"] == "ok" for row in rows], dtype=bool),
+            converged=np.array([row["converged"] for row in rows], dtype=bool),
+            grades=tuple(row["status"] for row in rows),
             agreement=np.array([row["start_agreement"] for row in rows], dtype=np.float64),
             **{name: arrays[name] for name in _ARRAYS[2:]},
             scopes=tuple(
@@ -291,7 +296,7 @@ class Fits:
             failed={
                 k: (v["n_runs"], v["messages"][0])
                 for k, v in entries.items()
-                if v["status"] == "not fitted"
+                if v["status"] == NOT_FITTED
             },
             settings={**content["settings"], "level": float(content["settings"]["level"])},
             population=(

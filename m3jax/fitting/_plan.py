@@ -85,7 +85,7 @@ class FitPlan:
         failed = dict(self.failed)
         for part in parts:
             failed |= part.failed
-        per_language = {"languages", "scopes", "messages"} | arrays
+        per_language = {"languages", "scopes", "messages", "grades"} | arrays
         fields: dict[str, Any] = {name: gathered(name) for name in per_language}
         return dataclasses.replace(parts[0], failed=failed, settings=self.settings, **fields)
 

@@ -14,12 +14,17 @@ from .conftest import LANGUAGES, SMALL, files
 
 def test_fit_prints_a_table_and_writes_the_fits(here):
     result = ok("fit", "runs.csv", *SMALL, "-o", "new/fits.json")
-    for word in (*LANGUAGES, "R²", "chinchilla", "runs.csv", "90% interval", "alpha", "ok"):
+    for word in (*LANGUAGES, "R²", "chinchilla", "runs.csv", "90% interval", "alpha"):
         assert word in result.out
     assert result.err.split() == ["written:", "new/fits.json,", "new/fits.npz"]
     assert files(here / "new") == {"fits.json", "fits.npz"}
     fits = Fits.load(here / "new" / "fits.json")
     assert fits.languages == LANGUAGES
+    found = ok("diagnose", "new/fits.json", "runs.csv", "--json").json
+    assert {name: entry["grade"] for name, entry in found.items()} == dict(
+        zip(LANGUAGES, fits.grades, strict=True)
+    )
+    assert all(grade in result.out for grade in fits.grades)
     assert f"{fits.r2[0]:.4f}" in result.out
     assert f"{fits.coefficients(LANGUAGES[1])['alpha']:.6g}" in result.out
     again = Fits.load(here / "fits.json")

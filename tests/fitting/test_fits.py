@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.support.synthetic import run_table, true_theta
 from m3jax import Coefficient, Fits, Law, M3Error, fit
+from m3jax.fitting import SCHEMA_VERSION
 from m3jax.laws import get_law
 
 from .tables import noisy_runs
@@ -32,6 +33,7 @@ def test_a_saved_fit_comes_back(saved):
     assert back.failed == fits.failed
     assert back.scopes == fits.scopes
     assert back.messages == fits.messages
+    assert back.grades == fits.grades
     for name in ("theta", "draws", "frozen", "objective", "r2", "n_runs", "converged"):
         np.testing.assert_array_equal(getattr(back, name), getattr(fits, name))
 
@@ -39,13 +41,15 @@ def test_a_saved_fit_comes_back(saved):
 def test_the_json_shape_is_the_public_one(saved):
     path, fits = saved
     content = json.loads(path.read_text())
-    assert content["schema_version"] == 1
+    assert content["schema_version"] == SCHEMA_VERSION == 2
     assert content["law"] == "m3"
     entry = content["languages"][fits.languages[0]]
     assert {"status", "objective", "r2", "n_runs", "coefficients", "messages"} <= set(entry)
     assert set(entry["coefficients"]) == set(fits.law.names)
     alpha = entry["coefficients"]["alpha"]
     assert alpha["low"] <= alpha["high"]
+    assert entry["status"] in ("good", "usable", "weak", "unusable")
+    assert entry["converged"] is True
     failed = next(iter(fits.failed))
     assert content["languages"][failed]["status"] == "not fitted"
     assert "NaN" not in path.read_text()
@@ -68,10 +72,10 @@ def test_broken_fit_files_are_refused(saved, tmp_path):
     with pytest.raises(M3Error, match="no schema_version"):
         Fits.load(copy("other.json", "{}"))
     content = json.loads(path.read_text())
-    with pytest.raises(M3Error, match="schema version 99, this m3jax reads version 1"):
+    with pytest.raises(M3Error, match="schema version 99, this m3jax reads version 2"):
         Fits.load(copy("new.json", json.dumps({**content, "schema_version": 99})))
     with pytest.raises(M3Error, match="not a complete fit file"):
-        Fits.load(copy("part.json", json.dumps({"schema_version": 1, "law": "m3"})))
+        Fits.load(copy("part.json", json.dumps({"schema_version": SCHEMA_VERSION, "law": "m3"})))
     entry = content["languages"][next(iter(content["languages"]))]
     entry["objective"] = "abc"
     with pytest.raises(M3Error, match="not a complete fit file: ValueError"):

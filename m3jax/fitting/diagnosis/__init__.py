@@ -1,6 +1,6 @@
 """What the runs determine, which of them stand out, and what to do about it."""
 
-from ._diagnose import diagnose
+from ._diagnose import diagnose, grades
 from ._diagnosis import CoefficientDiagnosis, Diagnosis, RunDiagnosis, Trend
 
 __all__ = [
@@ -9,4 +9,5 @@ __all__ = [
     "RunDiagnosis",
     "Trend",
     "diagnose",
+    "grades",
 ]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from ..._errors import M3Error
 from ...runs import RunTable
-from .._fits import Fits
+from .._fits import NOT_FITTED, Fits
 from ..problem import Scope
 from ..uncertainty import Linearised, check_languages, linearise
 from ._coefficient_verdicts import coefficient_verdicts
@@ -18,7 +18,7 @@ from ._design_verdicts import design_verdicts
 from ._diagnosis import Diagnosis
 from ._fit_verdicts import RUNS_PER_COEFFICIENT, fit_verdicts
 from ._run_verdicts import run_verdicts
-from ._runs import most_influential, outliers, run_diagnoses
+from ._runs import most_influential, outliers, run_diagnoses, run_names
 from ._trends import trends
 from ._verdict import grade
 
@@ -43,20 +43,39 @@ def diagnose(
     fitted = [name for name in names if name not in fits.failed]
     linearised = dict(zip(fitted, linearise(fits, runs, fitted), strict=True))
     return {
-        name: _diagnosis(fits, runs, linearised[name], name)
+        name: _of_table(fits, runs, linearised[name], name)
         if name in linearised
         else _failed(fits, runs, name)
         for name in names
     }
 
 
-def _diagnosis(fits: Fits, runs: RunTable, linearised: Linearised, language: str) -> Diagnosis:
-    i = fits.index(language)
+def grades(fits: Fits, linearised: Iterable[Linearised]) -> tuple[str, ...]:
+    """The grade of every fitted language, from its fit to first order, in order."""
+    found = []
+    for i, one in enumerate(linearised):
+        rows = one.position + 1
+        found.append(_diagnosis(fits, i, one, [f"row {row}" for row in rows], rows).grade)
+    return tuple(found)
+
+
+def _of_table(fits: Fits, runs: RunTable, linearised: Linearised, language: str) -> Diagnosis:
+    """A fitted language's diagnosis, with the grade that its fit was given."""
+    i, position = fits.index(language), linearised.position
+    names = run_names(runs, position)
+    diagnosis = _diagnosis(fits, i, linearised, names, runs.row[position])
+    return dataclasses.replace(diagnosis, grade=fits.grades[i])
+
+
+def _diagnosis(
+    fits: Fits, i: int, linearised: Linearised, names: Sequence[str], rows: np.ndarray
+) -> Diagnosis:
+    """Of language number `i`; `names` and `rows` are of the runs that have weight."""
     coefficients = coefficient_diagnoses(fits, i, linearised)
-    own_runs = run_diagnoses(linearised, runs)
+    own_runs = run_diagnoses(linearised, names, rows)
     variance = linearised.prediction_variance(linearised.covariance_x)
     diagnosis = Diagnosis(
-        language=language,
+        language=fits.languages[i],
         grade="",
         verdicts=(),
         n_runs=int(fits.n_runs[i]),
@@ -111,7 +130,7 @@ def _failed(fits: Fits, runs: RunTable, language: str) -> Diagnosis:
     p = len(fits.law.names)
     return Diagnosis(
         language=language,
-        grade="unusable",
+        grade=NOT_FITTED,
         verdicts=(f"not fitted: {reason}", *(verdict.text for verdict in sorted(design))),
         n_runs=n_runs,
         n_independent=len(set(own.run_id.tolist())),

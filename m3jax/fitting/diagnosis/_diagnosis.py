@@ -92,7 +92,7 @@ class Diagnosis:
 
     Attributes:
         language: its name.
-        grade: "good", "usable", "weak" or "unusable".
+        grade: "good", "usable", "weak" or "unusable", that of the fit; or "not fitted".
         verdicts: sentences to act on, the most important first.
         n_runs: rows of the table.
         n_independent: runs with weight; checkpoints that share a `run_id` are one.

@@ -19,13 +19,14 @@ _FEWEST_FREEDOM = 3  # degrees of freedom below which Student's quantile is not 
 _INFLUENTIAL_RUNS = 3  # how many are named
 
 
-def run_diagnoses(linearised: Linearised, runs: RunTable) -> tuple[RunDiagnosis, ...]:
-    """Every run of a language that has weight, in the table's order.
+def run_diagnoses(
+    linearised: Linearised, names: Sequence[str], rows: np.ndarray
+) -> tuple[RunDiagnosis, ...]:
+    """Every run of a language that has weight, by its name and row, in the table's order.
 
     A run's influence is the largest of |s_i H⁻¹|_j / se_j, with s_i its score at its deleted
     residual: one Newton step from the fit to that without the run (DFBETAS, Belsley et al. 1980).
     """
-    names = run_names(runs, linearised.position)
     error = np.sqrt(np.diagonal(linearised.covariance_x))
     # Where the Hessian is large against the gradient, leaving a run out is one Newton step.
     shift = np.abs(linearised.score @ linearised.inverse_hessian)
@@ -38,7 +39,7 @@ def run_diagnoses(linearised: Linearised, runs: RunTable) -> tuple[RunDiagnosis,
         out.append(
             RunDiagnosis(
                 name=name,
-                row=int(runs.row[linearised.position[i]]),
+                row=int(rows[i]),
                 residual=residual,
                 standardised=standardised,
                 leverage=float(linearised.leverage[i]),

@@ -66,6 +66,18 @@ class Linearised:
     prior_precision: np.ndarray
     prior_weight: float
 
+    def recentred(self, space: ParameterSpace) -> Linearised:
+        """The same in the variables of another space of this law."""
+        change = np.linalg.inv(self.space.centre) @ space.centre
+        both = self.free & self.free[:, None]
+        return dataclasses.replace(
+            self,
+            space=space,
+            jacobian=(self.jacobian @ change) * self.free,
+            prior_mean=space.to_x(self.space.centre @ self.prior_mean),
+            prior_precision=np.where(both, change.T @ self.prior_precision @ change, 0.0),
+        )
+
     @cached_property
     def n_clusters(self) -> int:
         """Independent runs."""

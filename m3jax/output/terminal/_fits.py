@@ -26,6 +26,9 @@ def show_fits(fits: Fits, notes: Sequence[str] = (), *, brief: bool = False) -> 
     console = open_console()
     print_table(console, languages_table(fits))
     print_notes(console, notes)
+    doubtful = [grade for grade in ("weak", "unusable") if grade in fits.grades]
+    if doubtful:
+        print_notes(console, [f"{' or '.join(doubtful)}: `m3jax diagnose` says why"])
     many = len(fits.languages) > 1
     for name, messages in zip(fits.languages, fits.messages, strict=True):
         print_notes(console, messages, f"{name}: " if many else "")

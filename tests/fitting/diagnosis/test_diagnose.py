@@ -49,7 +49,7 @@ def test_json_has_no_nan(simple, full):
     for case in (simple, full):
         for diagnosis in case.found.values():
             content = json.loads(json.dumps(diagnosis.to_dict(), allow_nan=False))
-            assert content["grade"] in ("good", "usable", "weak", "unusable")
+            assert content["grade"] in ("good", "usable", "weak", "unusable", "not fitted")
             assert content["verdicts"]
 
 
@@ -90,7 +90,7 @@ def test_command_line_of_many_languages(files, monkeypatch):
     code, out, _ = call(files, monkeypatch)
     assert code == 0
     lines = {line.split()[0]: line for line in out.splitlines() if line.strip()}
-    assert "unusable" in lines["few"]
+    assert "not fitted" in lines["few"]
     assert "good" in lines["clean0"]
     assert "alpha" not in lines["clean0"]
 

@@ -56,9 +56,9 @@ def test_variables_that_move_together_are_told(simple):
     assert "B and beta held: these runs do not tell them from the others" in text
 
 
-def test_a_language_that_was_not_fitted_is_unusable_and_says_why(simple):
+def test_a_language_that_was_not_fitted_says_why(simple):
     found = simple.found["few"]
-    assert found.grade == "unusable"
+    assert found.grade == "not fitted"
     assert found.verdicts[0].startswith("not fitted: too few runs: 2")
     assert found.coefficients == ()
     assert found.noise is None
