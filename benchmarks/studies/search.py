@@ -30,8 +30,6 @@ from m3jax.fitting.problem import prepare_problem, resolve
 
 CLOSE = 1e-3  # relative difference from the best objective, within which it was found
 _ROUNDS = 14, 14, 32, 64  # iterations of brute force
-# The noise of the shipped runs in log loss, as the documentation fits them; others as by default.
-_DELTAS = {"pilot": 0.01, "tiny": 0.01}
 _MUENNIGHOFF = {"n_params": "params", "target_tokens": "unique_tokens", "loss": "val_loss"}
 
 
@@ -69,8 +67,8 @@ def brute_force(
     space = problem.space(law)
     candidates = space.draw(count, np.random.default_rng([seed, 1]))
     candidates = np.where(problem.free[:, None], candidates, space.to_x(held)[:, None])
-    data = fit_data_with_weak_prior(problem, space, "weak", weight)
-    descents = CompiledDescents(law, best.settings["huber_delta"], "float64", 1e-9)
+    data = fit_data_with_weak_prior(problem, space, "weak", weight, best.huber_delta)
+    descents = CompiledDescents(law, "float64", 1e-9)
     with jax.enable_x64(True):
         starts = descents.rank(candidates, data, count)
         x, value = descents.descend(starts, data, _ROUNDS, 1e-5)
@@ -80,12 +78,10 @@ def brute_force(
     return ends.misfit + weight * quadratic
 
 
-def search(
-    runs: RunTable, seeds: int, candidates: int, seed: int, engine: str, huber_delta: float = 1e-3
-) -> dict[str, Any]:
+def search(runs: RunTable, seeds: int, candidates: int, seed: int, engine: str) -> dict[str, Any]:
     """Of each language, how many seeds found the best fit and what they say of it."""
     begin = time.perf_counter()
-    same = {"draws": 0, "engine": engine, "huber_delta": huber_delta}
+    same = {"draws": 0, "engine": engine}
     fits = [fit(runs, "m3", seed=seed + i, **same) for i in range(seeds)]
     seconds = (time.perf_counter() - begin) / seeds
     misfit = np.array([f.objective for f in fits])
@@ -109,6 +105,7 @@ def search(
             name: {
                 "found": float(np.mean(objective[:, i] <= (1 + CLOSE) * lowest[i])),
                 "worst": float(objective[:, i].max() / lowest[i]),
+                "huber_delta": float(fits[0].huber_delta[i]),
                 "best_objective": float(lowest[i]),
                 "brute_force_over_best": float(brute[i] / lowest[i]),
                 "mean_agreement": float(agreement[:, i].mean()),
@@ -131,8 +128,7 @@ def study(
     """Everything that `main` prints."""
     rows = {}
     for table, runs in by_name.items():
-        delta = _DELTAS.get(table, 1e-3)
-        rows[table] = search(runs, seeds, candidates, seed, engine, delta)
+        rows[table] = search(runs, seeds, candidates, seed, engine)
         for name, row in rows[table]["languages"].items():
             say(f"{table} {name}: found {row['found']:.1%}, worst {row['worst']:.4f} of the best")
     found = [row["found"] for table in rows.values() for row in table["languages"].values()]

@@ -240,7 +240,12 @@ class _Predictions:
         """Losses (m,) that the fit of a language predicts for rows (m,) of the table."""
         self.loss[rows] = loss
         free = int((~fits.frozen[index]).sum())
-        fitted = FittedTo(int(fits.n_runs[index]), float(fits.objective[index]), free)
+        fitted = FittedTo(
+            int(fits.n_runs[index]),
+            float(fits.objective[index]),
+            free,
+            float(fits.huber_delta[index]),
+        )
         self.fitted.setdefault(language, []).append(fitted)
 
 

@@ -18,11 +18,13 @@ class FittedTo(NamedTuple):
         n_train: runs.
         objective: sum of Huber losses on them.
         n_coefficients: how many were fitted.
+        huber_delta: of the objective.
     """
 
     n_train: float
     objective: float
     n_coefficients: float
+    huber_delta: float
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

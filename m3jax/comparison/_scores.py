@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ class Score:
         mae: mean absolute error on the held-out runs, nats per token.
         mean_relative_error: mean of |predicted/measured − 1| on them.
         r2: share of their variance explained (negative: worse than their mean).
-        test_objective: sum of Huber losses on them.
+        test_objective: sum of Huber losses on them, of one delta for all laws.
         regret: what following the law would have cost, nats: among held-out runs of one corpus size
             and one budget, measured loss of the run predicted best minus the best measured; mean
             over the groups of such runs. None where there are none.
@@ -72,14 +73,20 @@ class Score:
 
 
 def score(
-    runs: RunTable, held_out: Sequence[HeldOut], *, huber_delta: float = 1e-3, seed: int = 0
+    runs: RunTable, held_out: Sequence[HeldOut], *, huber_delta: float | None = None, seed: int = 0
 ) -> list[Score]:
     """Score predictions of held-out runs against what was measured, language by language.
 
     One score for each of `held_out` and each language of the table, in that order of nesting.
+    Without `huber_delta` errors count by the least that a law was fitted with.
     """
+    least: dict[tuple[str, str], float] = {}
+    for result in held_out:
+        for language, fitted in result.fitted.items():
+            place = result.holdout, language
+            least[place] = min(least.get(place, math.inf), fitted.huber_delta)
     scores = [
-        _scored(runs, result, language, huber_delta)
+        _scored(runs, result, language, huber_delta or least.get((result.holdout, language)))
         for result in held_out
         for language in runs.languages
     ]
@@ -103,7 +110,7 @@ def _tested(runs: RunTable, held: np.ndarray, language: str) -> np.ndarray:
     return np.flatnonzero((runs.language == language) & held & (runs.weight > 0))
 
 
-def _scored(runs: RunTable, result: HeldOut, language: str, delta: float) -> Score:
+def _scored(runs: RunTable, result: HeldOut, language: str, delta: float | None) -> Score:
     test = _tested(runs, result.held, language)
     here = runs.language == language
     blank = Score(
@@ -115,12 +122,13 @@ def _scored(runs: RunTable, result: HeldOut, language: str, delta: float) -> Sco
     if message is not None:
         return dataclasses.replace(blank, message=message)
     fitted, predicted, measured = result.fitted[language], result.predicted[test], runs.loss[test]
+    assert delta is not None  # fitted
     losses = huber(np.log(predicted / measured), delta, np)
     spread = np.sum((measured - measured.mean()) ** 2)
     lost, groups = measured_regret(runs, test, result.predicted)
     weight = runs.weight[here & ~result.held].sum() if result.held.any() else fitted.n_train
     aic, bic = information_criteria(
-        fitted.objective, max(float(weight), 1.0), fitted.n_coefficients, delta
+        fitted.objective, max(float(weight), 1.0), fitted.n_coefficients, fitted.huber_delta
     )
     return dataclasses.replace(
         blank,

@@ -141,7 +141,7 @@ def noise_of(fits: Fits, index: int) -> float:
     The objective is a sum of Huber losses: the σ whose expected loss is the objective for each run
     beyond the coefficients that were fitted.
     """
-    delta = float(fits.settings["huber_delta"])
+    delta = fits.huber_delta[index]
     spare = max(int(fits.n_runs[index]) - int((~fits.frozen[index]).sum()), 1)
     target = float(fits.objective[index]) / spare
     low, high = 1e-9, 1e3

@@ -45,6 +45,7 @@ def assemble(
         converged=converged,
         grades=(),
         agreement=best_fits.agreement,
+        huber_delta=np.asarray(data.delta, dtype=np.float64),
         prior_mean=np.einsum("lij,lj->li", space.centre, expected),
         prior_precision=np.swapaxes(inverse, 1, 2) @ data.prior_precision @ inverse,
         prior_weight=np.asarray(data.prior_weight, dtype=np.float64),

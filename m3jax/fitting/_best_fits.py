@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,27 +17,34 @@ from .engine import (
     CompiledDescents,
     FitData,
     HostDescents,
+    delta_of_scatter,
     multi_start,
 )
 from .pooling import fit_data
 from .problem import FitProblem, ParameterSpace, undetermined
 
+_SCATTER_STARTS = 4  # of the rough fits that say how far the runs scatter
 _BLOCK = 1024  # languages fitted together: their arrays stay near the cache
 
 
 def fit_data_with_weak_prior(
-    problem: FitProblem, space: ParameterSpace, prior: str, prior_weight: np.ndarray
+    problem: FitProblem,
+    space: ParameterSpace,
+    prior: str,
+    prior_weight: np.ndarray,
+    delta: np.ndarray,
 ) -> FitData:
     """The problem as the solver takes it, with the weak prior or, if `prior` is "none", without.
 
-    `prior_weight` (L,) is the misfit that counts as much as one unit of negative log prior density.
+    `prior_weight` (L,) is the misfit that counts as much as one unit of negative log prior density,
+    `delta` (L,) that of the Huber loss.
     """
     count, p = problem.free.shape
     precision = np.zeros((count, p, p))
     if prior != "none":
         inverse = problem.free / np.maximum(space.prior_sd, 1e-9) ** 2
         precision[:, np.arange(p), np.arange(p)] = inverse
-    return fit_data(problem, space, space.prior_mean, precision, prior_weight)
+    return fit_data(problem, space, space.prior_mean, precision, prior_weight, delta)
 
 
 def best_fits_of(
@@ -50,13 +58,13 @@ def best_fits_of(
     total = len(problem.languages)
     n, p = problem.log_loss.shape[1], len(law.names)
     each, per_run = (total,), (total, n)
-    shapes = (total, p), each, each, each, each, per_run, (*per_run, p), (total, RIVALS, p)
+    shapes = (total, p), each, each, each, each, each, per_run, (*per_run, p), (total, RIVALS, p)
     best_fits = BestFits(*(np.zeros(shape) for shape in shapes))
-    delta, tolerance = settings["huber_delta"], settings["tolerance"]
+    tolerance = settings["tolerance"]
     descents = (
-        HostDescents(law, delta, tolerance)
+        HostDescents(law, tolerance)
         if settings["engine"] == "host"
-        else CompiledDescents(law, delta, settings["precision"], tolerance)
+        else CompiledDescents(law, settings["precision"], tolerance)
     )
     left = np.arange(total)
     while len(left):
@@ -64,11 +72,17 @@ def best_fits_of(
         rows, left = left[:_BLOCK], left[_BLOCK:]
         block = problem.take(rows)
         space = block.space(law)
-        # The same shares of each range in every language and block.
-        rng = np.random.default_rng([settings["seed"], 0])
-        candidates = space.draw(CANDIDATES_PER_START * settings["starts"], rng)
-        candidates = np.where(block.free[:, None], candidates, space.to_x(block.held)[:, None])
-        data = fit_data_with_weak_prior(block, space, settings["prior"], np.zeros(len(rows)))
+        data = fit_data_with_weak_prior(
+            block, space, settings["prior"], np.zeros(len(rows)), np.zeros(len(rows))
+        )
+        delta = (
+            # Whatever the seed of the search: it must not change what is searched for.
+            delta_of_scatter(descents, _candidates(block, space, _SCATTER_STARTS, 0), data)
+            if settings["huber_delta"] is None
+            else np.full(len(rows), settings["huber_delta"])
+        )
+        data = dataclasses.replace(data, delta=delta)
+        candidates = _candidates(block, space, settings["starts"], settings["seed"])
         of_block = multi_start(descents, candidates, data, settings["starts"])
         for of_all, leaf in zip(best_fits, of_block, strict=True):
             of_all[rows] = leaf
@@ -76,6 +90,13 @@ def best_fits_of(
         left = np.concatenate([left, rows[_freeze(law, problem, rows, space, of_block)]])
     report("fitting", total, total)
     return best_fits
+
+
+def _candidates(problem: FitProblem, space: ParameterSpace, starts: int, seed: int) -> np.ndarray:
+    """What descents may start from, (L, C, p): the same shares of each range in every language."""
+    rng = np.random.default_rng([seed, 0])
+    candidates = space.draw(CANDIDATES_PER_START * starts, rng)
+    return np.where(problem.free[:, None], candidates, space.to_x(problem.held)[:, None])
 
 
 def _freeze(

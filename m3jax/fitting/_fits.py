@@ -31,6 +31,7 @@ _ARRAYS = ("theta", "draws", "prior_mean", "prior_precision", "prior_weight")  #
 _UNITS = {
     "loss": VARIABLES["loss"].unit,
     "objective": "sum of Huber losses of log residuals",
+    "huber_delta": "log loss",
     **{
         name: VARIABLES[name].unit
         for name in ("n_params", "target_tokens", "total_tokens", "epochs", "compute")
@@ -57,6 +58,8 @@ class Fits:
         grades: of each language, "good", "usable", "weak" or "unusable"; `diagnose` says why.
         agreement: share of the descents followed to their end that ended within 0.1% of the best
             objective, shape (L,). Below 1 there are rival optima, which the draws start from too.
+        huber_delta: of the objective, log loss, shape (L,): the setting or, without one, 1.345
+            times the noise of the language's own runs.
         prior_mean, prior_precision: the normal prior on theta, (L, p) and its inverse covariance
             (L, p, p), zero where it has no say.
         prior_weight: the misfit that the objective weighed one unit of its negative log density
@@ -79,6 +82,7 @@ class Fits:
     converged: np.ndarray
     grades: tuple[str, ...]
     agreement: np.ndarray
+    huber_delta: np.ndarray
     prior_mean: np.ndarray
     prior_precision: np.ndarray
     prior_weight: np.ndarray
@@ -171,6 +175,7 @@ class Fits:
                 "r2": float(self.r2[i]),
                 "n_runs": int(self.n_runs[i]),
                 "start_agreement": float(self.agreement[i]),
+                "huber_delta": float(self.huber_delta[i]),
                 "coefficients": {
                     c.name: {
                         "value": values[c.name],
@@ -191,6 +196,7 @@ class Fits:
             languages[name] = {
                 "status": NOT_FITTED,
                 "objective": None,
+                "huber_delta": None,
                 "r2": None,
                 "n_runs": n_runs,
                 "coefficients": {},
@@ -283,6 +289,7 @@ class Fits:
             converged=np.array([row["converged"] for row in rows], dtype=bool),
             grades=tuple(row["status"] for row in rows),
             agreement=np.array([row["start_agreement"] for row in rows], dtype=np.float64),
+            huber_delta=np.array([row["huber_delta"] for row in rows], dtype=np.float64),
             **{name: arrays[name] for name in _ARRAYS[2:]},
             scopes=tuple(
                 Scope(

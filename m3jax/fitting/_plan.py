@@ -95,7 +95,9 @@ class FitPlan:
         best_fits = best_fits_of(law, self.problem, settings, report)
         problem, best_fits = without_unfitted(self.problem, best_fits, failed)
         space = problem.space(law)
-        data = fit_data_with_weak_prior(problem, space, settings["prior"], best_fits.prior_weight)
+        data = fit_data_with_weak_prior(
+            problem, space, settings["prior"], best_fits.prior_weight, best_fits.delta
+        )
         counts = np.einsum("ljj->lj", data.prior_precision) > 0
         factor = np.where(counts, space.prior_sd, 0.0)[..., None] * np.eye(len(law.names))
         fitted = FittedProblem(law, problem, space, best_fits, data, settings)

@@ -37,7 +37,12 @@ class CompareOptions(Options):
     fraction: float = option(
         0.2, kind="number", allowed=PROPER_SHARE, help="Share of the runs that is held out."
     )
-    huber_delta: float = same_as(FitOptions, "huber_delta")
+    huber_delta: float | None = same_as(
+        FitOptions,
+        "huber_delta",
+        help="Residuals in log loss beyond this count linearly. By default each fit's own scatter"
+        " says it; errors on held-out runs then count by the least delta among the laws.",
+    )
     starts: int = same_as(FitOptions, "starts", help="Descents for each fit.")
     prior: Any = same_as(FitOptions, "prior")
     seed: int = same_as(FitOptions, "seed")

@@ -37,8 +37,9 @@ def coefficient_diagnoses(
         error = np.maximum(error, _sd_from_quantiles(fits.draws[i]))
         error_x = np.maximum(error_x, _sd_from_quantiles(draws_x))
     correlation = correlations(linearised)
+    x = linearised.space.to_x(linearised.theta)
     return tuple(
-        _fitted(fits.law, linearised, j, float(error[j]), error_x[j], correlation[j])
+        _fitted(fits.law, linearised, j, x[j], float(error[j]), error_x[j], correlation[j])
         if linearised.free[j]
         else _held(fits, i, linearised, j)
         for j in range(len(fits.law.names))
@@ -66,13 +67,13 @@ def _fitted(
     law: Law,
     linearised: Linearised,
     j: int,
+    x: float,
     error: float,
     error_x: float,
     correlation: np.ndarray,
 ) -> CoefficientDiagnosis:
-    """From the standard errors of theta_j and x_j, and the correlations with the others (p,)."""
+    """From x_j, standard errors of theta_j and x_j, and the correlations with the others (p,)."""
     c = law.coefficients[j]
-    x = linearised.space.to_x(linearised.theta)
     share = 1 - (error_x / max(linearised.prior_sd[j], 1e-9)) ** 2
     confounded = [
         (law.names[k], float(correlation[k]))
@@ -80,11 +81,11 @@ def _fitted(
         if k != j
     ]
     typical = np.mean(linearised.log_loss)[None]
-    reached = [words for words, at in bounds_reached(law, j, x[j : j + 1], typical) if at[0]]
+    reached = [words for words, at in bounds_reached(law, j, np.array([x]), typical) if at[0]]
     bound = reached[0] if reached else ""
     notes = [bound] if bound else []
     if isinstance(law, LogSpaceLaw) and c.name in law.terms and not bound:
-        size = f"{formatting.ratio(float(np.exp(x[j])))} nats"
+        size = f"{formatting.ratio(float(np.exp(x)))} nats"
         notes.append(f"{size} mid-runs, ×/÷ {np.exp(min(error_x, 99.0)):.3g}")
     if confounded:
         names = formatting.enumeration([name for name, _ in confounded])

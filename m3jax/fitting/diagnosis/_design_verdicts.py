@@ -102,23 +102,25 @@ def _few_values(variable: str, value: np.ndarray, resting: Sequence[str]) -> lis
     if variable == "epochs":
         value = np.maximum(value, 1.0)  # up to one epoch there is no repetition
     ordered = np.sort(np.log(value))
-    groups = np.split(ordered, np.flatnonzero(np.diff(ordered) > _DISTINCT) + 1)
-    middles = [write_brief(variable, float(np.exp(np.median(group)))) for group in groups]
+    cuts = np.flatnonzero(np.diff(ordered) > _DISTINCT) + 1
+    span = math.exp(ordered[-1] - ordered[0])
+    if len(cuts) >= _NO_BEND and span >= _NARROW_SPAN:
+        return []
+    middles = [
+        write_brief(variable, float(np.exp(np.median(group)))) for group in np.split(ordered, cuts)
+    ]
     plural = VARIABLES[variable].plural
-    if len(groups) <= _NO_BEND:
+    if len(middles) <= _NO_BEND:
         text = (
-            f"only {len(groups)} {plural} ({enumeration(middles)}): {_rest(resting)} on them;"
+            f"only {len(middles)} {plural} ({enumeration(middles)}): {_rest(resting)} on them;"
             " add others, further out"
         )
         return [Verdict(20, text)]
-    span = math.exp(ordered[-1] - ordered[0])
-    if span < _NARROW_SPAN:
-        text = (
-            f"{plural} span only {span:.1f}× ({middles[0]} to {middles[-1]}):"
-            f" {_rest(resting)} on that; spread them wider"
-        )
-        return [Verdict(25, text)]
-    return []
+    text = (
+        f"{plural} span only {span:.1f}× ({middles[0]} to {middles[-1]}):"
+        f" {_rest(resting)} on that; spread them wider"
+    )
+    return [Verdict(25, text)]
 
 
 def _rest(names: Sequence[str]) -> str:
@@ -134,14 +136,15 @@ def _moving_together(
     """Pairs of variables that go up and down together in the runs."""
     verdicts: list[Verdict] = []
     named: list[set[str]] = []  # pairs of coefficients spoken of
+    logs = {variable: np.log(value) for variable, value in values.items()}
+    resting = {
+        v: _resting(law, v, settled)
+        or _resting(law, "total_tokens", settled) * (v == "target_tokens")
+        for v in values
+    }
     for a, b in itertools.combinations(values, 2):
-        correlation = pearson(np.log(values[a]), np.log(values[b]))
-        left, right = (
-            _resting(law, v, settled)
-            or _resting(law, "total_tokens", settled) * (v == "target_tokens")
-            for v in (a, b)
-        )
-        pair = next(((x, y) for x in left for y in right if x != y), None)
+        correlation = pearson(logs[a], logs[b])
+        pair = next(((x, y) for x in resting[a] for y in resting[b] if x != y), None)
         if abs(correlation) <= CONFOUNDED or pair is None or set(pair) in named:
             continue
         named.append(set(pair))

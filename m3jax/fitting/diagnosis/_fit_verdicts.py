@@ -51,8 +51,8 @@ def fit_verdicts(law: Law, diagnosis: Diagnosis, huber_delta: float) -> list[Ver
         verdicts.append(Verdict(90, f"the runs scatter by {noise} (robust sd) around the fit"))
     if diagnosis.noise > _NOISE_OVER_DELTA * huber_delta:
         text = (
-            f"huber_delta {huber_delta:g} is far below the noise: fit again with"
-            f" {float(f'{diagnosis.noise:.1g}'):g} for steadier coefficients"
+            f"huber_delta {huber_delta:g} is far below the noise: leave it out, or fit again with"
+            f" {float(f'{diagnosis.noise:.1g}'):g}, for steadier coefficients"
         )
         verdicts.append(Verdict(37, text))
     return verdicts

@@ -31,20 +31,24 @@ def run_diagnoses(
     # Where the Hessian is large against the gradient, leaving a run out is one Newton step.
     shift = np.abs(linearised.score @ linearised.inverse_hessian)
     shift = shift / np.where(error > 0, error, np.inf)
+    noise, coefficients = linearised.noise_sd, linearised.law.names
+    most = np.argmax(shift, axis=1)
+    numbers = (rows, -linearised.residual, linearised.leverage, shift.max(axis=1), most)
     out = []
-    for i, name in enumerate(names):
-        residual = -float(linearised.residual[i])
-        standardised, most = residual / linearised.noise_sd, int(np.argmax(shift[i]))
+    for name, row, residual, leverage, influence, j in zip(
+        names, *(leaf.tolist() for leaf in numbers), strict=True
+    ):
+        standardised = residual / noise
         side = "above" if residual > 0 else "below"
         out.append(
             RunDiagnosis(
                 name=name,
-                row=int(rows[i]),
+                row=row,
                 residual=residual,
                 standardised=standardised,
-                leverage=float(linearised.leverage[i]),
-                influence=float(shift[i, most]),
-                moves=linearised.law.names[most],
+                leverage=leverage,
+                influence=influence,
+                moves=coefficients[j],
                 message=f"{name} lies {rough_percent(abs(math.expm1(residual)))} {side} the fit,"
                 f" {abs(standardised):.0f} robust sd",
             )

@@ -97,8 +97,7 @@ def _p_value(
     spare = len(rest) - basis.shape[1]
     if spare < _TESTABLE_RUNS or rest @ rest < _LEFT_OPEN * (direction @ direction):
         return None
-    _, group = np.unique(linearised.cluster, return_inverse=True)
-    summed = np.bincount(group, rest * clipped)
+    summed = np.bincount(linearised.group, rest * clipped)
     equal, clustered = float(rest @ rest * np.mean(clipped**2)), float(summed @ summed)
     variance = max(equal, clustered) * len(rest) / spare
     t = abs(float(rest @ clipped)) / math.sqrt(max(variance, 1e-300))

@@ -14,14 +14,25 @@ from ._lanes import (
 )
 from ._linalg import solve_spd
 from ._objective import FitData, Resample, huber, misfit
+from ._scatter import (
+    HUBER_TUNING,
+    NOISE_BELIEF_RUNS,
+    TYPICAL_NOISE,
+    delta_of_noise,
+    delta_of_scatter,
+    robust_sd,
+)
 from ._search import CANDIDATES_PER_START, RIVALS, BestFits, multi_start, refine
 from ._solver import evaluate, minimise
 from ._step import Box, Evaluation, Solution, StepControl, advance, first_state
 
 __all__ = [
     "CANDIDATES_PER_START",
+    "HUBER_TUNING",
     "LANES_PER_ROW",
+    "NOISE_BELIEF_RUNS",
     "RIVALS",
+    "TYPICAL_NOISE",
     "BestFits",
     "Box",
     "CompiledDescents",
@@ -33,6 +44,8 @@ __all__ = [
     "StepControl",
     "advance",
     "best_candidates",
+    "delta_of_noise",
+    "delta_of_scatter",
     "evaluate",
     "feature_matrix",
     "first_state",
@@ -47,6 +60,7 @@ __all__ = [
     "pack_rows",
     "refine",
     "residuals_and_jacobian",
+    "robust_sd",
     "solve_spd",
     "with_best_amplitudes",
 ]

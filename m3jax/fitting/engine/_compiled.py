@@ -21,19 +21,17 @@ class CompiledDescents(NamedTuple):
 
     Attributes:
         law: that is fitted.
-        delta: of the Huber loss.
         precision: "float64" or "float32", of the finish.
         tolerance: relative gain at which a finished fit has converged.
     """
 
     law: Law
-    delta: float
     precision: str
     tolerance: float
 
     def rank(self, candidates: np.ndarray, data: FitData, count: int) -> np.ndarray:
         """See `Descents`."""
-        return best_candidates(self.law, candidates, data, self.delta, count)
+        return best_candidates(self.law, candidates, data, count)
 
     def descend(
         self,
@@ -50,7 +48,6 @@ class CompiledDescents(NamedTuple):
             starts.reshape(-1, p),
             np.repeat(np.arange(count), many),
             data,
-            self.delta,
             rounds=rounds,
             tolerance=tolerance,
             precision="float32",
@@ -58,6 +55,10 @@ class CompiledDescents(NamedTuple):
             held=None if held is None else held.reshape(-1, p),
         )
         return ends.x.reshape(starts.shape), ends.value.reshape(count, many)
+
+    def residual(self, x: np.ndarray, data: FitData) -> np.ndarray:
+        """See `Descents`."""
+        return residuals_and_jacobian(self.law, x, data).residual
 
     def finish(self, x: np.ndarray, data: FitData) -> BestFits:
         """See `Descents`."""
@@ -67,7 +68,6 @@ class CompiledDescents(NamedTuple):
             x,
             np.arange(len(x)),
             data,
-            self.delta,
             rounds=_FINISH,
             tolerance=self.tolerance if self.precision == "float64" else loose,
             precision=self.precision,
@@ -84,7 +84,6 @@ class CompiledDescents(NamedTuple):
                 end.x[rows],
                 rows,
                 data,
-                self.delta,
                 rounds=_EXACT,
                 tolerance=self.tolerance,
                 precision="float64",
@@ -92,13 +91,14 @@ class CompiledDescents(NamedTuple):
                 exact=True,
             )
             end.x[rows], converged[rows] = exact.x, exact.converged
-        misfit, residual, jacobian = residuals_and_jacobian(self.law, end.x, data, self.delta)
+        misfit, residual, jacobian = residuals_and_jacobian(self.law, end.x, data)
         return BestFits(
             end.x,
             np.where(np.isfinite(end.value), misfit, np.inf),
             np.array(data.prior_weight),
             converged,
             np.ones(len(x)),
+            np.array(data.delta),
             residual,
             jacobian,
             np.repeat(end.x[:, None], RIVALS, axis=1),

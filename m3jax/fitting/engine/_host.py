@@ -19,7 +19,7 @@ from ..._batching import take_rows
 from ...laws import Law, LogSpaceLaw
 from ...recipe import Array, Recipe
 from ._amplitudes import amplitude_indices, best_log_amplitudes
-from ._objective import FitData, evaluate_residuals, huber
+from ._objective import FitData, evaluate_residuals, misfit
 from ._search import RIVALS, BestFits
 from ._step import Evaluation, Solution, StepControl, advance, first_state
 
@@ -62,7 +62,6 @@ def minimise_on_host(
     law: Law,
     start: np.ndarray,
     data: FitData,
-    delta: float,
     *,
     max_iterations: int,
     control: StepControl,
@@ -70,7 +69,7 @@ def minimise_on_host(
     """`minimise` from `start` (B, p) for B fits, each of which stops where it is done."""
 
     def evaluate(x: np.ndarray) -> Evaluation:
-        return evaluate_residuals(*_residuals_and_jacobian(law, x, data), x, data, delta, np)
+        return evaluate_residuals(*_residuals_and_jacobian(law, x, data), x, data, np)
 
     with np.errstate(all="ignore"):  # what is not finite is refused
         state = first_state(start, data.box, control, np)
@@ -88,9 +87,7 @@ def _unless(done: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
     return np.where(done.reshape(-1, *[1] * (new.ndim - 1)), old, new)
 
 
-def _with_best_amplitudes(
-    law: Law, x: np.ndarray, data: FitData, delta: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _with_best_amplitudes(law: Law, x: np.ndarray, data: FitData) -> tuple[np.ndarray, np.ndarray]:
     """x (B, p) with the free amplitudes that fit best given the rest, and its misfit (B,).
 
     A term's share of the loss is the derivative of the log loss in its log amplitude, so the terms
@@ -111,12 +108,8 @@ def _with_best_amplitudes(
             residual = np.where(data.weight > 0, np.log(fitted), 0.0)
             x = x.copy()
             x[:, at] = log
-        misfit = _misfit(residual, data, delta)
-    return x, np.where(np.isfinite(misfit), misfit, np.inf)
-
-
-def _misfit(residual: np.ndarray, data: FitData, delta: float) -> np.ndarray:
-    return np.sum(data.weight * huber(residual, delta, np), axis=1)
+        value = misfit(residual, data, np)
+    return x, np.where(np.isfinite(value), value, np.inf)
 
 
 class HostDescents(NamedTuple):
@@ -124,12 +117,10 @@ class HostDescents(NamedTuple):
 
     Attributes:
         law: that is fitted.
-        delta: of the Huber loss.
         tolerance: relative gain at which a finished fit has converged.
     """
 
     law: Law
-    delta: float
     tolerance: float
 
     def rank(self, candidates: np.ndarray, data: FitData, count: int) -> np.ndarray:
@@ -140,7 +131,7 @@ class HostDescents(NamedTuple):
         padded = candidates[:, np.minimum(np.arange(groups * count), many - 1)]
         descents = take_rows(data, np.repeat(np.arange(total), count))
         parts = [
-            _with_best_amplitudes(self.law, group.reshape(-1, p), descents, self.delta)
+            _with_best_amplitudes(self.law, group.reshape(-1, p), descents)
             for group in np.split(padded, groups, axis=1)
         ]
         x = np.concatenate([x.reshape(total, count, p) for x, _ in parts], axis=1)
@@ -165,11 +156,14 @@ class HostDescents(NamedTuple):
             self.law,
             starts.reshape(-1, p),
             descents,
-            self.delta,
             max_iterations=sum(rounds),
             control=_control(tolerance),
         )
         return end.x.reshape(starts.shape), end.value.reshape(count, many)
+
+    def residual(self, x: np.ndarray, data: FitData) -> np.ndarray:
+        """See `Descents`."""
+        return _residuals_and_jacobian(self.law, x, data)[0]
 
     def finish(self, x: np.ndarray, data: FitData) -> BestFits:
         """See `Descents`."""
@@ -177,17 +171,17 @@ class HostDescents(NamedTuple):
             self.law,
             x,
             data,
-            self.delta,
             max_iterations=_FINISH,
             control=_control(self.tolerance),
         )
         residual, jacobian = _residuals_and_jacobian(self.law, end.x, data)
         return BestFits(
             end.x,
-            np.where(np.isfinite(end.value), _misfit(residual, data, self.delta), np.inf),
+            np.where(np.isfinite(end.value), misfit(residual, data, np), np.inf),
             np.array(data.prior_weight),
             end.converged,
             np.ones(len(x)),
+            np.array(data.delta),
             residual,
             np.swapaxes(jacobian, 1, 2),
             np.repeat(end.x[:, None], RIVALS, axis=1),

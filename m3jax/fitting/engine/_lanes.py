@@ -29,7 +29,6 @@ def fit_lanes(
     starts: np.ndarray,
     language: np.ndarray,
     data: FitData,
-    delta: float,
     *,
     rounds: Sequence[int],
     tolerance: float,
@@ -46,7 +45,6 @@ def fit_lanes(
         starts: solver variables, (T, p); a start is a task.
         language: whose runs in `data`, of leading axis L, each task is fitted to, (T,).
         data: of L languages.
-        delta: of the Huber loss.
         rounds: numbers of iterations. After each, the fits that have converged leave and the others
             are packed together again, so that few lanes wait for the slow ones.
         tolerance: relative gain at which a fit has converged.
@@ -88,7 +86,6 @@ def fit_lanes(
                 row_data,
                 (resampler or _unchanged(row_data))(call_tasks, call_languages),
                 free[call_tasks],
-                delta,
                 iterations,
                 tolerance,
                 precision=precision,
@@ -112,9 +109,7 @@ def fit_lanes(
     return out
 
 
-def best_candidates(
-    law: Law, candidates: np.ndarray, data: FitData, delta: float, count: int
-) -> np.ndarray:
+def best_candidates(law: Law, candidates: np.ndarray, data: FitData, count: int) -> np.ndarray:
     """Of candidates (L, C, p), with their amplitudes fitted, the `count` best: (L, count, p)."""
     total, many, p = candidates.shape
     groups = -(-many // LANES_PER_ROW)
@@ -127,7 +122,7 @@ def best_candidates(
 
     def rank_call(call: slice) -> tuple[np.ndarray, np.ndarray]:
         row_data = take_rows(data, fill_rows(languages[call], size))
-        x, value = run(law, fill_rows(rows[call], size), row_data, delta)
+        x, value = run(law, fill_rows(rows[call], size), row_data)
         count = len(rows[call])
         return np.asarray(x)[:count], np.asarray(value)[:count]
 
@@ -139,14 +134,14 @@ def best_candidates(
     return np.take_along_axis(x, best[..., None], axis=1).astype(np.float64)
 
 
-def residuals_and_jacobian(law: Law, x: np.ndarray, data: FitData, delta: float) -> FitResiduals:
+def residuals_and_jacobian(law: Law, x: np.ndarray, data: FitData) -> FitResiduals:
     """Misfit (L,), residuals (L, n) and Jacobian (L, n, p) at x (L, p), in NumPy arrays."""
     runs = data.weight.shape[1]
     run, size = jit_over_devices(fit_residuals, "law"), rows_per_call(runs, 1)
 
     def call_residuals(call: slice) -> FitResiduals:
         rows = fill_rows(np.arange(len(x))[call], size)
-        residuals = run(law, x[rows], take_rows(data, rows), delta)
+        residuals = run(law, x[rows], take_rows(data, rows))
         return FitResiduals(*(np.asarray(leaf)[: len(x[call])] for leaf in residuals))
 
     calls = _call_slices(len(x), size)

@@ -36,6 +36,7 @@ class FitData:
         prior_mean: m, where the prior expects x, shape (p,).
         prior_precision: P, inverse covariance of the prior, zero where it has no say, (p, p).
         prior_weight: the misfit that is worth one unit of negative log prior density, ().
+        delta: of the Huber loss, ().
     """
 
     recipe: Recipe
@@ -48,6 +49,7 @@ class FitData:
     prior_mean: Array
     prior_precision: Array
     prior_weight: Array
+    delta: Array
 
     @property
     def box(self) -> Box:
@@ -89,9 +91,12 @@ def residuals(law: Law, x: Array, data: FitData) -> Array:
     return jnp.where(data.weight > 0, predicted - data.log_loss, 0.0)
 
 
-def misfit(law: Law, x: Array, data: FitData, delta: Array) -> Array:
-    """Weighted sum of Huber losses: a sum, so that tolerances do not depend on the run count."""
-    return jnp.sum(data.weight * huber(residuals(law, x, data), delta))
+def misfit(residual: Array, data: FitData, xp: ModuleType = jnp) -> Array:
+    """Weighted sum of Huber losses of residuals (..., n): (...).
+
+    A sum, so that tolerances do not depend on the run count.
+    """
+    return xp.sum(data.weight * huber(residual, data.delta[..., None], xp), axis=-1)
 
 
 def negative_log_prior(x: Array, data: FitData, xp: ModuleType = jnp) -> Array:
@@ -105,7 +110,6 @@ def evaluate_residuals(
     jacobian: Array,
     x: Array,
     data: FitData,
-    delta: Array,
     xp: ModuleType = jnp,
 ) -> Evaluation:
     """The objective at x (..., p) and the reweighted squares that stand for its curvature.
@@ -117,15 +121,15 @@ def evaluate_residuals(
     twice the true one. Here w = min(1, δ/|e|)^1.5, and how far the true curvature is from that is
     learnt from each step, as one number (see `advance`). That halves the iterations.
     """
+    delta = data.delta[..., None]
     closeness = delta / xp.maximum(xp.abs(residual), delta)
     root = xp.sqrt(data.weight * closeness * xp.sqrt(closeness))
     rows = jacobian * root[..., None, :]
     # Where the weight is zero so is the pull: 0 / 1.
     pull = data.weight * xp.clip(residual, -delta, delta) / xp.where(root > 0, root, 1.0)
     precision = data.prior_weight[..., None, None] * data.prior_precision
-    value = xp.sum(data.weight * huber(residual, delta, xp), axis=-1)
     return Evaluation(
-        value + data.prior_weight * negative_log_prior(x, data, xp),
+        misfit(residual, data, xp) + data.prior_weight * negative_log_prior(x, data, xp),
         matvec(rows, pull) + matvec(precision, x - data.prior_mean),
         rows @ xp.swapaxes(rows, -1, -2) + precision,
     )

@@ -44,6 +44,7 @@ class BestFits(NamedTuple):
         converged: (L,) bool.
         agreement: share of the descents followed to their end that ended within 0.1% of the best
             objective, (L,). Below one there are other valleys.
+        delta: of the Huber loss, (L,).
         residual: predicted minus measured log loss, (L, n).
         jacobian: of the log loss in x, (L, n, p).
         rivals: x at the bottom of the best valleys, the best first, (L, RIVALS, p). The best is
@@ -55,6 +56,7 @@ class BestFits(NamedTuple):
     prior_weight: np.ndarray
     converged: np.ndarray
     agreement: np.ndarray
+    delta: np.ndarray
     residual: np.ndarray
     jacobian: np.ndarray
     rivals: np.ndarray
@@ -83,6 +85,9 @@ class Descents(Protocol):
         `rounds` are iterations; a descent that gains less than `tolerance` of the objective stops.
         Coefficients that are `held`, (L, S, p) bool, stay where they are.
         """
+
+    def residual(self, x: np.ndarray, data: FitData) -> np.ndarray:
+        """Predicted minus measured log losses at x (L, p), zero on padding, (L, n)."""
 
     def finish(self, x: np.ndarray, data: FitData) -> BestFits:
         """Converge from points (L, p) that are close already."""

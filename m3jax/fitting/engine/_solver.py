@@ -24,23 +24,24 @@ from ._objective import (
     FitResiduals,
     Resample,
     evaluate_residuals,
-    huber,
     misfit,
     negative_log_prior,
+    residuals,
 )
 from ._step import DescentState, Evaluation, Solution, StepControl, advance, first_state
 
 
-def evaluate(law: Law, x: Array, data: FitData, features: Array | None, delta: Array) -> Evaluation:
+def evaluate(law: Law, x: Array, data: FitData, features: Array | None) -> Evaluation:
     """The objective at x (p,) and the reweighted squares that stand for its curvature."""
     predicted, jacobian = log_loss_and_jacobian(law, x, data, features)
     residual = jnp.where(data.weight > 0, predicted - data.log_loss, 0.0)
-    return evaluate_residuals(residual, jacobian, x, data, delta)
+    return evaluate_residuals(residual, jacobian, x, data)
 
 
-def _evaluate_exactly(law: Law, x: Array, data: FitData, delta: Array) -> Evaluation:
+def _evaluate_exactly(law: Law, x: Array, data: FitData) -> Evaluation:
     def objective(x: Array) -> Array:
-        return misfit(law, x, data, delta) + data.prior_weight * negative_log_prior(x, data)
+        value = misfit(residuals(law, x, data), data)
+        return value + data.prior_weight * negative_log_prior(x, data)
 
     value, gradient = jax.value_and_grad(objective)(x)
     return Evaluation(value, gradient, jax.hessian(objective)(x))
@@ -50,7 +51,6 @@ def minimise(
     law: Law,
     start: Array,
     data: FitData,
-    delta: Array,
     *,
     max_iterations: Array,
     tolerance: Array,
@@ -64,9 +64,9 @@ def minimise(
     control = StepControl.of(tolerance, start.dtype, exact=exact)
     features = feature_matrix(law, data)
     evaluate_at: Callable[[Array], Evaluation] = (
-        partial(_evaluate_exactly, law, data=data, delta=delta)
+        partial(_evaluate_exactly, law, data=data)
         if exact
-        else partial(evaluate, law, data=data, features=features, delta=delta)
+        else partial(evaluate, law, data=data, features=features)
     )
 
     def step(state: DescentState) -> DescentState:
@@ -95,7 +95,6 @@ def minimise_rows(
     data: FitData,
     lane_data: Resample,
     free: Array,
-    delta: Array,
     max_iterations: Array,
     tolerance: Array,
     *,
@@ -112,7 +111,6 @@ def minimise_rows(
             law,
             start,
             dataclasses.replace(data, free=free, **lane_data._asdict()),
-            _cast_floats(delta, precision),
             max_iterations=max_iterations,
             tolerance=_cast_floats(tolerance, precision),
             exact=exact,
@@ -127,26 +125,26 @@ def minimise_rows(
     )
 
 
-def rank_candidates(law: Law, starts: Array, data: FitData, delta: Array) -> tuple[Array, Array]:
+def rank_candidates(law: Law, starts: Array, data: FitData) -> tuple[Array, Array]:
     """Candidates (R, K, p) with the best amplitudes, and their misfit (R, K), in float32."""
 
     def lane(x: Array, data: FitData) -> tuple[Array, Array]:
         features = feature_matrix(law, data)
         x = jnp.clip(with_best_amplitudes(law, x, data, features), data.lower, data.upper)
-        value = misfit(law, x, data, _cast_floats(delta, "float32"))
+        value = misfit(residuals(law, x, data), data)
         return x, jnp.where(jnp.isfinite(value), value, jnp.inf)
 
     rows = jax.vmap(jax.vmap(lane, in_axes=(0, None)))
     return rows(_cast_floats(starts, "float32"), _cast_floats(data, "float32"))
 
 
-def fit_residuals(law: Law, x: Array, data: FitData, delta: Array) -> FitResiduals:
+def fit_residuals(law: Law, x: Array, data: FitData) -> FitResiduals:
     """Misfit, residuals and Jacobian of fits at x (R, p), in float64."""
 
     def row(x: Array, data: FitData) -> FitResiduals:
         predicted, jacobian = log_loss_and_jacobian(law, x, data, feature_matrix(law, data))
         residual = jnp.where(data.weight > 0, predicted - data.log_loss, 0.0)
         jacobian = jnp.where(data.weight > 0, jacobian, 0.0)
-        return FitResiduals(jnp.sum(data.weight * huber(residual, delta)), residual, jacobian.T)
+        return FitResiduals(misfit(residual, data), residual, jacobian.T)
 
     return jax.vmap(row)(x, data)

@@ -20,7 +20,10 @@ from ..._progress import Progress
 from ...laws import Law
 from ..engine import (
     CANDIDATES_PER_START,
+    HUBER_TUNING,
     LANES_PER_ROW,
+    NOISE_BELIEF_RUNS,
+    TYPICAL_NOISE,
     FitData,
     best_candidates,
     fit_lanes,
@@ -35,11 +38,9 @@ from ._priors import Priors, fit_data, restart_points
 _FEWEST_ROUNDS = 3
 _MOST_ROUNDS = {"none": 8, "partial": 30, "full": 30}
 _SETTLED = 0.1  # posterior sds that fits may still move by
-_FIRST_NOISE, _TYPICAL_NOISE, _LEAST_NOISE = 0.03, 0.01, 1e-6  # sd of log losses
+_FIRST_NOISE, _LEAST_NOISE = 0.03, 1e-6  # sd of log losses
 _LEAST_NOISE_RATIO = 0.3  # of a language's noise to that of the round before
-# Runs that the belief in a typical noise counts as: against those of one language, and of all.
-_NOISE_BELIEF_RUNS, _COMMON_NOISE_BELIEF_RUNS = 4.0, 2.0
-_HUBER_TUNING = 1.345  # noise sds within which the rounds count residuals squared (Huber 1964)
+_COMMON_NOISE_BELIEF_RUNS = 2.0  # that the belief in a typical noise counts as, against all runs
 _FIRST_STARTS, _RESTARTS = 16, 4
 _ROUNDS, _TOLERANCE = (8, 8, 24, 40), 1e-5  # of the solver
 
@@ -49,7 +50,7 @@ def estimate_priors(
     problem: FitProblem,
     prior: Prior,
     pool: str,
-    huber_delta: float,
+    huber_delta: float | None,
     seed: int,
     report: Progress,
 ) -> Priors:
@@ -63,7 +64,7 @@ def estimate_priors(
         problem: languages; with pooling `common` is set and all have the same free coefficients.
         prior: of a language that has neither runs nor others beside it.
         pool: "none", "partial" or "full".
-        huber_delta: of the fit, in log loss.
+        huber_delta: of the fit, in log loss; None where the noise decides it.
         seed: of starts.
         report: progress.
     """
@@ -81,18 +82,18 @@ def estimate_priors(
         number += 1
         report(stage, number - 1, rounds)
         precision = inverse_covariance(cov, free)
-        data = fit_data(problem, space, mean, precision, noise**2)
         # One for all languages; on their own each must be as it would be in any other table.
-        delta = max(huber_delta, _HUBER_TUNING * (_TYPICAL_NOISE if alone else common_noise))
+        delta = max(huber_delta or 0.0, HUBER_TUNING * (TYPICAL_NOISE if alone else common_noise))
+        data = fit_data(problem, space, mean, precision, noise**2, np.full(len(free), delta))
         previous, fitted_under = x, (mean, cov)
-        x = _best_fits(law, space, data, delta, x, cov, rng)
-        likelihood = local_likelihood(law, x, data, delta, noise)
+        x = _best_fits(law, space, data, x, cov, rng)
+        likelihood = local_likelihood(law, x, data, noise)
         posterior = likelihood.information + precision + unit_where_held(free)
         # On their own all have every round: when to stop would be for the others to say.
         if previous is not None and not alone and number >= _FEWEST_ROUNDS:
             settled = posterior_sds_moved(x - previous, posterior, free) < _SETTLED
         if estimator is not None:
-            tilt = volume_gradient(law, x, data, delta, noise, posterior)
+            tilt = volume_gradient(law, x, data, noise, posterior)
             estimator.update(likelihood.information, likelihood.gradient + tilt, x)
             mean, cov = estimator.priors(mean, space)
             # Fits that share all exponents have nothing of their own for the population to move.
@@ -122,7 +123,6 @@ def _best_fits(
     law: Law,
     space: ParameterSpace,
     data: FitData,
-    delta: float,
     x: np.ndarray | None,
     cov: np.ndarray,
     rng: np.random.Generator,
@@ -131,7 +131,7 @@ def _best_fits(
     if x is None:
         candidates = space.draw(CANDIDATES_PER_START * _FIRST_STARTS, rng)
         candidates = np.where(data.free[:, None], candidates, data.prior_mean[:, None])
-        starts = best_candidates(law, candidates, data, delta, _FIRST_STARTS)
+        starts = best_candidates(law, candidates, data, _FIRST_STARTS)
     else:
         starts = restart_points(space, data, x, cov, _RESTARTS, rng)
     count, per_language, p = starts.shape
@@ -140,7 +140,6 @@ def _best_fits(
         starts.reshape(-1, p),
         np.repeat(np.arange(count), per_language),
         data,
-        delta,
         rounds=_ROUNDS,
         tolerance=_TOLERANCE,
         precision="float32",
@@ -158,10 +157,10 @@ def _noise_sds(
     σ_l² = (ν₀ σ² + S_l) / (ν₀ + ν_l), the posterior under a scaled inverse chi-squared prior: a
     language shrinks towards all, and all towards what is typical of training runs.
     """
-    common = _TYPICAL_NOISE**2
+    common = TYPICAL_NOISE**2
     if not alone:
         common = _COMMON_NOISE_BELIEF_RUNS * common + float(squares.sum())
         common /= _COMMON_NOISE_BELIEF_RUNS + float(spare.sum())
-    sds = np.sqrt((_NOISE_BELIEF_RUNS * common + squares) / (_NOISE_BELIEF_RUNS + spare))
+    sds = np.sqrt((NOISE_BELIEF_RUNS * common + squares) / (NOISE_BELIEF_RUNS + spare))
     sds = np.maximum(np.maximum(sds, _LEAST_NOISE_RATIO * previous), _LEAST_NOISE)
     return sds, math.sqrt(common)

@@ -40,15 +40,13 @@ class LocalLikelihood(NamedTuple):
     squares: np.ndarray
 
 
-def local_likelihood(
-    law: Law, x: np.ndarray, data: FitData, delta: float, noise: np.ndarray
-) -> LocalLikelihood:
+def local_likelihood(law: Law, x: np.ndarray, data: FitData, noise: np.ndarray) -> LocalLikelihood:
     """Around x (L, p), with noise sds σ (L,) and Huber's weights v_i = w_i min(1, δ/|e_i|).
 
     As one step of iteratively reweighted least squares has it.
     """
-    residual, jacobian = _residuals(law, x, data, delta)
-    weight = _huber_weight(residual, data, delta)
+    residual, jacobian = _residuals(law, x, data)
+    weight = _huber_weight(residual, data)
     information = np.einsum("lni,ln,lnj->lij", jacobian, weight, jacobian)
     return LocalLikelihood(
         information / noise[:, None, None] ** 2,
@@ -61,7 +59,6 @@ def volume_gradient(
     law: Law,
     x: np.ndarray,
     data: FitData,
-    delta: float,
     noise: np.ndarray,
     posterior: np.ndarray,
 ) -> np.ndarray:
@@ -73,12 +70,12 @@ def volume_gradient(
     free = np.asarray(data.free)
     axes = np.linalg.cholesky(symmetric(np.linalg.inv(posterior)))
     axes = axes * (free[:, :, None] & free[:, None])
-    residual, jacobian = _residuals(law, x, data, delta)
-    weight = _huber_weight(residual, data, delta)
+    residual, jacobian = _residuals(law, x, data)
+    weight = _huber_weight(residual, data)
     bend = np.zeros_like(x)
     for axis in np.moveaxis(_STEP * axes, 2, 0):
         for side in (x + axis, x - axis):
-            bend += _gradient(*_residuals(law, side, data, delta), weight, noise)
+            bend += _gradient(*_residuals(law, side, data), weight, noise)
     bend -= 2 * x.shape[1] * _gradient(residual, jacobian, weight, noise)
     tilt = np.where(free, 0.5 * bend / _STEP**2, 0.0)
     shift = np.einsum("lji,lj->li", axes, tilt)  # of the mean, in posterior sds
@@ -86,17 +83,16 @@ def volume_gradient(
     return tilt / np.maximum(size / _MOST_SHIFT, 1.0)[:, None]
 
 
-def _residuals(
-    law: Law, x: np.ndarray, data: FitData, delta: float
-) -> tuple[np.ndarray, np.ndarray]:
+def _residuals(law: Law, x: np.ndarray, data: FitData) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (L, n) and their Jacobian (L, n, p), zero where not finite or held."""
-    at_x = residuals_and_jacobian(law, x, data, delta)
+    at_x = residuals_and_jacobian(law, x, data)
     residual = np.where(np.isfinite(at_x.residual), at_x.residual, 0.0)
     jacobian = np.where(np.isfinite(at_x.jacobian), at_x.jacobian, 0.0)
     return residual, jacobian * np.asarray(data.free)[:, None]
 
 
-def _huber_weight(residual: np.ndarray, data: FitData, delta: float) -> np.ndarray:
+def _huber_weight(residual: np.ndarray, data: FitData) -> np.ndarray:
+    delta = np.asarray(data.delta)[:, None]
     return np.asarray(data.weight) * delta / np.maximum(np.abs(residual), delta)
 
 

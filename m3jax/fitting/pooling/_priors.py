@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from ...laws import Law
-from ..engine import BestFits, CompiledDescents, FitData, refine
+from ..engine import BestFits, CompiledDescents, FitData, delta_of_noise, refine
 from ..problem import FitProblem, ParameterSpace
 from ._matrices import inverse_covariance, prior_factor
 from ._population import Population
@@ -60,7 +60,7 @@ def fit_with_priors(
     law: Law,
     problem: FitProblem,
     priors: Priors,
-    huber_delta: float,
+    huber_delta: float | None,
     precision: str,
     tolerance: float,
     seed: int,
@@ -70,19 +70,27 @@ def fit_with_priors(
     data = final_fit_data(problem, space, priors, huber_delta)
     rng = np.random.default_rng([seed, 3])
     starts = restart_points(space, data, priors.start, priors.cov, _FINAL_RESTARTS, rng)
-    descents = CompiledDescents(law, huber_delta, precision, tolerance)
+    descents = CompiledDescents(law, precision, tolerance)
     return refine(descents, starts, data)
 
 
 def final_fit_data(
-    problem: FitProblem, space: ParameterSpace, priors: Priors, huber_delta: float
+    problem: FitProblem, space: ParameterSpace, priors: Priors, huber_delta: float | None
 ) -> FitData:
-    """What the final fits and their draws see; `free` leaves out what all languages share."""
+    """What the final fits and their draws see; `free` leaves out what all languages share.
+
+    Where `huber_delta` is None it is what the noise of each language asks for.
+    """
     free = problem.free & ~priors.shared
     precision = inverse_covariance(priors.cov, free)
-    prior_weight = expected_huber(priors.noise, huber_delta)
+    delta = (
+        delta_of_noise(priors.noise)
+        if huber_delta is None
+        else np.full(len(priors.noise), huber_delta)
+    )
+    prior_weight = expected_huber(priors.noise, delta)
     return dataclasses.replace(
-        fit_data(problem, space, priors.mean, precision, prior_weight), free=free
+        fit_data(problem, space, priors.mean, precision, prior_weight, delta), free=free
     )
 
 
@@ -92,8 +100,12 @@ def fit_data(
     prior_mean: np.ndarray,
     prior_precision: np.ndarray,
     prior_weight: np.ndarray,
+    delta: np.ndarray,
 ) -> FitData:
-    """The problem as the solver takes it, with a prior (L, p), (L, p, p) and its weight (L,)."""
+    """The problem as the solver takes it.
+
+    With a prior (L, p), (L, p, p), its weight (L,) and the delta (L,) of the Huber loss.
+    """
     return FitData(
         recipe=problem.recipe,
         log_loss=problem.log_loss,
@@ -105,6 +117,7 @@ def fit_data(
         prior_mean=prior_mean,
         prior_precision=prior_precision,
         prior_weight=prior_weight,
+        delta=delta,
     )
 
 
@@ -127,7 +140,7 @@ def restart_points(
     return np.where(free[:, None], starts, x[:, None])
 
 
-def expected_huber(sd: np.ndarray, delta: float) -> np.ndarray:
+def expected_huber(sd: np.ndarray, delta: np.ndarray) -> np.ndarray:
     """Mean Huber loss of normal residuals with these standard deviations, of the same shape.
 
     E[ρ(σz)] = ½σ² (1 − 2Q − 2cφ(c)) + 2δσφ(c) − δ²Q with c = δ/σ, φ the normal density and Q its

@@ -152,7 +152,6 @@ def bootstrap(
     rivals: np.ndarray,
     data: FitData,
     source: BootstrapSource,
-    delta: float,
     draws: int,
     *,
     kind: str,
@@ -170,7 +169,6 @@ def bootstrap(
             is none. Refits start from there too, and the lower end is the draw.
         data: of the fits, leading axis L.
         source: what is resampled, leading axis L.
-        delta: of the Huber loss.
         draws: how many for each language.
         kind: "cluster" or "residual".
         report: progress.
@@ -186,7 +184,7 @@ def bootstrap(
 
         def refits(starts: np.ndarray, rows: np.ndarray) -> Solution:
             some = take_rows(data, rows), take_rows(source, rows)
-            return _refits(law, starts, *some, delta, draws, kind)
+            return _refits(law, starts, *some, draws, kind)
 
         drawn = refits(x[rows], rows)
         for valley in range(1, rivals.shape[1]):
@@ -206,7 +204,6 @@ def _refits(
     starts: np.ndarray,
     data: FitData,
     source: BootstrapSource,
-    delta: float,
     draws: int,
     kind: str,
 ) -> Solution:
@@ -224,7 +221,6 @@ def _refits(
         np.broadcast_to(starts, (count, draws, p)).reshape(-1, p),
         np.repeat(np.arange(count), draws),
         data,
-        delta,
         rounds=_ROUNDS,
         tolerance=_TOLERANCE,
         precision="float32",

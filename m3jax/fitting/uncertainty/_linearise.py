@@ -56,7 +56,6 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
             np.asarray,
             _log_loss_and_jacobian(fits.law, fits.theta[np.array(language_index)[full]], recipe),
         )
-    delta = float(fits.settings["huber_delta"])
     out = []
     for i, (name, j) in enumerate(zip(names, language_index, strict=True)):
         real, free = batch.mask[i], ~fits.frozen[j]
@@ -65,6 +64,7 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
         space = ParameterSpace.of(fits.law, own_recipe, float(log_loss.mean()), free)
         weight = batch.weight[i][real]
         residual = predicted[i][real] - log_loss
+        delta = float(fits.huber_delta[j])
         misfit = float(np.sum(weight * huber(residual, delta, np)))
         _check_objective(runs.source, name, misfit, float(fits.objective[j]))
         if not np.all(np.isfinite(jacobians[i][real])):

@@ -19,8 +19,9 @@ import numpy as np
 
 from ...laws import Law
 from ...recipe import Recipe
+from ..engine import robust_sd
 from ..problem import ParameterSpace
-from ._robust import inverse_of_free, normal_cdf, robust_sd
+from ._robust import inverse_of_free, normal_cdf
 
 _DOWNWEIGHTED = 2.5  # robust standard deviations beyond which a run's leverage falls
 _LEAST_REMAINDER = 0.02  # least of 1 − leverage: a run that nothing else checks stays finite
@@ -79,9 +80,15 @@ class Linearised:
         )
 
     @cached_property
+    def group(self) -> np.ndarray:
+        """Clusters numbered 0, 1, ..., (n,)."""
+        numbers: np.ndarray = np.unique(self.cluster, return_inverse=True)[1]
+        return numbers
+
+    @cached_property
     def n_clusters(self) -> int:
         """Independent runs."""
-        return len(np.unique(self.cluster))
+        return int(self.group.max()) + 1
 
     @cached_property
     def has_prior(self) -> bool:
@@ -179,9 +186,8 @@ class Linearised:
         """
         hat = self.curvature_weight * self.prediction_variance(self.inverse_hessian)
         out = self.residual / np.maximum(1 - hat, _LEAST_REMAINDER)
-        _, group, size = np.unique(self.cluster, return_inverse=True, return_counts=True)
-        for shared in np.flatnonzero(size > 1):
-            rows = np.flatnonzero(group == shared)
+        for shared in np.flatnonzero(np.bincount(self.group) > 1):
+            rows = np.flatnonzero(self.group == shared)
             root, jacobian = np.sqrt(self.curvature_weight[rows]), self.jacobian[rows]
             block = root[:, None] * (jacobian @ self.inverse_hessian @ jacobian.T) * root
             values, vectors = np.linalg.eigh(block)
@@ -205,9 +211,8 @@ class Linearised:
         residuals (HC3; CR3 for clusters). The prior counts as one more observation of variance P⁻¹,
         so that what only the prior decides is as unsure as the prior is.
         """
-        _, group = np.unique(self.cluster, return_inverse=True)
-        summed = np.zeros((group.max() + 1, self.score.shape[1]))
-        np.add.at(summed, group, self.score)
+        summed = np.zeros((self.n_clusters, self.score.shape[1]))
+        np.add.at(summed, self.group, self.score)
         outer = summed.T @ summed + self.prior_weight**2 * self.prior_precision
         return self.inverse_hessian @ outer @ self.inverse_hessian
 

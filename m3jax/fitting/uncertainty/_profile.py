@@ -173,13 +173,13 @@ def _objectives(linearised: Linearised, starts: np.ndarray, held: int | None) ->
         prior_mean=copies(linearised.prior_mean),
         prior_precision=copies(linearised.prior_precision),
         prior_weight=copies(np.asarray(linearised.prior_weight)),
+        delta=copies(np.asarray(linearised.delta)),
     )
     end = fit_lanes(
         linearised.law,
         starts,
         np.arange(count),
         data,
-        linearised.delta,
         rounds=_ROUNDS,
         tolerance=_TOLERANCE,
         precision="float64",

@@ -1,4 +1,4 @@
-"""Robust statistics of a fit's residuals, and the inverses and quantiles that intervals need."""
+"""The inverses and quantiles that intervals need."""
 
 from __future__ import annotations
 
@@ -7,21 +7,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-_LEAST_SD = 1e-9  # scatter of log losses below which it is rounding
 _LEAST_EIGENVALUE = 1e-12  # of a standardised matrix: below it a direction counts as unknown
-_MAD_TO_SD = 1.4826  # standard deviations in a median absolute deviation of normal errors
-
-
-def robust_sd(residual: np.ndarray, parameters: int) -> float:
-    """Robust standard deviation of residuals (n,) of a fit with so many effective parameters.
-
-    1.4826 times the median absolute residual (the MAD around zero). A fit by absolute values passes
-    through as many runs as it has coefficients: that many of the smallest residuals say nothing and
-    are left out.
-    """
-    sizes = np.sort(np.abs(residual))
-    kept = sizes[min(parameters, len(sizes) - 1) :]
-    return max(_MAD_TO_SD * float(np.median(kept)), _LEAST_SD)
 
 
 def inverse_of_free(matrix: np.ndarray, free: np.ndarray) -> np.ndarray:
