@@ -51,7 +51,8 @@ def test_every_option_has_a_flag(command):
 
 
 def test_defaults_and_units_are_shown():
-    assert r"\[default: 0.001]" in flags_of("fit")["huber_delta"].help
+    assert r"\[default: 8]" in flags_of("fit")["starts"].help
+    assert "(log loss)" in flags_of("fit")["huber_delta"].help
     assert "(FLOP)" in flags_of("optimize")["compute"].help
     assert flags_of("optimize")["compute"].required
     assert "gap" in flags_of("optimize")

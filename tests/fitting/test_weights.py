@@ -89,7 +89,7 @@ def recomputed(fits, runs):
     for name in fits.languages:
         own = runs.for_language(name)
         residual = np.log(fits.predict(own.recipe, name)) - np.log(own.loss)
-        out.append(np.sum(own.weight * huber(residual, fits.settings["huber_delta"], np)))
+        out.append(np.sum(own.weight * huber(residual, fits.huber_delta[fits.index(name)], np)))
     return np.array(out)
 
 

@@ -115,7 +115,7 @@ def test_signature_and_docstring_have_the_fields():
     assert parameters["loaves"].default == 2
     assert "        grams: Flour. More of it.\n        loaves: How many.\n" in bake.__doc__
     assert "options:" not in bake.__doc__
-    assert inspect.signature(fit).parameters["huber_delta"].default == 1e-3
+    assert inspect.signature(fit).parameters["huber_delta"].default is None
 
 
 def test_an_option_can_be_the_same_as_another_but_for_some_of_it():

@@ -69,6 +69,7 @@ def fits_of(runs: RunTable, draws: int) -> Fits:
         converged=per_language.astype(bool),
         grades=("usable",) * len(names),
         agreement=per_language,
+        huber_delta=1e-3 * per_language,
         prior_mean=theta,
         prior_precision=np.zeros((*theta.shape, theta.shape[1])),
         prior_weight=0.0 * per_language,
@@ -76,7 +77,7 @@ def fits_of(runs: RunTable, draws: int) -> Fits:
         messages=tuple(("R < 1 is at its lower bound",) for _ in names),
         failed={"Rare & <new>": (3, "3 runs are too few for 14 coefficients")},
         settings={
-            "huber_delta": 1e-3, "starts": 8, "draws": draws, "level": 0.9, "seed": 7,
+            "huber_delta": None, "starts": 8, "draws": draws, "level": 0.9, "seed": 7,
             "fixed": {"tau": 0.05}, "source": "runs.csv", "notes": ["2 runs dropped"],
         },
     )  # fmt: skip

@@ -13,7 +13,7 @@ from ._lanes import (
     residuals_and_jacobian,
 )
 from ._linalg import solve_spd
-from ._objective import FitData, Resample, huber, misfit
+from ._objective import FitData, Resample, huber, misfit, residuals
 from ._scatter import (
     HUBER_TUNING,
     NOISE_BELIEF_RUNS,
@@ -59,6 +59,7 @@ __all__ = [
     "multi_start",
     "pack_rows",
     "refine",
+    "residuals",
     "residuals_and_jacobian",
     "robust_sd",
     "solve_spd",

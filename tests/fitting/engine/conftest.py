@@ -16,7 +16,9 @@ def table():
 
 def one_language(law, table, fixed=None):
     problem, _, _ = prepare_problem(law, table.batch(), fixed or {}, None, "none")
-    data = fit_data_with_weak_prior(problem, problem.space(law), "weak", np.full(2, 1e-6))
+    data = fit_data_with_weak_prior(
+        problem, problem.space(law), "weak", np.full(2, 1e-6), np.full(2, 1e-3)
+    )
     rng = np.random.default_rng(0)
     x = problem.space(law).draw(1, rng)[0, 0]
     held = problem.space(law).to_x(problem.held)[0]

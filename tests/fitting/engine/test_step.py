@@ -42,16 +42,14 @@ def test_the_compiled_and_the_host_driver_take_the_same_iterates(name, iteration
     with jax.enable_x64(True):
         problem, _, _ = prepare_problem(law, table.batch(), {}, None, "none")
         space = problem.space(law)
-        data = fit_data_with_weak_prior(problem, space, "weak", np.full(3, 1e-2))
+        data = fit_data_with_weak_prior(problem, space, "weak", np.full(3, 1e-2), np.full(3, DELTA))
         start = space.draw(1, np.random.default_rng(0))[:, 0]
         start = np.where(problem.free, start, space.to_x(problem.held))
-        fit = partial(minimise, law, delta=DELTA, tolerance=TOLERANCE)
+        fit = partial(minimise, law, tolerance=TOLERANCE)
         compiled = jax.jit(jax.vmap(lambda x, d, n: fit(x, d, max_iterations=n), (0, 0, None)))
 
         def on_host(iterations, control):
-            return minimise_on_host(
-                law, start, data, DELTA, max_iterations=iterations, control=control
-            )
+            return minimise_on_host(law, start, data, max_iterations=iterations, control=control)
 
         control = StepControl.of(TOLERANCE, FLOAT64, xp=np)
         for number in range(1, iterations + 1):

@@ -38,13 +38,15 @@ def posterior():
         mean = np.tile(space.to_x(theta).mean(axis=0), (LANGUAGES, 1))
         sd = SHARE * space.prior_sd
         precision = np.eye(sd.shape[1]) / sd[:, :, None] ** 2
-        data = fit_data(problem, space, mean, precision, np.full(LANGUAGES, NOISE**2))
-        descents = CompiledDescents(law, DELTA, "float64", 1e-10)
+        data = fit_data(
+            problem, space, mean, precision, np.full(LANGUAGES, NOISE**2), np.full(LANGUAGES, DELTA)
+        )
+        descents = CompiledDescents(law, "float64", 1e-10)
         mode = refine(descents, mean[:, None], data).x
         noise = np.full(LANGUAGES, NOISE)
-        likelihood = local_likelihood(law, mode, data, DELTA, noise)
+        likelihood = local_likelihood(law, mode, data, noise)
         inverse = likelihood.information + precision
-        tilt = volume_gradient(law, mode, data, DELTA, noise, inverse)
+        tilt = volume_gradient(law, mode, data, noise, inverse)
         covariance = np.linalg.inv(inverse)
         means = []
         for i in range(LANGUAGES):
