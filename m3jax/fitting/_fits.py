@@ -58,8 +58,8 @@ class Fits:
         grades: of each language, "good", "usable", "weak" or "unusable"; `diagnose` says why.
         agreement: share of the descents followed to their end that ended within 0.1% of the best
             objective, shape (L,). Below 1 there are rival optima, which the draws start from too.
-        huber_delta: of the objective, log loss, shape (L,): the setting or, without one, 1.345
-            times the noise of the language's own runs.
+        huber_delta: of the objective, log loss, shape (L,): the setting or, without one,
+            half the noise of the language's own runs.
         prior_mean, prior_precision: the normal prior on theta, (L, p) and its inverse covariance
             (L, p, p), zero where it has no say.
         prior_weight: the misfit that the objective weighed one unit of its negative log density

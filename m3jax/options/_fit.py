@@ -29,7 +29,7 @@ class FitOptions(Options):
         kind="number",
         unit="log loss",
         allowed=POSITIVE,
-        help="Residuals in log loss beyond this count linearly. By default 1.345 times the robust"
+        help="Residuals in log loss beyond this count linearly. By default half the robust"
         " scatter of each language's own runs (a typical 0.01 counting as four of them); the"
         " result tells it, and the same number given leads to the same fit.",
     )

@@ -15,7 +15,6 @@ from ._lanes import (
 from ._linalg import solve_spd
 from ._objective import FitData, Resample, huber, misfit, residuals
 from ._scatter import (
-    HUBER_TUNING,
     NOISE_BELIEF_RUNS,
     TYPICAL_NOISE,
     delta_of_noise,
@@ -28,7 +27,6 @@ from ._step import Box, Evaluation, Solution, StepControl, advance, first_state
 
 __all__ = [
     "CANDIDATES_PER_START",
-    "HUBER_TUNING",
     "LANES_PER_ROW",
     "NOISE_BELIEF_RUNS",
     "RIVALS",

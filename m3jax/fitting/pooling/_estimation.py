@@ -20,7 +20,6 @@ from ..._progress import Progress
 from ...laws import Law
 from ..engine import (
     CANDIDATES_PER_START,
-    HUBER_TUNING,
     LANES_PER_ROW,
     NOISE_BELIEF_RUNS,
     TYPICAL_NOISE,
@@ -41,6 +40,7 @@ _SETTLED = 0.1  # posterior sds that fits may still move by
 _FIRST_NOISE, _LEAST_NOISE = 0.03, 1e-6  # sd of log losses
 _LEAST_NOISE_RATIO = 0.3  # of a language's noise to that of the round before
 _COMMON_NOISE_BELIEF_RUNS = 2.0  # that the belief in a typical noise counts as, against all runs
+_HUBER_TUNING = 1.345  # noise sds within which the rounds count residuals squared (Huber 1964)
 _FIRST_STARTS, _RESTARTS = 16, 4
 _ROUNDS, _TOLERANCE = (8, 8, 24, 40), 1e-5  # of the solver
 
@@ -83,7 +83,7 @@ def estimate_priors(
         report(stage, number - 1, rounds)
         precision = inverse_covariance(cov, free)
         # One for all languages; on their own each must be as it would be in any other table.
-        delta = max(huber_delta or 0.0, HUBER_TUNING * (TYPICAL_NOISE if alone else common_noise))
+        delta = max(huber_delta or 0.0, _HUBER_TUNING * (TYPICAL_NOISE if alone else common_noise))
         data = fit_data(problem, space, mean, precision, noise**2, np.full(len(free), delta))
         previous, fitted_under = x, (mean, cov)
         x = _best_fits(law, space, data, x, cov, rng)
