@@ -13,7 +13,7 @@ test: # every test
 	python -m pytest
 
 test-fast: # all but the slow tests
-	python -m pytest -m "not slow" -n 2 --dist loadfile
+	python -m pytest -m "not slow"
 
 docs: # the pages, into build/site/
 	mkdocs build --strict

@@ -27,6 +27,7 @@ from benchmarks.support.script import new_parser, parse, print_result, say, whol
 from m3jax.cli import main as m3jax
 from m3jax.laws import list_laws
 
+COMMANDS = ("fit", "diagnose", "predict", "optimize", "next", "compare")
 SIZES = (1, 2, 3, 5, 8, 10, 12, 13)
 _RECIPE = ("--n-params", "100K", "--target-tokens", "50K", "--epochs", "4", "--target-ratio", "0.5")
 LANGUAGES = ("Indonesian", "Japanese", "Third", "Fourth")
@@ -90,7 +91,9 @@ def commands(folder: Path, law: str) -> Iterator[tuple[str, list[str]]]:
     yield "compare", ["compare", runs, "--laws", law, "--starts", "2", "--json"]
 
 
-def study(laws: Sequence[str], sizes: Sequence[int], languages: Sequence[int]) -> dict[str, Any]:
+def study(
+    laws: Sequence[str], sizes: Sequence[int], languages: Sequence[int], chosen: Sequence[str]
+) -> dict[str, Any]:
     """Everything that `main` prints."""
     with resources.files("m3jax.data").joinpath("tiny_two_stage.csv").open() as file:
         table = pd.read_csv(file)
@@ -102,7 +105,9 @@ def study(laws: Sequence[str], sizes: Sequence[int], languages: Sequence[int]) -
                     folder = Path(name)
                     few_runs(table, count, size).to_csv(folder / "runs.csv", index=False)
                     ends = {
-                        command: fault(arguments) for command, arguments in commands(folder, law)
+                        command: fault(arguments)
+                        for command, arguments in commands(folder, law)
+                        if command in chosen
                     }
                 codes = {command: code for command, (code, _) in ends.items()}
                 faults = {command: words for command, (_, words) in ends.items() if words}
@@ -128,6 +133,7 @@ def main() -> int:
     parser.add_argument("--laws", nargs="+", default=list(list_laws()))
     parser.add_argument("--sizes", type=whole_numbers, default=list(SIZES))
     parser.add_argument("--languages", type=whole_numbers, default=[1, 4])
+    parser.add_argument("--commands", dest="chosen", nargs="+", choices=COMMANDS, default=COMMANDS)
     parser.add_argument("--tiny", action="store_true", help="one law and two sizes")
     options, as_json = parse(parser, seed=False)
     if options.pop("tiny"):
