@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+
 from .._errors import M3Error
 
 
@@ -23,10 +26,27 @@ def numbers(option: str, text: str | None) -> dict[str, float]:
     return {name: number(f"{option} {name}", v) for name, v in pairs(option, text).items()}
 
 
-def units(text: str | None) -> dict[str, str | float]:
-    """NAME=UNIT,… as a dict, factors as numbers."""
+# A comma ends a column's name only where the next pair begins: names may have commas themselves.
+_NEXT_PAIR = re.compile(r",(?=\s*\w+\s*=)")
+
+
+def columns(option: str, texts: Sequence[str]) -> dict[str, str]:
+    """NAME=COLUMN,…, perhaps several times, as a dict."""
+    mapping: dict[str, str] = {}
+    for part in (part for text in texts for part in _NEXT_PAIR.split(text)):
+        name, equals, column = (piece.strip() for piece in part.partition("="))
+        if not (name and equals and column):
+            raise M3Error(f"{option}: expected NAME=COLUMN,…, found {part!r}")
+        if name in mapping:
+            raise M3Error(f"{option}: {name!r} is given twice")
+        mapping[name] = column
+    return mapping
+
+
+def units(option: str, texts: Sequence[str]) -> dict[str, str | float]:
+    """NAME=UNIT,…, perhaps several times, as a dict, factors as numbers."""
     scales: dict[str, str | float] = {}
-    for name, value in pairs("--units", text).items():
+    for name, value in pairs(option, ",".join(texts)).items():
         try:
             scales[name] = float(value)
         except ValueError:

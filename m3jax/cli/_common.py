@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._errors import M3Error
 from .._progress import Progress
-from . import _arguments as arguments
 
 if TYPE_CHECKING:
+    from ..fitting import Fits
     from ..runs import RunTable
 
 Json = Annotated[
@@ -27,17 +28,6 @@ Table = Annotated[
 FitFile = Annotated[
     Path, typer.Argument(metavar="FITS", help="Fit file written by `m3jax fit -o`.")
 ]
-Map = Annotated[
-    str | None,
-    typer.Option("--map", help="Your column names: n_params=params,loss=val_loss", metavar="A=B,…"),
-]
-Units = Annotated[
-    str | None,
-    typer.Option(
-        "--units", help="Units of columns: n_params=M,loss=bits, or a factor", metavar="A=U,…"
-    ),
-]
-DropHighest = Annotated[int, typer.Option(help="Leave out so many runs with the highest losses.")]
 Language = Annotated[
     list[str] | None,
     typer.Option("--language", "-l", help="Only this language; may be given again."),
@@ -85,10 +75,21 @@ def print_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
     typer.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
 
 
-def read_table(table: Path, columns: str | None, units: str | None, drop_highest: int) -> RunTable:
-    """The run table that the options of a command line mean."""
+def read_table(table: Path, typed: Mapping[str, Any]) -> RunTable:
+    """The run table, read as the options that were typed say."""
     from ..runs import RunTable
 
-    mapping = arguments.pairs("--map", columns)
-    runs = RunTable.read(table, columns=mapping, units=arguments.units(units))
-    return runs.drop_highest(drop_highest)
+    return RunTable.read(table, **typed)
+
+
+def read_table_of(fits: Fits, table: Path, typed: Mapping[str, Any]) -> RunTable:
+    """The run table of a fit: what is not typed is as the fit was made."""
+    kept = {k: v for k, v in fits.settings.get("reading", {}).items() if k not in typed}
+    try:
+        return read_table(table, {**kept, **typed})
+    except M3Error as error:
+        if not kept:
+            raise
+        raise M3Error(
+            f"{error} ({', '.join(kept)} are those of the fit; flags given here come first)"
+        ) from error

@@ -19,6 +19,9 @@ _HINTS = {
     "numbers": "A,B,…",
     "texts": "NAME,…",
     "numbers by name": "NAME=V,…",
+    "columns by name": "NAME=COLUMN,…",
+    "units by name": "NAME=UNIT,…",
+    "conditions": "COLUMN=VALUE",
     "file": "FILE",
     "fit file": "FITS",
     "recipes": "FILE",
@@ -53,7 +56,7 @@ def with_options(
             values: dict[str, Any] = {}
             for field in fields:
                 text = typed.pop(field.name)
-                if text is not None and text is not False:
+                if text is not None and text is not False and text != []:
                     flag = _flags(field)[0]
                     values[field.name] = _parsed(option_of(field), flag, text)
             command(**typed, **{parameter: values})
@@ -105,6 +108,10 @@ _TYPES: dict[str, Any] = {
     "file": Path,
     "fit file": Path,
     "recipes": Path,
+    # May be given again.
+    "columns by name": list[str],
+    "units by name": list[str],
+    "conditions": list[str],
 }
 
 
@@ -127,5 +134,6 @@ _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "pair": arguments.bounds,
     "texts": arguments.names,
     "numbers by name": arguments.numbers,
-    "texts by name": arguments.pairs,
+    "columns by name": arguments.columns,
+    "units by name": arguments.units,
 }

@@ -33,6 +33,7 @@ from ._limits import (
 )
 from ._next import CRITERIA, FEWEST_DRAWS, NextOptions
 from ._pilot import PilotDesign, PilotOptions, TrainingOptions
+from ._table import TableOptions
 from ._toml import read_toml
 
 __all__ = [
@@ -59,6 +60,7 @@ __all__ = [
     "PilotDesign",
     "PilotOptions",
     "SplitOptions",
+    "TableOptions",
     "TrainingOptions",
     "WorkOptions",
     "at_least",

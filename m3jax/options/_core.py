@@ -134,6 +134,12 @@ class Options:
                 raise M3Error(f"{name}: expected {expected(option_of(field))}, got nothing")
         return cls(**values)
 
+    def chosen(self) -> dict[str, Any]:
+        """Those that differ from their defaults, by name."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        defaults = {field.name: default_of(field) for field in dataclasses.fields(self)}
+        return {name: value for name, value in values.items() if value != defaults[name]}
+
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """What to say after an unknown name: the nearest known one, or all of them."""
@@ -218,7 +224,9 @@ KINDS = {
     "numbers by name": "numbers by name",
     "pairs by name": "pairs (low, high) by name",
     "texts by name": "texts by name",
+    "columns by name": "texts by name",
     "units by name": "units (words or factors) by name",
+    "conditions": "comparisons such as 'State=finished'",
     "numbers by language": "one or more numbers, for all languages or by language",
     "prior": "'weak', 'none', 'public', a Prior or the path of a .json file",
     "file": "the path of a file",
@@ -308,6 +316,10 @@ def _texts(value: Any) -> tuple[str, ...]:
     return (value,) if isinstance(value, str) else _some(tuple(map(_text, value)))
 
 
+def _conditions(value: Any) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(map(_text, value))
+
+
 def _unit(value: Any) -> str | float:
     return value if isinstance(value, str) else _number(value)
 
@@ -335,7 +347,9 @@ _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "numbers by name": _by_name(_number),
     "pairs by name": _by_name(_pair),
     "texts by name": _by_name(_text),
+    "columns by name": _by_name(_text),
     "units by name": _by_name(_unit),
+    "conditions": _conditions,
     "numbers by language": _as_it_is,
     "prior": _as_it_is,
     "file": _path,

@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ..options import KINDS, CompareOptions, FitOptions, OptimizeOptions, read_toml, toml_kinds
+from ..options import (
+    KINDS,
+    CompareOptions,
+    FitOptions,
+    OptimizeOptions,
+    TableOptions,
+    read_toml,
+    toml_kinds,
+)
 
 # Section -> key -> kind of value, a key of `options.KINDS`.
 _KINDS: dict[str, dict[str, str]] = {
     "": {"title": "text", "output": "text"},
-    "runs": {
-        "path": "text",
-        "columns": "texts by name",
-        "units": "units by name",
-        "drop_highest": "whole number",
-    },
+    "runs": {"path": "text", **toml_kinds(TableOptions)},
     "fit": {"law": "text", **toml_kinds(FitOptions)},
     # The rest of its options are those of the fit.
     "compare": {"laws": "texts", **toml_kinds(CompareOptions, ("holdouts", "fraction"))},
@@ -37,7 +40,6 @@ class RunConfig:
         output: folder for the results, relative to the current one.
         runs_path: the run table, resolved against the configuration's own folder.
         runs: for `RunTable.read`.
-        drop_highest: for `RunTable.drop_highest`.
         fit: for `fit`.
         compare: for `compare`, or None to leave the comparison out.
         optimize: for `optimize`, or None to leave the recipes out.
@@ -47,7 +49,6 @@ class RunConfig:
     output: Path
     runs_path: Path
     runs: Mapping[str, Any]
-    drop_highest: int
     fit: Mapping[str, Any]
     compare: Mapping[str, Any] | None
     optimize: Mapping[str, Any] | None
@@ -71,7 +72,6 @@ def read_config(path: str | os.PathLike[str]) -> RunConfig:
         title=content.get("title", path.stem),
         output=Path(content.get("output", Path("out") / path.stem)),
         runs_path=(path.parent / runs.pop("path")),
-        drop_highest=runs.pop("drop_highest", 0),
         runs=runs,
         fit=content.get("fit", {}),
         compare=content.get("compare"),

@@ -39,7 +39,7 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
 
     new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     report = progress or silent
-    runs = RunTable.read(config.runs_path, **config.runs).drop_highest(config.drop_highest)
+    runs = RunTable.read(config.runs_path, **config.runs)
     if config.compare:
         check_comparison(**config.compare)
     fits = fit(runs, progress=progress, **config.fit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,8 @@ _MAY_BE_BLANK = {
 _NAMES = ("language", "run_id", *_NUMBERS)
 _COUNTS = {"n_params", "target_tokens", "total_tokens", "compute"}
 _COUNT_UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+_EXACT = 2.0**53  # below it floating point numbers hold every whole number
+_NEAR = 3  # names that are offered for an unknown one
 _LOSS_UNITS = {"nats": 1.0, "bits": float(np.log(2.0))}
 
 
@@ -77,15 +80,13 @@ class Columns:
         for name, own in columns.items():
             if name not in _NAMES:
                 turned = f" (did you mean {{{own!r}: {name!r}}}?)" if own in _NAMES else ""
+                turned = turned or did_you_mean(name, _NAMES)
                 raise M3Error(
                     f"{self.source}: columns: unknown name {name!r}{turned}, "
                     f"expected one of {quoted(_NAMES)}"
                 )
             if own not in self.names:
-                raise M3Error(
-                    f"{self.source}: columns: {name!r} is mapped to {own!r}, which is not "
-                    f"among the columns {quoted(self.names)}{self._similar(str(own))}"
-                )
+                self._join(name, own)
             if own in taken:
                 raise M3Error(
                     f"{self.source}: columns: {taken[own]!r} and {name!r} are both mapped "
@@ -100,11 +101,31 @@ class Columns:
         }
         return own_names | dict(columns)
 
+    def _join(self, name: str, own: str) -> None:
+        """Give the frame the column `own`, "model+seed": the texts of several, joined."""
+        parts = [part.strip() for part in own.split("+")]
+        for part in parts:
+            if part not in self.names:
+                which = "which" if len(parts) == 1 else f"of which {part!r}"
+                raise M3Error(
+                    f"{self.source}: columns: {name!r} is mapped to {own!r}, {which} is not "
+                    f"among the columns {quoted(self.names)}{did_you_mean(part, self.names)}"
+                )
+        if name in _NUMBERS:
+            raise M3Error(
+                f"{self.source}: columns: {name!r} is mapped to {own!r}, expected one column: "
+                "only texts can be joined"
+            )
+        texts, blanks = zip(*(self.texts(part) for part in parts), strict=True)
+        whole = ["+".join(cells) for cells in zip(*texts, strict=True)]
+        # A cell that lacks a part is blank, or it would be the same as another's.
+        self.frame = self.frame.assign(**{own: np.where(np.any(blanks, axis=0), "", whole)})
+
     def _scale(self, name: str, unit: str | float) -> float:
         if name not in _NUMBERS:
             raise M3Error(
-                f"{self.source}: units: {name!r} is not a numeric column, "
-                f"expected one of {quoted(_NUMBERS)}"
+                f"{self.source}: units: {name!r} is not a numeric column"
+                f"{did_you_mean(name, _NUMBERS)}, expected one of {quoted(_NUMBERS)}"
             )
         if name not in self.column:
             raise self.missing(name)
@@ -119,38 +140,42 @@ class Columns:
             f"expected {words}a positive number to multiply by"
         )
 
-    def _similar(self, name: str) -> str:
-        by_case = {own.lower(): own for own in self.names}
-        close = difflib.get_close_matches(name.lower(), list(by_case), n=1, cutoff=0.6)
-        return f" (did you mean {by_case[close[0]]!r}?)" if close else ""
-
     def missing(self, name: str, instead: str = "") -> M3Error:
         """The error for a column that is not there."""
         return M3Error(
             f"{self.source}: no column {name!r}{instead}, only {quoted(self.names)}"
-            f"{self._similar(name)}. If it goes by another name, "
+            f"{did_you_mean(name, self.names)}. If it goes by another name, "
             f"map it: columns={{{name!r}: '<its name>'}}"
         )
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def rows(self, keep: Array) -> Columns:
+        """The same columns, of the rows where `keep` (n,) is True."""
+        some = copy.copy(self)
+        some.frame = self.frame[keep]
+        return some
 
     def __contains__(self, name: str) -> bool:
         return name in self.column
 
     def require(self, good: Array, names: Iterable[str], expected: str) -> None:
         """Raise for the first row where `good` is False, showing that row's cells of `names`."""
+        owns = {self.column[name]: name for name in names if name in self}
+        self.require_own(good, owns, expected)
+
+    def require_own(self, good: Array, owns: Mapping[str, str], expected: str) -> None:
+        """The same of columns by the file's names, and what the run table calls them."""
         if good.all():
             return
         bad = np.flatnonzero(~good)
-        names = [name for name in names if name in self]
-        labels, cells = [], []
-        for name in names:
-            own = self.column[name]
-            cell = self.frame[own].iloc[bad[0]]
-            labels.append(repr(own) if own == name else f"{own!r} ({name})")
-            cells.append(_shown(cell))
+        labels = [repr(own) if own == name else f"{own!r} ({name})" for own, name in owns.items()]
+        cells = [_shown(self.frame[own].iloc[bad[0]]) for own in owns]
         more = f", and {quantity(len(bad) - 1, 'more row')} like it" if len(bad) > 1 else ""
         raise M3Error(
             f"{self.source}, row {self.frame.index[bad[0]]}, "
-            f"column{'s' * (len(names) > 1)} {', '.join(labels)}: found {', '.join(cells)}, "
+            f"column{'s' * (len(owns) > 1)} {', '.join(labels)}: found {', '.join(cells)}, "
             f"expected {expected}{more}. (Rows count from 1, without the header.)"
         )
 
@@ -165,7 +190,10 @@ class Columns:
         with np.errstate(over="ignore"):
             values = values * self.scale.get(name, 1.0)
         allowed, expected = _NUMBERS[name]
-        self.require(allowed(values) | (blank & (name in _MAY_BE_BLANK)), [name], expected)
+        good = allowed(values) | (blank & (name in _MAY_BE_BLANK))
+        if name not in _MAY_BE_BLANK and not np.isfinite(values[~good]).all():
+            expected += " (skip_incomplete leaves out rows without)"
+        self.require(good, [name], expected)
         return values
 
     def number_or(self, name: str, default: npt.ArrayLike) -> Array:
@@ -178,12 +206,40 @@ class Columns:
         """Column `name` as (n,) str; None if not there."""
         if name not in self:
             return None
-        series = self.frame[self.column[name]]
-        cells, blank = _cells(series)
+        cells, blank = self.texts(self.column[name])
         self.require(~blank, [name], "text")
-        if series.dtype.kind == "f" and np.all(np.mod(cells.astype(np.float64), 1) == 0):
-            cells = cells.astype(np.float64).astype(np.int64)  # 3, not 3.0
-        return np.array(cells.astype(str), dtype=object)
+        return cells
+
+    def texts(self, own: str) -> tuple[Array, Array]:
+        """The file's column `own` as (n,) str, "" where blank, and where that is."""
+        series = self.frame[own]
+        cells, blank = _cells(series)
+        if series.dtype.kind == "f":
+            values = cells[~blank].astype(np.float64)
+            if np.all(np.abs(values) < _EXACT) and np.all(values == np.round(values)):
+                cells[~blank] = values.astype(np.int64)  # 3, not 3.0
+        return np.where(blank, "", np.array(cells.astype(str), dtype=object)), blank
+
+    def values(self, own: str) -> tuple[Array, Array, Array]:
+        """The file's column `own` as (n,) float64, which cells are blank, which are numbers."""
+        return _numbers(self.frame[own])
+
+
+def number_in(text: str) -> float | None:
+    """A text as the number that it would be in a cell; None where it is none."""
+    import pandas as pd
+
+    values, blank, is_number = _numbers(pd.Series([text], dtype=object))
+    return float(values[0]) if is_number[0] and not blank[0] else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The names that hold an unknown one, else the nearest, in brackets; "" if none is near."""
+    by_case = {own.lower(): own for own in known}
+    name = name.lower()
+    near = [own for own in by_case if len(name) > 2 and name in own][:_NEAR]
+    near = near or difflib.get_close_matches(name, list(by_case), n=1, cutoff=0.6)
+    return f" (did you mean {' or '.join(repr(by_case[own]) for own in near)}?)" if near else ""
 
 
 def _shown(cell: Any) -> str:

@@ -14,10 +14,12 @@ import numpy.typing as npt
 
 from .._errors import M3Error
 from ..formatting import quantity, quoted
+from ..options import TableOptions, takes
 from ..recipe import Recipe
 from ._columns import Columns
 from ._recipes import read_recipes
 from ._remarks import alike_names, copies, perplexities
+from ._rows import chosen_rows, highest, left_out
 from .readers import read_raw
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class RunTable:
         row: (n,) row in the source, the first row after the header being 1.
         source: file name, or "<table>".
         notes: what the reader decided on the way, in sentences.
+        reading: the options it was read with, but for defaults; keywords of `read`.
     """
 
     language: Array
@@ -76,38 +79,37 @@ class RunTable:
     row: Array
     source: str
     notes: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def read(
-        cls,
-        path: str | os.PathLike[str],
-        *,
-        columns: Mapping[str, str] | None = None,
-        units: Mapping[str, str | float] | None = None,
-    ) -> RunTable:
+    @takes(TableOptions)
+    def read(cls, path: str | os.PathLike[str], *, options: TableOptions) -> RunTable:
         """Read and check a .csv, .jsonl, .ndjson or .parquet file.
 
-        `columns` maps names of the run table to the file's own, as {"n_params": "params"}.
-        `units` gives a column's unit: "K", "M", "B" or "T" for counts, "nats" or "bits" for loss,
-        or a positive number to multiply any numeric column by.
+        Args:
+            path: of the file.
+            options: the fields of `TableOptions`, each a keyword.
+
         Raises `M3Error`, naming file, row and column, on anything that breaks the run table's
-        rules: nothing is guessed beyond what `notes` says, and no run is dropped.
+        rules: nothing is guessed and no row left out beyond what `notes` says.
         """
         path = Path(path)
-        return _build(read_raw(path), path.name, columns or {}, units or {})
+        return _build(read_raw(path), path.name, options)
 
     @classmethod
+    @takes(TableOptions)
     def from_frame(
-        cls,
-        frame: pd.DataFrame,
-        *,
-        columns: Mapping[str, str] | None = None,
-        units: Mapping[str, str | float] | None = None,
-        source: str = "<table>",
+        cls, frame: pd.DataFrame, *, options: TableOptions, source: str = "<table>"
     ) -> RunTable:
-        """The same from a DataFrame; `source` is the name errors give it. Raises as `read`."""
+        """The same from a DataFrame; `source` is the name errors give it. Raises as `read`.
+
+        Args:
+            frame: raw cells, rows in any index; they are numbered from 1.
+            options: the fields of `TableOptions`, each a keyword.
+            source: its name in errors.
+        """
         frame = frame.set_axis(np.arange(1, len(frame) + 1), axis=0)
-        return _build(frame, source, columns or {}, units or {})
+        return _build(frame, source, options)
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -146,21 +148,18 @@ class RunTable:
 
         Raises `M3Error` if `count` is negative or leaves no runs.
         """
-        if not 0 <= count < len(self):
-            raise M3Error(
-                f"{self.source}: drop_highest: expected 0 to {len(self) - 1} runs to drop "
-                f"out of {len(self)}, got {count}"
-            )
+        out = highest(self.loss, count, self.source)
         if count == 0:
             return self
-        dropped = np.argsort(-self.loss, kind="stable")[:count]
-        keep = np.ones(len(self), dtype=bool)
-        keep[dropped] = False
-        note = (
-            f"{quantity(count, 'run')} with the highest loss dropped "
-            f"(loss {self.loss[dropped].min():.6g} and above)"
+        note = left_out(
+            "drop_highest", self.row, {f"loss of {self.loss[out].min():.6g} and above": out}
         )
-        return dataclasses.replace(self.select(keep), notes=(*self.notes, note))
+        earlier = self.reading.get("drop_highest", 0)
+        return dataclasses.replace(
+            self.select(~out),
+            notes=(*self.notes, note),
+            reading={**self.reading, "drop_highest": earlier + count},
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """A DataFrame of the run table's columns, in its units, which `from_frame` reads back."""
@@ -245,43 +244,46 @@ def _clusters(group: Array, run: Array) -> Array:
     return number - np.searchsorted(pairs, group * width)
 
 
-def _build(
-    frame: pd.DataFrame,
-    source: str,
-    columns: Mapping[str, str],
-    units: Mapping[str, str | float],
-) -> RunTable:
+def _build(frame: pd.DataFrame, source: str, options: TableOptions) -> RunTable:
     """Check a raw frame, its index being row numbers, against the contract."""
-    table = Columns(frame, source, columns, units)
+    raw = Columns(frame, source, options.columns, options.units)
+    for name in ("n_params", "loss"):
+        if name not in raw:
+            raise raw.missing(name)
+    table, left_out_notes = chosen_rows(raw, options)
     recipe, notes = read_recipes(table)
-    loss = table.number("loss")
-    if loss is None:
-        raise table.missing("loss")
-    weight, seed = table.number_or("weight", 1.0), table.number("seed")
-    row = frame.index.to_numpy()
-    language, run_id = table.text("language"), table.text("run_id")
+    weight, language = table.number_or("weight", 1.0), table.text("language")
+    language = np.full(len(table), "all", dtype=object) if language is None else language
+    _check_weights(table, language, weight)
+    loss = table.number_or("loss", np.nan)
+    row, run_id = table.frame.index.to_numpy(), table.text("run_id")
     runs = RunTable(
-        language=np.full(len(row), "all", dtype=object) if language is None else language,
+        language=language,
         run_id=np.array(row.astype(str), dtype=object) if run_id is None else run_id,
         recipe=recipe,
         loss=loss,
         weight=weight,
-        seed=seed,
+        seed=table.number("seed"),
         row=row,
         source=source,
+        reading=options.chosen(),
     )
-    for name in sorted(set(runs.languages) - set(runs.language[weight > 0])):
-        raise M3Error(
-            f"{source}, language {name!r}, column {table.column['weight']!r}: "
-            "found only weights of 0, expected at least one positive"
-        )
     _check_repeats(runs, table)
     odd = [
         *perplexities(loss, row, table.column["loss"]),
         *alike_names(runs.languages),
         *copies(runs.language, recipe, loss, row),
     ]
-    return dataclasses.replace(runs, notes=(*notes, *odd))
+    return dataclasses.replace(runs, notes=(*left_out_notes, *notes, *odd))
+
+
+def _check_weights(table: Columns, language: Array, weight: Array) -> None:
+    """Raise for languages without a row of positive weight."""
+    for name in sorted(set(language) - set(language[weight > 0])):
+        raise M3Error(
+            f"{table.source}, language {name!r}, column {table.column['weight']!r}: "
+            "found only weights of 0, expected at least one positive"
+        )
 
 
 def _check_repeats(runs: RunTable, table: Columns) -> None:
@@ -307,5 +309,6 @@ def _check_repeats(runs: RunTable, table: Columns) -> None:
             f"column {table.column['loss']!r}: found {runs.loss[earlier]:.6g} and "
             f"{runs.loss[later]:.6g} for what reads as one run, expected one loss"
             f"{more if len(conflicts) > 1 else ''}. Repeats of a recipe need a 'seed' or "
-            "'run_id' column that tells them apart. (Rows count from 1, without the header.)"
+            "'run_id' column that tells them apart; keep_best keeps the lowest loss. "
+            "(Rows count from 1, without the header.)"
         )

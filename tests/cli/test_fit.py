@@ -71,8 +71,8 @@ def test_fit_holds_and_drops_what_it_is_told(here):
     settings = content["settings"]
     expected = {"level": 0.5, "seed": 3, "huber_delta": 0.01, "prior": "none", "draws": 2}
     assert {name: settings[name] for name in expected} == expected
-    assert "2 runs with the highest loss dropped" in settings["notes"][-1]
-    assert "2 runs with the highest loss dropped" in ok(
+    assert "drop_highest: 2 of 48 rows left out" in settings["notes"][-1]
+    assert "drop_highest: 2 of 48 rows left out" in ok(
         "fit", "runs.csv", *SMALL, *told, *tune
     ).out.replace("\n", " ")
 

@@ -38,7 +38,6 @@ def test_the_quickstart_is_read():
     assert config.output == Path("out/quickstart")
     runs = RunTable.read(config.runs_path, **config.runs)
     assert set(runs.languages) == {"Indonesian", "Japanese", "German", "French"}
-    assert config.drop_highest == 0
     assert config.fit["law"] in list_laws()
     assert set(config.compare["laws"]) <= set(list_laws())
     assert set(config.compare["holdouts"]) <= set(HOLDOUTS)
@@ -52,7 +51,6 @@ def test_defaults(write):
     assert config.output == Path("out/study")
     assert config.runs_path == path.parent / "runs.csv"
     assert config.runs == {}
-    assert config.drop_highest == 0
     assert config.fit == {}
     assert config.compare is None
     assert config.optimize == {"compute": (1e20,), "target_tokens": [30_000_000, 1e8]}
@@ -66,6 +64,10 @@ output = "somewhere/else"
 path = "runs.csv"
 columns = { n_params = "params" }
 units = { n_params = "M", loss = 0.5 }
+where = ["State=finished", "seed<3"]
+skip_incomplete = true
+last_checkpoint = true
+keep_best = true
 drop_highest = 3
 [fit]
 law = "chinchilla"
@@ -104,8 +106,12 @@ level = 0.5
     assert config.runs == {
         "columns": {"n_params": "params"},
         "units": {"n_params": "M", "loss": 0.5},
+        "where": ("State=finished", "seed<3"),
+        "skip_incomplete": True,
+        "last_checkpoint": True,
+        "keep_best": True,
+        "drop_highest": 3,
     }
-    assert config.drop_highest == 3
     assert config.fit == {
         "law": "chinchilla",
         "fixed": {"alpha": 0.35, "beta": 1},

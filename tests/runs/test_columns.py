@@ -77,7 +77,6 @@ def test_bad_mappings(columns: dict[str, str], parts: Any) -> None:
         ({"n_params": "G"}, ("'G' for 'n_params'", "'K', 'M', 'B', 'T'")),
         ({"loss": "M"}, ("'M' for 'loss'", "'nats', 'bits'")),
         ({"target_ratio": "K"}, ("'K' for 'target_ratio'", "a positive number")),
-        ({"loss": True}, ("True for 'loss'",)),
         ({"loss": 0}, ("0 for 'loss'",)),
         ({"loss": float("nan")}, ("nan for 'loss'",)),
         ({"loss": float("inf")}, ("inf for 'loss'",)),
@@ -88,6 +87,11 @@ def test_bad_mappings(columns: dict[str, str], parts: Any) -> None:
 def test_bad_units(units: Any, parts: Any) -> None:
     with refused("<table>: units: ", *parts):
         RunTable.from_frame(frame(), units=units)
+
+
+def test_a_unit_is_a_word_or_a_factor() -> None:
+    with refused("units: expected units (words or factors) by name, got {'loss': True}"):
+        RunTable.from_frame(frame(), units={"loss": True})
 
 
 def test_units_of_an_absent_column() -> None:
@@ -239,3 +243,40 @@ def test_every_language_needs_a_positive_weight() -> None:
 def test_empty_frame() -> None:
     with refused("<table>", "empty"):
         RunTable.from_frame(frame().iloc[:0])
+
+
+def test_joined_columns_tell_runs_apart(tmp_path: Path) -> None:
+    lines = ("model,sweep+lr,seed,n_params,total_tokens,loss", "s,0.1,1,1,1,3.0", "s,0.1,2,1,1,3.1")
+    runs = read(tmp_path, *lines, columns={"run_id": "model + seed", "language": "sweep+lr"})
+    assert runs.run_id.tolist() == ["s+1", "s+2"]
+    assert runs.seed is not None
+    assert runs.seed.tolist() == [1, 2]  # still read under its own name
+    assert runs.languages == ("0.1",)  # a column of that very name is not taken apart
+
+
+def test_joined_columns_of_frames_and_their_blanks() -> None:
+    table = frame(model=[1.0, 2.0, 3.0], lr=[1e-3, 0.1, None])
+    columns = {"run_id": "model+lr"}
+    with refused("row 3, column 'model+lr' (run_id): found a blank cell, expected text"):
+        RunTable.from_frame(table, columns=columns)
+    runs = RunTable.from_frame(table, columns=columns, skip_incomplete=True)
+    assert runs.run_id.tolist() == ["1+0.001", "2+0.1"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "parts"),
+    [
+        ({"run_id": "model+lrr"}, ("'model+lrr', of which 'lrr' is not", "did you mean 'lr'?")),
+        ({"loss": "model+lr"}, ("'loss' is mapped to 'model+lr'", "only texts can be joined")),
+        ({"los": "lr"}, ("unknown name 'los' (did you mean 'loss'?)",)),
+    ],
+)
+def test_bad_joins(columns: dict[str, str], parts: Any) -> None:
+    with refused("<table>: columns: ", *parts):
+        RunTable.from_frame(frame(model=list("abc"), lr=[1, 2, 3]), columns=columns)
+
+
+def test_a_missing_column_is_sought_inside_the_names() -> None:
+    table = frame(loss=None).assign(**{"train/loss": 3.0, "eval/loss": 3.0})
+    with refused("no column 'loss'", "(did you mean 'train/loss' or 'eval/loss'?)"):
+        RunTable.from_frame(table)

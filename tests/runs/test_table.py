@@ -114,7 +114,7 @@ def test_drop_highest() -> None:
     runs = RunTable.from_frame(frame(loss=[3.0, 5.0, 4.0]))
     left = runs.drop_highest(2)
     assert left.loss.tolist() == [3.0]
-    assert left.notes == ("2 runs with the highest loss dropped (loss 4 and above)",)
+    assert left.notes == ("drop_highest: 2 of 3 rows left out (rows 2-3: loss of 4 and above)",)
     assert runs.drop_highest(0) is runs
     for count in (-1, 3, 4):
         with refused("<table>: drop_highest: expected 0 to 2", f"got {count}"):
@@ -154,7 +154,7 @@ def test_chinchilla(shared_data: Path) -> None:
     left = runs.drop_highest(5)
     assert len(left) == 240
     assert left.notes == (*runs.notes, left.notes[-1])
-    assert left.notes[-1].startswith("5 runs with the highest loss dropped")
+    assert left.notes[-1].startswith("drop_highest: 5 of 245 rows left out")
     assert left.loss.max() <= np.sort(runs.loss)[-6]
     compute = pd.read_csv(shared_data / "chinchilla" / "runs_245.csv")["compute"]
     np.testing.assert_allclose(runs.recipe.compute, compute, rtol=1e-12)

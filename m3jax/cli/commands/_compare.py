@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..._errors import M3Error
-from ...options import CompareOptions
+from ...options import CompareOptions, TableOptions
 from .. import _arguments as arguments
 from .._common import (
-    DropHighest,
     Json,
-    Map,
     Table,
-    Units,
     print_json,
     progress_bar,
     read_table,
@@ -31,15 +28,14 @@ if TYPE_CHECKING:
 
 
 @with_options(CompareOptions)
+@with_options(TableOptions, parameter="reading")
 def compare_command(
     table: Table,
     laws: Annotated[
         str, typer.Option(help="Laws to compare: all, or m3,chinchilla; `m3jax laws` lists them.")
     ] = "all",
-    columns: Map = None,
-    units: Units = None,
-    drop_highest: DropHighest = 0,
     *,
+    reading: dict[str, Any],
     options: dict[str, Any],
     report: Annotated[
         Path | None, typer.Option("--report", help="Write a page with figures to this .html file.")
@@ -60,7 +56,7 @@ def compare_command(
         new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     chosen = CompareOptions.of(**options)
     law_names = arguments.names("--laws", laws)
-    runs = read_table(table, columns, units, drop_highest)
+    runs = read_table(table, reading)
     use_cache()
     with progress_bar(as_json) as progress:
         held_out = predict_held_out(runs, law_names, progress=progress, **options)

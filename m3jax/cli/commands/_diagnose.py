@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
+from ...options import TableOptions
 from .._common import (
-    DropHighest,
     FitFile,
     Json,
     Language,
-    Map,
     Table,
-    Units,
     print_json,
-    read_table,
+    read_table_of,
     use_cache,
 )
-
-if TYPE_CHECKING:
-    pass
+from .._derived import with_options
 
 
+@with_options(TableOptions, parameter="reading")
 def diagnose_command(
     fits: FitFile,
     table: Table,
-    columns: Map = None,
-    units: Units = None,
-    drop_highest: DropHighest = 0,
+    *,
+    reading: dict[str, Any],
     language: Language = None,
     as_json: Json = False,
 ) -> None:
     """Say what the runs of a fit determine, which of them stand out, and what to do about it.
 
-    Give the table, and the names, units and left-out runs, that the fit was made with.
+    Give the table that the fit was made with. Names, units and rows are read as they were for the
+    fit, unless they are given here.
 
     Example: m3jax diagnose fits.json runs.csv --language German
     """
     from ...fitting import Fits, diagnose
 
     loaded = Fits.load(fits)
-    runs = read_table(table, columns, units, drop_highest)
+    runs = read_table_of(loaded, table, reading)
     use_cache()
     diagnoses = diagnose(loaded, runs, languages=language or None)
     if as_json:

@@ -8,13 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from ..._errors import M3Error
-from ...options import FitOptions, WorkOptions
+from ...options import FitOptions, TableOptions, WorkOptions
 from .._common import (
-    DropHighest,
     Json,
-    Map,
     Table,
-    Units,
     print_json,
     progress_bar,
     read_table,
@@ -25,13 +22,12 @@ from .._derived import with_options
 
 @with_options(WorkOptions, parameter="work")
 @with_options(FitOptions)
+@with_options(TableOptions, parameter="reading")
 def fit_command(
     table: Table,
     law: Annotated[str, typer.Option(help="Scaling law; `m3jax laws` lists them.")] = "m3",
-    columns: Map = None,
-    units: Units = None,
-    drop_highest: DropHighest = 0,
     *,
+    reading: dict[str, Any],
     options: dict[str, Any],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the fits to this .json file.")
@@ -55,7 +51,7 @@ def fit_command(
         raise M3Error(
             "--checkpoint: expected a folder that all processes see, to share the work in"
         )
-    runs = read_table(table, columns, units, drop_highest)
+    runs = read_table(table, reading)
     use_cache()
     share = share_of(
         distributed=sharing.distributed,
