@@ -161,6 +161,7 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
     problem, failed, pool = prepare_problem(law, runs.batch(), options.fixed, prior, options.pool)
     notes = [*runs.notes, *([] if pool == options.pool else [_NOTHING_TO_POOL])]
     settings |= {**prior_settings, "pool": pool, "source": runs.source, "notes": notes}
+    settings["reading"] = dict(runs.reading)
     weighed, priors = np.zeros(len(problem.languages), dtype=bool), None
     if prior is not None:
         weighed = problem.few | bool(prior.ranges) | (pool != "none")

@@ -15,7 +15,7 @@ from ..._version import __version__
 from ...runs import RunTable
 from .._plan import FitPlan
 
-_INCIDENTAL = ("source", "notes")  # settings that change no number
+_INCIDENTAL = ("source", "notes", "reading")  # settings that change no number
 _NAMED_LANGUAGES = 3  # in messages
 _PROBED_LOSSES = 4
 

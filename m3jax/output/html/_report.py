@@ -38,6 +38,7 @@ _SETTING_WORDS = {
     "fixed": "coefficients fixed by hand",
     "source": "run table",
     "notes": "notes on the run table",
+    "reading": "how the run table was read",
 }
 
 
@@ -188,7 +189,16 @@ def _settings(fits: Fits, recommendations: Recommendations) -> Iterator[str]:
 def _setting(setting: Any) -> Any:
     """A setting as the table writes it: mappings in one line, lists in a line each."""
     if isinstance(setting, Mapping):
-        return ", ".join(f"{name} = {number:g}" for name, number in setting.items())
+        return ", ".join(f"{name} = {_in_line(value)}" for name, value in setting.items())
     if isinstance(setting, (list, tuple)):
         return "\n".join(map(str, setting))
     return setting
+
+
+def _in_line(value: Any) -> str:
+    """A value of a mapping."""
+    if isinstance(value, Mapping):
+        return f"({_setting(value)})"
+    if isinstance(value, (list, tuple)):
+        return f"({', '.join(map(_in_line, value))})"
+    return f"{value:g}" if isinstance(value, float) else str(value)
