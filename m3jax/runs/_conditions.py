@@ -53,17 +53,18 @@ class Condition:
         """(n,) bool. Raises `M3Error` on a cell that cannot be compared."""
         texts, blank = table.texts(self.column)
         value = number_in(self.value)
+        values, _, is_number = table.values(self.column)
         if self.sign in _COMPARE:
             compare = _COMPARE[self.sign]
-            if value is None:
+            if value is None:  # texts in their order, as of dates
+                expected = f"a text to compare with {self.value!r}"
+                table.require_own(~is_number | blank, {self.column: self.column}, expected)
                 return ~blank & compare(texts.astype(str), self.value)
-            values, blank, is_number = table.values(self.column)
             expected = f"a number to compare with {self.value}"
             table.require_own(is_number | blank, {self.column: self.column}, expected)
             return compare(values, value)  # never true of a blank cell
         equal = texts == self.value
         if value is not None:
-            values, blank, is_number = table.values(self.column)
             same = np.isnan(values) if np.isnan(value) else values == value
             equal |= same & (is_number | blank)
         elif self.value.lower() in ("true", "false"):  # as JSON, or as Python writes them

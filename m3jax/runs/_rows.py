@@ -28,8 +28,8 @@ def chosen_rows(table: Columns, options: TableOptions) -> tuple[Columns, tuple[s
 
     Raises `M3Error` where none is left, or on a cell that a step must read and cannot.
     """
-    notes = []
-    before = _languages(table)
+    notes: list[str] = []
+    whole = table
     for name, step in _steps(table, options):
         reasons = step(table)
         out = np.any(list(reasons.values()), axis=0)
@@ -38,9 +38,11 @@ def chosen_rows(table: Columns, options: TableOptions) -> tuple[Columns, tuple[s
         if out.all():
             raise M3Error(f"{table.source}: {notes[-1]}; expected at least one row to be left")
         table = table.rows(~out)
-    gone = [name for name in before if name not in _languages(table)]
-    if gone:
-        notes.append(f"no row is left of {'languages' if gone[1:] else 'language'} {quoted(gone)}")
+    if len(table) < len(whole):
+        left = set(_languages(table))
+        gone = [name for name in _languages(whole) if name not in left]
+        noun = "languages" if gone[1:] else "language"
+        notes += [f"no row is left of {noun} {quoted(gone)}"] * bool(gone)
     return table, tuple(notes)
 
 
@@ -133,9 +135,10 @@ def _weightless(table: Columns) -> Reasons:
         return {"": np.zeros(len(table), dtype=bool)}
     zero = _values(table, "weight") == 0
     out = zero & ~np.isfinite(_values(table, "loss"))
-    if "language" in table:
+    if "language" in table and out.any():
         language, _ = table.texts(table.column["language"])
-        out &= np.isin(language, language[~zero])
+        weighed = set(language[~zero].tolist())
+        out &= [name in weighed for name in language.tolist()]
     return {"": out & ~zero.all()}
 
 

@@ -70,6 +70,8 @@ def test_bad_conditions(tmp_path: Path, where: str, parts: Any) -> None:
 def test_a_word_is_not_compared_with_a_number(tmp_path: Path) -> None:
     with refused("runs.csv, row 1, column 'State': found 'finished'", "a number to compare with 5"):
         read(tmp_path, HEADER, *ROWS, where="State<5")
+    with refused("runs.csv, row 1, column 'lr': found '1e-3', expected a text", "with 'small'"):
+        read(tmp_path, HEADER, *ROWS, where="lr<small")
 
 
 def test_mapped_columns_go_by_the_names_of_the_file() -> None:
