@@ -87,7 +87,8 @@ def test_a_configuration_reads_the_same(export):
 def test_compare_takes_the_same_flags(export):
     options = ("--laws", "chinchilla", "--starts", 1)
     flags = (*MAP, *ROWS, *MORE)
-    assert ok("compare", "export.csv", *options, *flags, "--json").json
+    said = ok("compare", "export.csv", *options, *flags).out
+    assert "keep_best: 46 of 93 rows left out" in " ".join(said.split())
     refused = call("compare", "export.csv", *options, *MAP, "--where", "siz=1")
     assert "where: 'siz' is not among the columns" in refused.err
     assert "did you mean 'size'" in refused.err

@@ -68,7 +68,7 @@ def compare_command(
         return
     from ...output import show_scores
 
-    show_scores(scores)
+    show_scores(scores, runs.notes)
     if report is not None:
         typer.echo(f"\nwritten: {report}", err=True)
 

@@ -12,9 +12,13 @@ from ._console import open_console, print_notes, print_table
 from ._fits import DETAILED
 
 
-def show_scores(scores: Sequence[Score]) -> None:
-    """Hold-out errors by law, the best first: one table a hold-out and, of a few, language."""
+def show_scores(scores: Sequence[Score], notes: Sequence[str] = ()) -> None:
+    """Hold-out errors by law, the best first: one table a hold-out and, of a few, language.
+
+    `notes` on the run table come first.
+    """
     console = open_console()
+    print_notes(console, notes)
     languages = list(dict.fromkeys(score.language for score in scores))
     for holdout in dict.fromkeys(score.holdout for score in scores):
         if len(languages) > DETAILED:
