@@ -44,9 +44,10 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
     counts = batch.mask.sum(axis=1)
     for name, i, count in zip(names, language_index, counts.tolist(), strict=True):
         if count != fits.n_runs[i]:
+            how = f" (the table was read with {', '.join(runs.reading)})" if runs.reading else ""
             raise M3Error(
                 f"{runs.source}, language {name!r}: found {count} runs, the fit was made from"
-                f" {fits.n_runs[i]}"
+                f" {fits.n_runs[i]}{how}"
             )
     # Repeat the last language up to a power of two, so that few shapes are ever compiled.
     full = np.minimum(np.arange(1 << (len(names) - 1).bit_length()), len(names) - 1)
