@@ -22,7 +22,12 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print JSON to standard output, and nothing else there.")
 ]
 Table = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="Run table: .csv, .jsonl or .parquet.")
+    Path,
+    typer.Argument(
+        metavar="TABLE",
+        help="Run table: .csv, .tsv, .json, .jsonl, .parquet or .xlsx, perhaps .gz; - for standard"
+        " input.",
+    ),
 ]
 FitFile = Annotated[
     Path, typer.Argument(metavar="FITS", help="Fit file written by `m3jax fit -o`.")
@@ -34,7 +39,9 @@ Map = Annotated[
 Units = Annotated[
     str | None,
     typer.Option(
-        "--units", help="Units of columns: n_params=M,loss=bits, or a factor", metavar="A=U,…"
+        "--units",
+        help="Units of columns: n_params=M,loss=bits (or perplexity, bpb), or a factor",
+        metavar="A=U,…",
     ),
 ]
 DropHighest = Annotated[int, typer.Option(help="Leave out so many runs with the highest losses.")]
@@ -85,10 +92,16 @@ def print_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
     typer.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
 
 
-def read_table(table: Path, columns: str | None, units: str | None, drop_highest: int) -> RunTable:
+def read_table(
+    table: Path,
+    columns: str | None,
+    units: str | None,
+    drop_highest: int,
+    cells: Mapping[str, Any],
+) -> RunTable:
     """The run table that the options of a command line mean."""
     from ..runs import RunTable
 
     mapping = arguments.pairs("--map", columns)
-    runs = RunTable.read(table, columns=mapping, units=arguments.units(units))
+    runs = RunTable.read(table, columns=mapping, units=arguments.units(units), **cells)
     return runs.drop_highest(drop_highest)

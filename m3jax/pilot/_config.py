@@ -67,7 +67,7 @@ def recipes_from(path: str | os.PathLike[str]) -> Callable[[str], Recipe]:
     language. Raises `M3Error` on a broken table, and for a language it does not have.
     """
     path = Path(path)
-    frame = read_raw(path)
+    frame = read_raw(path).frame
     names = ("language", "n_params", "target_tokens", "epochs", "target_ratio", "final_ratio",
              "first_ratio")  # fmt: skip
     frame = frame[[name for name in frame.columns if name in names]]

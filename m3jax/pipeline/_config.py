@@ -9,7 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ..options import KINDS, CompareOptions, FitOptions, OptimizeOptions, read_toml, toml_kinds
+from ..options import (
+    KINDS,
+    CellOptions,
+    CompareOptions,
+    FitOptions,
+    OptimizeOptions,
+    read_toml,
+    toml_kinds,
+)
 
 # Section -> key -> kind of value, a key of `options.KINDS`.
 _KINDS: dict[str, dict[str, str]] = {
@@ -19,6 +27,7 @@ _KINDS: dict[str, dict[str, str]] = {
         "columns": "texts by name",
         "units": "units by name",
         "drop_highest": "whole number",
+        **toml_kinds(CellOptions),
     },
     "fit": {"law": "text", **toml_kinds(FitOptions)},
     # The rest of its options are those of the fit.

@@ -11,7 +11,12 @@ import numpy.typing as npt
 
 from .._errors import M3Error
 from ..formatting import quantity, quoted
+from ..numerals import Notation
+from ..options import CellOptions
 from ..recipe import RATIO_TOLERANCE
+from ._cells import cells_of, numbers_of, only_decimal_commas, shown
+from ._headers import cleaned, nearly, panel_column, plain, written_otherwise
+from ._units import Unit, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,13 +50,16 @@ _MAY_BE_BLANK = {
     "target_ratio", "final_ratio", "first_ratio", "weight", "seed", "total_tokens", "compute",
 }  # fmt: skip
 _NAMES = ("language", "run_id", *_NUMBERS)
-_COUNTS = {"n_params", "target_tokens", "total_tokens", "compute"}
-_COUNT_UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-_LOSS_UNITS = {"nats": 1.0, "bits": float(np.log(2.0))}
+_SHARES = {"target_ratio", "final_ratio", "first_ratio", "weight"}
+# Without these a row means something else, and nothing about the result looks wrong.
+_CHANGE_MEANING = {"language", "target_ratio", "final_ratio", "first_ratio"}
 
 
 class Columns:
-    """The run table's columns of a raw frame, checked cell by cell."""
+    """The run table's columns of a raw frame, checked cell by cell.
+
+    `notes` says what of the frame was read otherwise than it is written, or is not read.
+    """
 
     def __init__(
         self,
@@ -59,17 +67,29 @@ class Columns:
         source: str,
         columns: Mapping[str, str],
         units: Mapping[str, str | float],
+        cells: CellOptions | None = None,
     ) -> None:
         self.source = source
-        self.names = [str(name) for name in frame.columns]
+        self.names = [cleaned(str(name)) for name in frame.columns]
         self.frame = frame.set_axis(self.names, axis=1)
+        self.notes: list[str] = []
         twice = sorted({name for name in self.names if name and self.names.count(name) > 1})
         if twice:
             raise M3Error(f"{source}: expected each column once, found twice: {quoted(twice)}")
+        panel = panel_column(self.names)
+        if panel is not None:
+            raise M3Error(
+                f"{source}: expected a row a run, found a chart exported from Weights & Biases,"
+                f" a column a run ({panel!r}): export the table of runs (Download as CSV)"
+            )
         self.column = self._map(columns)
-        self.scale = {name: self._scale(name, unit) for name, unit in units.items()}
+        self._check_unread()
+        self.units = {name: self._unit(name, unit) for name, unit in units.items()}
         if not len(frame):
             raise M3Error(f"{source}: the table is empty, expected at least one row")
+        cells = cells or CellOptions()
+        self.notation = self._notation(cells)
+        self._bytes_per_token = self._bytes(cells.bytes_per_token)
 
     def _map(self, columns: Mapping[str, str]) -> dict[str, str]:
         """Contract name -> name in the frame, for every column the frame has."""
@@ -93,14 +113,33 @@ class Columns:
                 )
             taken[own] = name
         # A column claimed by the mapping is not read under its own name as well.
-        own_names = {
-            name: name
-            for name in _NAMES
-            if name in self.names and name not in columns and name not in taken
-        }
-        return own_names | dict(columns)
+        free = [name for name in self.names if name not in taken]
+        absent = [name for name in _NAMES if name not in columns]
+        found = {name: name for name in absent if name in free}
+        otherwise = written_otherwise(free, absent)
+        self.notes += [f"column {own!r} is read as {name}" for name, own in otherwise.items()]
+        return found | otherwise | dict(columns)
 
-    def _scale(self, name: str, unit: str | float) -> float:
+    def _check_unread(self) -> None:
+        """Say which columns are not read and might have been meant to be."""
+        unread = [name for name in self.names if name not in self.column.values()]
+        absent = [name for name in _NAMES if name not in self.column]
+        for own, name in nearly(unread, absent).items():
+            if name in _CHANGE_MEANING:
+                raise M3Error(
+                    f"{self.source}: column {own!r} is not read, and there is no {name!r}: map it, "
+                    f"--map {name}={own} (columns={{{name!r}: {own!r}}}), or rename it if it is "
+                    "something else"
+                )
+            self.notes.append(f"column {own!r} is not read; if it is {name}, map it")
+        for own in unread:
+            name = plain(own)
+            if name in self.column and self.column[name] != own and name not in unread:
+                self.notes.append(
+                    f"column {own!r} is not read: {name} is column {self.column[name]!r}"
+                )
+
+    def _unit(self, name: str, unit: str | float) -> Unit:
         if name not in _NUMBERS:
             raise M3Error(
                 f"{self.source}: units: {name!r} is not a numeric column, "
@@ -108,16 +147,48 @@ class Columns:
             )
         if name not in self.column:
             raise self.missing(name)
-        named = _COUNT_UNITS if name in _COUNTS else _LOSS_UNITS if name == "loss" else {}
-        if isinstance(unit, str) and unit in named:
-            return named[unit]
-        if isinstance(unit, int | float) and not isinstance(unit, bool) and 0 < unit < np.inf:
-            return float(unit)
-        words = f"one of {quoted(named)} or " if named else ""
-        raise M3Error(
-            f"{self.source}: units: unknown unit {unit!r} for {name!r}, "
-            f"expected {words}a positive number to multiply by"
-        )
+        return unit_of(name, unit, self.source)
+
+    def _notation(self, cells: CellOptions) -> Notation:
+        thousands = cells.thousands or ""
+        if cells.decimal is not None or thousands in (",", "."):
+            return Notation(cells.decimal or ("," if thousands == "." else "."), thousands)
+        used = [self.frame[own] for name, own in self.column.items() if name in _NUMBERS]
+        if not only_decimal_commas(used):
+            return Notation(".", thousands)
+        self.notes.append("numbers are read with decimal commas (as with --decimal ,)")
+        return Notation(",", thousands)
+
+    def _bytes(self, given: float | Mapping[str, float] | None) -> Any:
+        """Bytes per token, of all rows or (n,); 1 where no unit asks for them."""
+        asked = "loss" in self.units and self.units["loss"].per_byte
+        if asked and given is None:
+            raise M3Error(
+                f"{self.source}: units: 'bpb' for 'loss' needs the bytes of a token of that text: "
+                "--bytes-per-token 4.2, or LANGUAGE=4.2,…"
+            )
+        if given is not None and not asked:
+            raise M3Error(
+                f"{self.source}: bytes_per_token: expected with losses in bits a byte only "
+                "(--units loss=bpb)"
+            )
+        if not isinstance(given, Mapping):
+            return 1.0 if given is None else given
+        languages = self.text("language")
+        if languages is None:
+            raise self.missing("language")
+        for name in dict.fromkeys(languages):
+            if name not in given:
+                raise M3Error(
+                    f"{self.source}: bytes_per_token: no number for language {name!r}, "
+                    f"only for {quoted(given)}"
+                )
+        return np.array([given[name] for name in languages])
+
+    @property
+    def measured(self) -> bool:
+        """Whether compute is said to be measured."""
+        return "compute" in self.units and self.units["compute"].measured
 
     def _similar(self, name: str) -> str:
         by_case = {own.lower(): own for own in self.names}
@@ -146,7 +217,7 @@ class Columns:
             own = self.column[name]
             cell = self.frame[own].iloc[bad[0]]
             labels.append(repr(own) if own == name else f"{own!r} ({name})")
-            cells.append(_shown(cell))
+            cells.append(shown(cell))
         more = f", and {quantity(len(bad) - 1, 'more row')} like it" if len(bad) > 1 else ""
         raise M3Error(
             f"{self.source}, row {self.frame.index[bad[0]]}, "
@@ -158,13 +229,22 @@ class Columns:
         """Column `name` in contract units, (n,) float64, NaN where blank; None if not there."""
         if name not in self:
             return None
-        values, blank, is_number = _numbers(self.frame[self.column[name]])
-        self.require(
-            is_number | blank, [name], "a number such as 2500 or 2.5e3, no separators or suffix"
-        )
-        with np.errstate(over="ignore"):
-            values = values * self.scale.get(name, 1.0)
+        series = self.frame[self.column[name]]
+        values, blank, is_number, suffix = numbers_of(series, self.notation)
+        good = is_number | blank
+        bad = "" if good.all() else series.iloc[int(np.argmin(good))]
+        hint = self.notation.hint(bad) if isinstance(bad, str) else ""
+        self.require(good, [name], self.notation.expected + hint)
+        if name not in _SHARES:
+            self.require(suffix != "%", [name], "a number, no share")
         allowed, expected = _NUMBERS[name]
+        unit = self.units.get(name)
+        if unit is not None:
+            words = f"a number without a suffix, as its unit is {unit.name!r}"
+            self.require(suffix == "", [name], words)
+            with np.errstate(over="ignore"):
+                values = unit.convert(values, self._bytes_per_token)
+            expected = unit.allowed or expected
         self.require(allowed(values) | (blank & (name in _MAY_BE_BLANK)), [name], expected)
         return values
 
@@ -179,58 +259,8 @@ class Columns:
         if name not in self:
             return None
         series = self.frame[self.column[name]]
-        cells, blank = _cells(series)
+        cells, blank = cells_of(series)
         self.require(~blank, [name], "text")
         if series.dtype.kind == "f" and np.all(np.mod(cells.astype(np.float64), 1) == 0):
             cells = cells.astype(np.float64).astype(np.int64)  # 3, not 3.0
         return np.array(cells.astype(str), dtype=object)
-
-
-def _shown(cell: Any) -> str:
-    import pandas as pd
-
-    blank = cell is None or (pd.api.types.is_scalar(cell) and pd.isna(cell))
-    if blank or (isinstance(cell, str) and not cell.strip()):
-        return "a blank cell"
-    return repr(cell) if isinstance(cell, str) else str(cell)
-
-
-def _cells(series: pd.Series[Any]) -> tuple[Array, Array]:
-    """A column's cells (n,) object, text stripped, and which are blank (n,) bool."""
-    import pandas as pd
-
-    if pd.api.types.infer_dtype(series, skipna=True) == "string":
-        series = series.str.strip()
-    cells = series.to_numpy(dtype=object)
-    empty = np.array([isinstance(cell, str) and not cell for cell in cells], dtype=bool)
-    return cells, empty | pd.isna(cells)
-
-
-def _numbers(series: pd.Series[Any]) -> tuple[Array, Array, Array]:
-    """A column's values (n,) float64, which cells are blank, and which are numbers (n,) bool."""
-    import pandas as pd
-
-    if series.dtype.kind in "iuf":
-        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return values, np.isnan(values), np.ones(len(values), dtype=bool)
-    cells, blank = _cells(series)
-    cells = np.where(blank, np.nan, cells)
-    # A quick way for a column of clean text; else cell by cell, to tell which cell is wrong.
-    if pd.api.types.is_string_dtype(series) and not series.str.contains("_", regex=False).any():
-        try:
-            return cells.astype(np.float64), blank, np.ones(len(cells), dtype=bool)
-        except ValueError:
-            pass
-    parsed = [_float(cell) for cell in cells]
-    is_number = np.array([value is not None for value in parsed])
-    return np.array(parsed, dtype=np.float64), blank, is_number
-
-
-def _float(cell: Any) -> float | None:
-    # float() would also take True, and "1_000".
-    if isinstance(cell, bool | np.bool_) or (isinstance(cell, str) and "_" in cell):
-        return None
-    try:
-        return float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from .._errors import M3Error
 from ..formatting import quantity, quoted
+from ..options import CellOptions, takes
 from ..recipe import Recipe
 from ._columns import Columns
 from ._recipes import read_recipes
-from ._remarks import alike_names, copies, perplexities
-from .readers import read_raw
+from ._remarks import alike_names, bits, copies, perplexities
+from .readers import name_of, numbered, read_raw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,25 +79,34 @@ class RunTable:
     notes: tuple[str, ...] = ()
 
     @classmethod
+    @takes(CellOptions)
     def read(
         cls,
         path: str | os.PathLike[str],
         *,
         columns: Mapping[str, str] | None = None,
         units: Mapping[str, str | float] | None = None,
+        options: CellOptions,
     ) -> RunTable:
-        """Read and check a .csv, .jsonl, .ndjson or .parquet file.
+        """Read and check a file of one of the formats of `readers`, or standard input for "-".
 
-        `columns` maps names of the run table to the file's own, as {"n_params": "params"}.
-        `units` gives a column's unit: "K", "M", "B" or "T" for counts, "nats" or "bits" for loss,
-        or a positive number to multiply any numeric column by.
+        Args:
+            path: of the file.
+            columns: names of the run table to the file's own, as {"n_params": "params"}.
+            units: of columns: "K", "M", "B" or "T" for counts; "nats", "bits", "perplexity" or
+                "bpb" (bits a byte, with `bytes_per_token`) for loss; "measured" for compute that
+                need not be near 6·N·D; or a positive number to multiply any numeric column by.
+            options: see `CellOptions`.
+
         Raises `M3Error`, naming file, row and column, on anything that breaks the run table's
         rules: nothing is guessed beyond what `notes` says, and no run is dropped.
         """
-        path = Path(path)
-        return _build(read_raw(path), path.name, columns or {}, units or {})
+        raw, source = read_raw(Path(path)), name_of(Path(path))
+        runs = _build(raw.frame, source, columns or {}, units or {}, options)
+        return dataclasses.replace(runs, notes=(*raw.notes, *runs.notes))
 
     @classmethod
+    @takes(CellOptions)
     def from_frame(
         cls,
         frame: pd.DataFrame,
@@ -104,10 +114,18 @@ class RunTable:
         columns: Mapping[str, str] | None = None,
         units: Mapping[str, str | float] | None = None,
         source: str = "<table>",
+        options: CellOptions,
     ) -> RunTable:
-        """The same from a DataFrame; `source` is the name errors give it. Raises as `read`."""
-        frame = frame.set_axis(np.arange(1, len(frame) + 1), axis=0)
-        return _build(frame, source, columns or {}, units or {})
+        """The same from a DataFrame, a named index being columns. Raises as `read`.
+
+        Args:
+            frame: of raw cells.
+            columns: as for `read`.
+            units: as for `read`.
+            source: the name that errors give it.
+            options: see `CellOptions`.
+        """
+        return _build(numbered(frame), source, columns or {}, units or {}, options)
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -250,9 +268,10 @@ def _build(
     source: str,
     columns: Mapping[str, str],
     units: Mapping[str, str | float],
+    cells: CellOptions,
 ) -> RunTable:
     """Check a raw frame, its index being row numbers, against the contract."""
-    table = Columns(frame, source, columns, units)
+    table = Columns(frame, source, columns, units, cells)
     recipe, notes = read_recipes(table)
     loss = table.number("loss")
     if loss is None:
@@ -276,12 +295,13 @@ def _build(
             "found only weights of 0, expected at least one positive"
         )
     _check_repeats(runs, table)
+    as_nats = () if "loss" in units else (table.column["loss"],)
     odd = [
-        *perplexities(loss, row, table.column["loss"]),
+        *(note for own in as_nats for note in (*perplexities(loss, row, own), *bits(own))),
         *alike_names(runs.languages),
         *copies(runs.language, recipe, loss, row),
     ]
-    return dataclasses.replace(runs, notes=(*notes, *odd))
+    return dataclasses.replace(runs, notes=(*table.notes, *notes, *odd))
 
 
 def _check_repeats(runs: RunTable, table: Columns) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..._errors import M3Error
-from ...options import CompareOptions
+from ...options import CellOptions, CompareOptions
 from .. import _arguments as arguments
 from .._common import (
     DropHighest,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 @with_options(CompareOptions)
+@with_options(CellOptions, parameter="cells")
 def compare_command(
     table: Table,
     laws: Annotated[
@@ -40,6 +41,7 @@ def compare_command(
     units: Units = None,
     drop_highest: DropHighest = 0,
     *,
+    cells: dict[str, Any],
     options: dict[str, Any],
     report: Annotated[
         Path | None, typer.Option("--report", help="Write a page with figures to this .html file.")
@@ -60,7 +62,7 @@ def compare_command(
         new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     chosen = CompareOptions.of(**options)
     law_names = arguments.names("--laws", laws)
-    runs = read_table(table, columns, units, drop_highest)
+    runs = read_table(table, columns, units, drop_highest, cells)
     use_cache()
     with progress_bar(as_json) as progress:
         held_out = predict_held_out(runs, law_names, progress=progress, **options)

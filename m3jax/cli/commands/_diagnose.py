@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
+from ...options import CellOptions
 from .._common import (
     DropHighest,
     FitFile,
@@ -16,17 +17,18 @@ from .._common import (
     read_table,
     use_cache,
 )
-
-if TYPE_CHECKING:
-    pass
+from .._derived import with_options
 
 
+@with_options(CellOptions, parameter="cells")
 def diagnose_command(
     fits: FitFile,
     table: Table,
     columns: Map = None,
     units: Units = None,
     drop_highest: DropHighest = 0,
+    *,
+    cells: dict[str, Any],
     language: Language = None,
     as_json: Json = False,
 ) -> None:
@@ -39,7 +41,7 @@ def diagnose_command(
     from ...fitting import Fits, diagnose
 
     loaded = Fits.load(fits)
-    runs = read_table(table, columns, units, drop_highest)
+    runs = read_table(table, columns, units, drop_highest, cells)
     use_cache()
     diagnoses = diagnose(loaded, runs, languages=language or None)
     if as_json:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..._errors import M3Error
-from ...options import FitOptions, WorkOptions
+from ...options import CellOptions, FitOptions, WorkOptions
 from .._common import (
     DropHighest,
     Json,
@@ -25,6 +25,7 @@ from .._derived import with_options
 
 @with_options(WorkOptions, parameter="work")
 @with_options(FitOptions)
+@with_options(CellOptions, parameter="cells")
 def fit_command(
     table: Table,
     law: Annotated[str, typer.Option(help="Scaling law; `m3jax laws` lists them.")] = "m3",
@@ -32,6 +33,7 @@ def fit_command(
     units: Units = None,
     drop_highest: DropHighest = 0,
     *,
+    cells: dict[str, Any],
     options: dict[str, Any],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write the fits to this .json file.")
@@ -55,7 +57,7 @@ def fit_command(
         raise M3Error(
             "--checkpoint: expected a folder that all processes see, to share the work in"
         )
-    runs = read_table(table, columns, units, drop_highest)
+    runs = read_table(table, columns, units, drop_highest, cells)
     use_cache()
     share = share_of(
         distributed=sharing.distributed,
