@@ -25,8 +25,8 @@ Table = Annotated[
     Path,
     typer.Argument(
         metavar="TABLE",
-        help="Run table: .csv, .tsv, .json, .jsonl, .parquet or .xlsx, perhaps .gz; - for standard"
-        " input.",
+        help="Run table: .csv, .tsv, .json, .jsonl, .parquet or .xlsx, perhaps .gz; a tracker's"
+        " folder or database; - for standard input.",
     ),
 ]
 FitFile = Annotated[

@@ -15,7 +15,7 @@ from ..numerals import Notation
 from ..options import CellOptions
 from ..recipe import RATIO_TOLERANCE
 from ._cells import cells_of, numbers_of, only_decimal_commas, shown
-from ._headers import cleaned, nearly, panel_column, plain, written_otherwise
+from ._headers import cleaned, held_out_loss, nearly, panel_column, plain, written_otherwise
 from ._units import Unit, unit_of
 
 if TYPE_CHECKING:
@@ -132,6 +132,11 @@ class Columns:
                     "something else"
                 )
             self.notes.append(f"column {own!r} is not read; if it is {name}, map it")
+        held_out = held_out_loss(unread)
+        if held_out is not None and self.column.get("loss") == "loss":
+            self.notes.append(
+                f"the loss is column 'loss', not {held_out!r}: it should be one on held-out text"
+            )
         for own in unread:
             name = plain(own)
             if name in self.column and self.column[name] != own and name not in unread:

@@ -54,6 +54,14 @@ def nearly(unused: Iterable[str], known: Iterable[str]) -> dict[str, str]:
     return found
 
 
+_HELD_OUT = re.compile(r"(?:^|_)(?:eval|val|valid|validation|test|heldout|held_out)_(?:.*_)?loss$")
+
+
+def held_out_loss(unread: Iterable[str]) -> str | None:
+    """A column that is not read and whose name says that it is a loss on held-out text."""
+    return next((name for name in unread if _HELD_OUT.search(plain(name))), None)
+
+
 _STEPS = {"step", "_step", "global_step", "relative time (process)", "relative time (wall)"}
 _STEPS |= {"wall time", "_timestamp", "_runtime"}
 

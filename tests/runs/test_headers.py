@@ -59,9 +59,17 @@ def test_a_second_column_of_a_name_is_said() -> None:
 
 
 def test_columns_of_other_things_are_left_in_peace() -> None:
-    others = ["State", "Runtime", "Notes", "train/loss", "val_loss", "batch_size", "final_loss",
+    others = ["State", "Runtime", "Notes", "train/loss", "batch_size", "final_loss",
               "epoch", "n_layers", "learning_rate", "eval/epoch", "d_model"]  # fmt: skip
     assert RunTable.from_frame(frame(**dict.fromkeys(others, 1))).notes == ()
+
+
+@pytest.mark.parametrize("name", ["eval/loss", "val_loss", "eval_id_loss", "Validation loss"])
+def test_a_loss_beside_one_on_held_out_text_is_said(name: str) -> None:
+    table = frame(**{name: 3.0})
+    said = f"the loss is column 'loss', not {name!r}: it should be one on held-out text"
+    assert RunTable.from_frame(table).notes == (said,)
+    assert RunTable.from_frame(table, columns={"loss": name}).notes == ()
 
 
 def test_an_index_with_a_name_is_a_column() -> None:

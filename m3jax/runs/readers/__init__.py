@@ -1,7 +1,7 @@
 """Sources of run tables: one file a format, and one line here.
 
-A reader turns the bytes of a file, and its name for errors, into a `Raw`. Names, units and checks
-of cells are not its business.
+A reader turns the bytes of a file, and its name for errors, into a `Raw`; that of a folder or a
+database takes the path. Names, units and checks of cells are not its business.
 """
 
 from __future__ import annotations
@@ -17,8 +17,12 @@ from ._csv import read_csv, read_tsv
 from ._excel import read_excel
 from ._json import read_document
 from ._json_lines import read_json_lines
+from ._mlflow import read_mlflow
 from ._parquet import read_parquet
 from ._raw import Raw, numbered
+from ._tensorboard import EVENTS, read_tensorboard
+from ._trainer_state import FILE as TRAINER_STATE
+from ._trainer_state import read_trainer_folder
 
 __all__ = ["READERS", "Raw", "name_of", "numbered", "read_raw"]
 
@@ -34,6 +38,13 @@ READERS: dict[str, Reader] = {
     ".parquet": read_parquet,
     ".xlsx": read_excel,
 }
+# Ending of a database's name -> reader, and what a folder has somewhere below it -> reader.
+DATABASES: dict[str, Callable[[Path], Raw]] = {".db": read_mlflow, ".sqlite": read_mlflow}
+FOLDERS: dict[str, Callable[[Path], Raw]] = {
+    f"**/{TRAINER_STATE}": read_trainer_folder,
+    f"**/{EVENTS}": read_tensorboard,
+    "*/meta.yaml": read_mlflow,
+}
 _STANDARD_INPUT = Path("-")
 
 
@@ -43,7 +54,7 @@ def name_of(path: Path) -> str:
 
 
 def read_raw(path: Path) -> Raw:
-    """The raw cells of a file, or of standard input for "-".
+    """The raw cells of a file, a database or a folder, or of standard input for "-".
 
     Raises `M3Error` on an unknown ending or an unreadable file.
     """
@@ -52,8 +63,12 @@ def read_raw(path: Path) -> Raw:
         if path == _STANDARD_INPUT:
             content = sys.stdin.buffer.read()
             return _reader_for(content)(content, name)
+        if path.is_dir():
+            return _folder_reader(path)(path)
         endings = [ending.lower() for ending in path.suffixes[-2:]]
         compressed = endings[-1:] == [".gz"]
+        if endings[-1:] and endings[-1] in DATABASES:
+            return DATABASES[endings[-1]](path)
         reader = READERS.get("".join(endings[:-1] if compressed else endings[-1:]))
         if reader is None:
             raise M3Error(
@@ -71,6 +86,16 @@ def read_raw(path: Path) -> Raw:
         ) from error
     except OSError as error:
         raise M3Error(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _folder_reader(folder: Path) -> Callable[[Path], Raw]:
+    for pattern, reader in FOLDERS.items():
+        if next(folder.glob(pattern), None) is not None:
+            return reader
+    raise M3Error(
+        f"{folder}: a folder without runs, expected {TRAINER_STATE} files, TensorBoard's event "
+        "files or an MLflow store below it"
+    )
 
 
 def _decompressed(content: bytes, name: str) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 from ..._errors import M3Error
 from ._raw import Raw, numbered
 from ._records import frame_of, unique_keys
+from ._trainer_state import is_trainer_state, read_trainer_state
 
 _EXPECTED = (
     'expected a list of objects, an object of lists {"loss": [2.1, …], …}, or'
@@ -23,6 +24,8 @@ def read_document(content: bytes, name: str) -> Raw:
         raise
     except ValueError as error:
         raise M3Error(f"{name}: broken JSON: {error}") from error
+    if is_trainer_state(document):
+        return read_trainer_state(document, name)
     if isinstance(document, list) and all(isinstance(each, dict) for each in document):
         return Raw(frame_of(document, range(1, len(document) + 1), name, "row"))
     if isinstance(document, dict) and isinstance(document.get("data"), list):
