@@ -52,7 +52,7 @@ def _read(content: bytes, name: str, usual: str) -> Raw:
         [row for _, row in numbered],
         index=[number for number, _ in numbered],
         columns=names,
-        dtype=object,
+        dtype=str,
     )
     notes = (f"columns are separated by {_SEPARATORS[separator]}",) if separator != usual else ()
     return Raw(frame, notes)

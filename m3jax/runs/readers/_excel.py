@@ -22,7 +22,8 @@ def read_excel(content: bytes, name: str) -> Raw:
         ) from error
     try:
         # The cells as they are: pandas would take the language code "NA" for a missing value.
-        book = openpyxl.load_workbook(io.BytesIO(content), read_only=True, data_only=True)
+        # Not read_only, which believes the size that a sheet says it has; some are wrong.
+        book = openpyxl.load_workbook(io.BytesIO(content), data_only=True)
         sheets = book.worksheets
         rows = [list(row) for row in sheets[0].iter_rows(values_only=True)] if sheets else []
     except (zipfile.BadZipFile, KeyError, ValueError, OSError) as error:
