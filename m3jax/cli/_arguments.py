@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from .._errors import M3Error
+from ..numerals import Notation
 
 
 def pairs(option: str, text: str | None) -> dict[str, str]:
@@ -47,26 +48,25 @@ def units(option: str, texts: Sequence[str]) -> dict[str, str | float]:
     """NAME=UNIT,…, perhaps several times, as a dict, factors as numbers."""
     scales: dict[str, str | float] = {}
     for name, value in pairs(option, ",".join(texts)).items():
-        try:
-            scales[name] = float(value)
-        except ValueError:
-            scales[name] = value
+        factor = Notation().read(value)
+        scales[name] = factor.value if factor else value
     return scales
 
 
-_SUFFIXES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-
-
 def number(option: str, text: str) -> float:
-    """A number, perhaps with a suffix K, M, B or T."""
-    text = text.strip()
-    scale = _SUFFIXES.get(text[-1:], 1.0)
-    try:
-        return float(text[:-1] if scale > 1 else text) * scale
-    except ValueError as error:
-        raise M3Error(
-            f"{option}: expected a number such as 2500, 2.5e3 or 2.5K, found {text!r}"
-        ) from error
+    """A number as `numerals` has it."""
+    found = Notation().read(text)
+    if found is None:
+        raise M3Error(f"{option}: expected {Notation().expected}, found {text.strip()!r}")
+    return found.value
+
+
+def whole(option: str, text: str) -> int:
+    """A whole number, written as any other."""
+    value = number(option, text)
+    if not value.is_integer():
+        raise M3Error(f"{option}: expected a whole number, found {text.strip()!r}")
+    return int(value)
 
 
 def amounts(option: str, text: str) -> list[float]:
@@ -93,3 +93,8 @@ def bounds(option: str, text: str) -> tuple[float, float]:
 def by_language(option: str, text: str) -> list[float] | dict[str, float]:
     """Numbers separated by commas, for all languages, or LANGUAGE=NUMBER,…."""
     return numbers(option, text) if "=" in text else amounts(option, text)
+
+
+def one_or_by_language(option: str, text: str) -> float | dict[str, float]:
+    """A number, for all languages, or LANGUAGE=NUMBER,…."""
+    return numbers(option, text) if "=" in text else number(option, text)

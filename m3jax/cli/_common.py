@@ -23,7 +23,12 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print JSON to standard output, and nothing else there.")
 ]
 Table = Annotated[
-    Path, typer.Argument(metavar="TABLE", help="Run table: .csv, .jsonl or .parquet.")
+    Path,
+    typer.Argument(
+        metavar="TABLE",
+        help="Run table: .csv, .tsv, .json, .jsonl, .parquet or .xlsx, perhaps .gz; a tracker's"
+        " folder or database; - for standard input.",
+    ),
 ]
 FitFile = Annotated[
     Path, typer.Argument(metavar="FITS", help="Fit file written by `m3jax fit -o`.")

@@ -27,6 +27,8 @@ _HINTS = {
     "recipes": "FILE",
     "prior": "NAME|FILE",
     "number": "NUMBER",
+    "whole number": "NUMBER",
+    "number or by language": "NUMBER",
 }
 
 
@@ -103,7 +105,6 @@ def _parameter(field: dataclasses.Field[Any]) -> inspect.Parameter:
 
 
 _TYPES: dict[str, Any] = {
-    "whole number": int,
     "true or false": bool,
     "file": Path,
     "fit file": Path,
@@ -129,6 +130,8 @@ def _parsed(known: Option, flag: str, text: Any) -> Any:
 
 _PARSERS: dict[str, Callable[[str, Any], Any]] = {
     "number": arguments.number,
+    "whole number": arguments.whole,
+    "number or by language": arguments.one_or_by_language,
     "numbers": arguments.amounts,
     "numbers by language": arguments.by_language,
     "pair": arguments.bounds,

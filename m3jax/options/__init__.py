@@ -3,6 +3,7 @@
 Nothing here imports JAX or pandas, so that the command line can show its help at once.
 """
 
+from ._cells import CellOptions
 from ._compare import HOLDOUTS, CompareOptions
 from ._core import (
     KINDS,
@@ -49,6 +50,7 @@ __all__ = [
     "PROPER_SHARE",
     "Allowed",
     "Bounds",
+    "CellOptions",
     "CompareOptions",
     "FitOptions",
     "Limits",

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from .._errors import M3Error
+from ..numerals import Notation
 
 T = TypeVar("T")
 
@@ -227,6 +228,7 @@ KINDS = {
     "columns by name": "texts by name",
     "units by name": "units (words or factors) by name",
     "conditions": "comparisons such as 'State=finished'",
+    "number or by language": "a number, for all languages or by language",
     "numbers by language": "one or more numbers, for all languages or by language",
     "prior": "'weak', 'none', 'public', a Prior or the path of a .json file",
     "file": "the path of a file",
@@ -268,12 +270,23 @@ def _checked(name: str, known: Option, value: Any) -> Any:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, str | bytes | bool) or value is None:
+    if isinstance(value, str):
+        return _read(value)
+    if isinstance(value, bytes | bool) or value is None:
         raise TypeError("not a number")
     return float(value)
 
 
+def _read(text: str) -> float:
+    found = Notation().read(text)
+    if found is None:
+        raise ValueError("not a number")
+    return found.value
+
+
 def _whole(value: Any) -> int:
+    if isinstance(value, str) and _read(value).is_integer():
+        return int(_read(value))
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError("not a whole number")
     return int(value.__index__())
@@ -328,6 +341,19 @@ def _by_name(convert: Callable[[Any], Any]) -> Callable[[Any], dict[str, Any]]:
     return lambda value: {_text(name): convert(each) for name, each in dict(value).items()}
 
 
+def _number_or_by_language(value: Any) -> Any:
+    return _by_name(_number)(value) if isinstance(value, Mapping) else _number(value)
+
+
+def _numbers_by_language(value: Any) -> Any:
+    """As it is, arrays included, but for numbers written as text."""
+    if isinstance(value, Mapping):
+        return {name: _numbers_by_language(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_numbers_by_language, value))
+    return _read(value) if isinstance(value, str) else value
+
+
 def _path(value: Any) -> Any:
     return value if isinstance(value, os.PathLike) else _text(value)
 
@@ -350,7 +376,8 @@ _CONVERTERS: Mapping[str, Callable[[Any], Any]] = {
     "columns by name": _by_name(_text),
     "units by name": _by_name(_unit),
     "conditions": _conditions,
-    "numbers by language": _as_it_is,
+    "number or by language": _number_or_by_language,
+    "numbers by language": _numbers_by_language,
     "prior": _as_it_is,
     "file": _path,
     "fit file": _as_it_is,

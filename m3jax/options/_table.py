@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from ._core import Options, at_least, option
+from ._cells import CellOptions
+from ._core import at_least, option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TableOptions(Options):
+class TableOptions(CellOptions):
     """How a run table is read; every field is a keyword of `RunTable.read` and `from_frame`.
 
     Rows are left out in the order of the fields, and the table's notes say how many and which.
@@ -27,9 +28,10 @@ class TableOptions(Options):
         {},
         kind="units by name",
         flags=("--units",),
-        help='Units of columns: n_params=M,loss=bits, or a factor. "K", "M", "B" or "T" for'
-        ' counts, "nats" or "bits" for loss, or a positive number to multiply any numeric column'
-        " by.",
+        help="Units of columns: n_params=M,loss=bits (or perplexity, bpb), or a factor."
+        ' "K", "M", "B" or "T" for counts; "nats", "bits", "perplexity" or "bpb" (bits a byte, with'
+        ' `bytes_per_token`) for loss; "measured" for compute that need not be near 6·N·D; or a'
+        " positive number to multiply any numeric column by.",
     )
     where: Sequence[str] = option(
         (),

@@ -15,6 +15,7 @@ from ..options import (
     KINDS,
     PilotDesign,
     PilotOptions,
+    TableOptions,
     TrainingOptions,
     read_toml,
     toml_kinds,
@@ -67,13 +68,13 @@ def recipes_from(path: str | os.PathLike[str]) -> Callable[[str], Recipe]:
     language. Raises `M3Error` on a broken table, and for a language it does not have.
     """
     path = Path(path)
-    frame = read_raw(path)
+    frame = read_raw(path).frame
     names = ("language", "n_params", "target_tokens", "epochs", "target_ratio", "final_ratio",
              "first_ratio")  # fmt: skip
     frame = frame[[name for name in frame.columns if name in names]]
     if "n_params" in frame.columns:
         frame = frame[frame["n_params"] != ""]
-    table = Columns(frame, path.name, {}, {})
+    table = Columns(frame, path.name, TableOptions())
     recipes, _ = read_recipes(table)
     language = table.text("language")
 

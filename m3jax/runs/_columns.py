@@ -12,7 +12,12 @@ import numpy.typing as npt
 
 from .._errors import M3Error
 from ..formatting import quantity, quoted
+from ..numerals import Notation
+from ..options import CellOptions, TableOptions
 from ..recipe import RATIO_TOLERANCE
+from ._cells import cells_of, numbers_of, only_decimal_commas, shown
+from ._headers import cleaned, held_out_loss, nearly, panel_column, plain, written_otherwise
+from ._units import Unit, unit_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,33 +51,46 @@ _MAY_BE_BLANK = {
     "target_ratio", "final_ratio", "first_ratio", "weight", "seed", "total_tokens", "compute",
 }  # fmt: skip
 _NAMES = ("language", "run_id", *_NUMBERS)
-_COUNTS = {"n_params", "target_tokens", "total_tokens", "compute"}
-_COUNT_UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+_SHARES = {"target_ratio", "final_ratio", "first_ratio", "weight"}
 _EXACT = 2.0**53  # below it floating point numbers hold every whole number
 _NEAR = 3  # names that are offered for an unknown one
-_LOSS_UNITS = {"nats": 1.0, "bits": float(np.log(2.0))}
+# Without these a row means something else, and nothing about the result looks wrong.
+_CHANGE_MEANING = {"language", "target_ratio", "final_ratio", "first_ratio"}
 
 
 class Columns:
-    """The run table's columns of a raw frame, checked cell by cell."""
+    """The run table's columns of a raw frame, checked cell by cell.
+
+    `notes` says what of the frame was read otherwise than it is written, or is not read.
+    """
 
     def __init__(
         self,
         frame: pd.DataFrame,
         source: str,
-        columns: Mapping[str, str],
-        units: Mapping[str, str | float],
+        options: TableOptions,
     ) -> None:
         self.source = source
-        self.names = [str(name) for name in frame.columns]
+        self.names = [cleaned(str(name)) for name in frame.columns]
         self.frame = frame.set_axis(self.names, axis=1)
+        self.notes: list[str] = []
         twice = sorted({name for name in self.names if name and self.names.count(name) > 1})
         if twice:
             raise M3Error(f"{source}: expected each column once, found twice: {quoted(twice)}")
-        self.column = self._map(columns)
-        self.scale = {name: self._scale(name, unit) for name, unit in units.items()}
+        panel = panel_column(self.names)
+        if panel is not None:
+            raise M3Error(
+                f"{source}: expected a row a run, found a chart exported from Weights & Biases,"
+                f" a column a run ({panel!r}): export the table of runs (Download as CSV)"
+            )
+        self.column = self._map(options.columns)
+        self._check_unread()
+        self.units = {name: self._unit(name, unit) for name, unit in options.units.items()}
         if not len(frame):
             raise M3Error(f"{source}: the table is empty, expected at least one row")
+        self.notation = self._notation(options)
+        self._bytes_per_token = options.bytes_per_token
+        self._check_bytes()
 
     def _map(self, columns: Mapping[str, str]) -> dict[str, str]:
         """Contract name -> name in the frame, for every column the frame has."""
@@ -94,12 +112,12 @@ class Columns:
                 )
             taken[own] = name
         # A column claimed by the mapping is not read under its own name as well.
-        own_names = {
-            name: name
-            for name in _NAMES
-            if name in self.names and name not in columns and name not in taken
-        }
-        return own_names | dict(columns)
+        free = [name for name in self.names if name not in taken]
+        absent = [name for name in _NAMES if name not in columns]
+        found = {name: name for name in absent if name in free}
+        otherwise = written_otherwise(free, absent)
+        self.notes += [f"column {own!r} is read as {name}" for name, own in otherwise.items()]
+        return found | otherwise | dict(columns)
 
     def _join(self, name: str, own: str) -> None:
         """Give the frame the column `own`, "model+seed": the texts of several, joined."""
@@ -121,7 +139,32 @@ class Columns:
         # A cell that lacks a part is blank, or it would be the same as another's.
         self.frame = self.frame.assign(**{own: np.where(np.any(blanks, axis=0), "", whole)})
 
-    def _scale(self, name: str, unit: str | float) -> float:
+    def _check_unread(self) -> None:
+        """Say which columns are not read and might have been meant to be."""
+        read = {part.strip() for own in self.column.values() for part in (own, *own.split("+"))}
+        unread = [name for name in self.names if name not in read]
+        absent = [name for name in _NAMES if name not in self.column]
+        for own, name in nearly(unread, absent).items():
+            if name in _CHANGE_MEANING:
+                raise M3Error(
+                    f"{self.source}: column {own!r} is not read, and there is no {name!r}: map it, "
+                    f"--map {name}={own} (columns={{{name!r}: {own!r}}}), or rename it if it is "
+                    "something else"
+                )
+            self.notes.append(f"column {own!r} is not read; if it is {name}, map it")
+        held_out = held_out_loss(unread)
+        if held_out is not None and self.column.get("loss") == "loss":
+            self.notes.append(
+                f"the loss is column 'loss', not {held_out!r}: it should be one on held-out text"
+            )
+        for own in unread:
+            name = plain(own)
+            if name in self.column and self.column[name] != own and name not in unread:
+                self.notes.append(
+                    f"column {own!r} is not read: {name} is column {self.column[name]!r}"
+                )
+
+    def _unit(self, name: str, unit: str | float) -> Unit:
         if name not in _NUMBERS:
             raise M3Error(
                 f"{self.source}: units: {name!r} is not a numeric column"
@@ -129,16 +172,52 @@ class Columns:
             )
         if name not in self.column:
             raise self.missing(name)
-        named = _COUNT_UNITS if name in _COUNTS else _LOSS_UNITS if name == "loss" else {}
-        if isinstance(unit, str) and unit in named:
-            return named[unit]
-        if isinstance(unit, int | float) and not isinstance(unit, bool) and 0 < unit < np.inf:
-            return float(unit)
-        words = f"one of {quoted(named)} or " if named else ""
-        raise M3Error(
-            f"{self.source}: units: unknown unit {unit!r} for {name!r}, "
-            f"expected {words}a positive number to multiply by"
-        )
+        return unit_of(name, unit, self.source)
+
+    def _notation(self, cells: CellOptions) -> Notation:
+        thousands = cells.thousands or ""
+        if cells.decimal is not None or thousands in (",", "."):
+            return Notation(cells.decimal or ("," if thousands == "." else "."), thousands)
+        used = [self.frame[own] for name, own in self.column.items() if name in _NUMBERS]
+        if not only_decimal_commas(used):
+            return Notation(".", thousands)
+        self.notes.append("numbers are read with decimal commas (as with --decimal ,)")
+        return Notation(",", thousands)
+
+    def _check_bytes(self) -> None:
+        """Bytes a token are given if, and only if, a unit asks for them."""
+        given, asked = self._bytes_per_token, "loss" in self.units and self.units["loss"].per_byte
+        if asked and given is None:
+            raise M3Error(
+                f"{self.source}: units: 'bpb' for 'loss' needs the bytes of a token of that text: "
+                "--bytes-per-token 4.2, or LANGUAGE=4.2,…"
+            )
+        if given is not None and not asked:
+            raise M3Error(
+                f"{self.source}: bytes_per_token: expected with losses in bits a byte only "
+                "(--units loss=bpb)"
+            )
+
+    def _bytes(self) -> Any:
+        """Bytes per token, of all rows or (n,); 1 where no unit asks for them."""
+        given = self._bytes_per_token
+        if not isinstance(given, Mapping):
+            return 1.0 if given is None else given
+        languages = self.text("language")
+        if languages is None:
+            raise self.missing("language")
+        for name in dict.fromkeys(languages):
+            if name not in given:
+                raise M3Error(
+                    f"{self.source}: bytes_per_token: no number for language {name!r}, "
+                    f"only for {quoted(given)}"
+                )
+        return np.array([given[name] for name in languages])
+
+    @property
+    def measured(self) -> bool:
+        """Whether compute is said to be measured."""
+        return "compute" in self.units and self.units["compute"].measured
 
     def missing(self, name: str, instead: str = "") -> M3Error:
         """The error for a column that is not there."""
@@ -171,7 +250,7 @@ class Columns:
             return
         bad = np.flatnonzero(~good)
         labels = [repr(own) if own == name else f"{own!r} ({name})" for own, name in owns.items()]
-        cells = [_shown(self.frame[own].iloc[bad[0]]) for own in owns]
+        cells = [shown(self.frame[own].iloc[bad[0]]) for own in owns]
         more = f", and {quantity(len(bad) - 1, 'more row')} like it" if len(bad) > 1 else ""
         raise M3Error(
             f"{self.source}, row {self.frame.index[bad[0]]}, "
@@ -183,13 +262,22 @@ class Columns:
         """Column `name` in contract units, (n,) float64, NaN where blank; None if not there."""
         if name not in self:
             return None
-        values, blank, is_number = _numbers(self.frame[self.column[name]])
-        self.require(
-            is_number | blank, [name], "a number such as 2500 or 2.5e3, no separators or suffix"
-        )
-        with np.errstate(over="ignore"):
-            values = values * self.scale.get(name, 1.0)
+        series = self.frame[self.column[name]]
+        values, blank, is_number, suffix = numbers_of(series, self.notation)
+        good = is_number | blank
+        bad = "" if good.all() else series.iloc[int(np.argmin(good))]
+        hint = self.notation.hint(bad) if isinstance(bad, str) else ""
+        self.require(good, [name], self.notation.expected + hint)
+        if name not in _SHARES:
+            self.require(suffix != "%", [name], "a number, no share")
         allowed, expected = _NUMBERS[name]
+        unit = self.units.get(name)
+        if unit is not None:
+            words = f"a number without a suffix, as its unit is {unit.name!r}"
+            self.require(suffix == "", [name], words)
+            with np.errstate(over="ignore"):
+                values = unit.convert(values, self._bytes())
+            expected = unit.allowed or expected
         good = allowed(values) | (blank & (name in _MAY_BE_BLANK))
         if name not in _MAY_BE_BLANK and not np.isfinite(values[~good]).all():
             expected += " (skip_incomplete leaves out rows without)"
@@ -213,7 +301,7 @@ class Columns:
     def texts(self, own: str) -> tuple[Array, Array]:
         """The file's column `own` as (n,) str, "" where blank, and where that is."""
         series = self.frame[own]
-        cells, blank = _cells(series)
+        cells, blank = cells_of(series)
         if series.dtype.kind == "f":
             values = cells[~blank].astype(np.float64)
             if np.all(np.abs(values) < _EXACT) and np.all(values == np.round(values)):
@@ -222,15 +310,13 @@ class Columns:
 
     def values(self, own: str) -> tuple[Array, Array, Array]:
         """The file's column `own` as (n,) float64, which cells are blank, which are numbers."""
-        return _numbers(self.frame[own])
+        values, blank, is_number, _ = numbers_of(self.frame[own], self.notation)
+        return values, blank, is_number
 
-
-def number_in(text: str) -> float | None:
-    """A text as the number that it would be in a cell; None where it is none."""
-    import pandas as pd
-
-    values, blank, is_number = _numbers(pd.Series([text], dtype=object))
-    return float(values[0]) if is_number[0] and not blank[0] else None
+    def number_in(self, text: str) -> float | None:
+        """A text as the number that it would be in a cell; None where it is none."""
+        found = self.notation.read(text)
+        return None if found is None else found.value
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -240,53 +326,3 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     near = [own for own in by_case if len(name) > 2 and name in own][:_NEAR]
     near = near or difflib.get_close_matches(name, list(by_case), n=1, cutoff=0.6)
     return f" (did you mean {' or '.join(repr(by_case[own]) for own in near)}?)" if near else ""
-
-
-def _shown(cell: Any) -> str:
-    import pandas as pd
-
-    blank = cell is None or (pd.api.types.is_scalar(cell) and pd.isna(cell))
-    if blank or (isinstance(cell, str) and not cell.strip()):
-        return "a blank cell"
-    return repr(cell) if isinstance(cell, str) else str(cell)
-
-
-def _cells(series: pd.Series[Any]) -> tuple[Array, Array]:
-    """A column's cells (n,) object, text stripped, and which are blank (n,) bool."""
-    import pandas as pd
-
-    if pd.api.types.infer_dtype(series, skipna=True) == "string":
-        series = series.str.strip()
-    cells = series.to_numpy(dtype=object)
-    empty = np.array([isinstance(cell, str) and not cell for cell in cells], dtype=bool)
-    return cells, empty | pd.isna(cells)
-
-
-def _numbers(series: pd.Series[Any]) -> tuple[Array, Array, Array]:
-    """A column's values (n,) float64, which cells are blank, and which are numbers (n,) bool."""
-    import pandas as pd
-
-    if series.dtype.kind in "iuf":
-        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
-        return values, np.isnan(values), np.ones(len(values), dtype=bool)
-    cells, blank = _cells(series)
-    cells = np.where(blank, np.nan, cells)
-    # A quick way for a column of clean text; else cell by cell, to tell which cell is wrong.
-    if pd.api.types.is_string_dtype(series) and not series.str.contains("_", regex=False).any():
-        try:
-            return cells.astype(np.float64), blank, np.ones(len(cells), dtype=bool)
-        except ValueError:
-            pass
-    parsed = [_float(cell) for cell in cells]
-    is_number = np.array([value is not None for value in parsed])
-    return np.array(parsed, dtype=np.float64), blank, is_number
-
-
-def _float(cell: Any) -> float | None:
-    # float() would also take True, and "1_000".
-    if isinstance(cell, bool | np.bool_) or (isinstance(cell, str) and "_" in cell):
-        return None
-    try:
-        return float(cell)
-    except (TypeError, ValueError, OverflowError):
-        return None

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._errors import M3Error
 from ..formatting import quoted
-from ._columns import Array, Columns, did_you_mean, number_in
+from ._columns import Array, Columns, did_you_mean
 
 _SIGNS = re.compile("!=|<=|>=|==|=|<|>")
 _COMPARE = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
@@ -52,7 +52,7 @@ class Condition:
     def holds(self, table: Columns) -> Array:
         """(n,) bool. Raises `M3Error` on a cell that cannot be compared."""
         texts, blank = table.texts(self.column)
-        value = number_in(self.value)
+        value = table.number_in(self.value)
         values, _, is_number = table.values(self.column)
         if self.sign in _COMPARE:
             compare = _COMPARE[self.sign]

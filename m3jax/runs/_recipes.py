@@ -68,7 +68,7 @@ def _lengths(
             notes = _measured_compute(table, r * by_compute / (epochs * tokens), given)
         return tokens, epochs, notes
     totals = {"total_tokens": total} if total is not None else {}
-    if by_compute is not None:
+    if by_compute is not None and not table.measured:
         totals["compute"] = by_compute
     if total is not None and by_compute is not None:
         given = ["n_params", "total_tokens", "compute"]
@@ -97,7 +97,7 @@ def _measured_compute(table: Columns, quotient: Array, names: list[str]) -> tupl
     too far apart for a measurement.
     """
     stated = quotient[~np.isnan(quotient)]
-    if len(stated):
+    if len(stated) and not table.measured:
         usual = float(np.clip(np.median(stated), 1 / _MEASURED, _MEASURED))
         low, high = usual / _FROM_OTHERS, usual * _FROM_OTHERS
         far = (quotient < low) | (quotient > high)  # a blank cell is neither

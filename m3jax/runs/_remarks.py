@@ -16,6 +16,8 @@ from ._language_codes import NAME_OF_CODE
 _UNTRAINED = 10.0  # nats, what guessing among 22,000 tokens costs
 _DIVERGED = 0.05  # share of the runs that may have lost their way and still are losses
 _PERPLEXITY = re.compile(r"ppl|perplex", re.IGNORECASE)
+# Words of a column's name: "eval/bits_per_byte", not "orbits".
+_BITS = re.compile(r"(?:^|[\W_])(?P<unit>bpb|bpc|bits?)(?:$|[\W_])", re.IGNORECASE)
 _SHOWN = 5  # of what is alike, before "and 3 more"
 _SCRIPT = re.compile(r"(?<=[^\W_])[ _-]([A-Z][a-z]{3})$")  # of ind_Latn, by ISO 15924
 
@@ -33,7 +35,20 @@ def perplexities(loss: Array, row: Array, column: str) -> list[str]:
         )
     else:
         return []
-    return [f"losses look like perplexities: {why}; the loss is the logarithm of the perplexity"]
+    return [
+        f"losses look like perplexities: {why}; the loss is the logarithm of the perplexity"
+        " (--units loss=perplexity takes it)"
+    ]
+
+
+def bits(column: str) -> list[str]:
+    """Losses, given as nats, that the name of their column says are bits."""
+    found = _BITS.search(column)
+    if found is None:
+        return []
+    return [
+        f"losses look like bits: column {column!r} was read as nats; --units loss=bits or loss=bpb"
+    ]
 
 
 def alike_names(names: Sequence[str]) -> list[str]:

@@ -18,9 +18,9 @@ from ..options import TableOptions, takes
 from ..recipe import Recipe
 from ._columns import Columns
 from ._recipes import read_recipes
-from ._remarks import alike_names, copies, perplexities
+from ._remarks import alike_names, bits, copies, perplexities
 from ._rows import chosen_rows, highest, left_out
-from .readers import read_raw
+from .readers import name_of, numbered, read_raw
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,7 +84,7 @@ class RunTable:
     @classmethod
     @takes(TableOptions)
     def read(cls, path: str | os.PathLike[str], *, options: TableOptions) -> RunTable:
-        """Read and check a .csv, .jsonl, .ndjson or .parquet file.
+        """Read and check a file of one of the formats of `readers`, or standard input for "-".
 
         Args:
             path: of the file.
@@ -93,23 +93,23 @@ class RunTable:
         Raises `M3Error`, naming file, row and column, on anything that breaks the run table's
         rules: nothing is guessed and no row left out beyond what `notes` says.
         """
-        path = Path(path)
-        return _build(read_raw(path), path.name, options)
+        raw = read_raw(Path(path))
+        runs = _build(raw.frame, name_of(Path(path)), options)
+        return dataclasses.replace(runs, notes=(*raw.notes, *runs.notes))
 
     @classmethod
     @takes(TableOptions)
     def from_frame(
         cls, frame: pd.DataFrame, *, options: TableOptions, source: str = "<table>"
     ) -> RunTable:
-        """The same from a DataFrame; `source` is the name errors give it. Raises as `read`.
+        """The same from a DataFrame, a named index being columns. Raises as `read`.
 
         Args:
-            frame: raw cells, rows in any index; they are numbered from 1.
+            frame: of raw cells.
             options: the fields of `TableOptions`, each a keyword.
-            source: its name in errors.
+            source: the name that errors give it.
         """
-        frame = frame.set_axis(np.arange(1, len(frame) + 1), axis=0)
-        return _build(frame, source, options)
+        return _build(numbered(frame), source, options)
 
     def __len__(self) -> int:
         return len(self.loss)
@@ -246,7 +246,7 @@ def _clusters(group: Array, run: Array) -> Array:
 
 def _build(frame: pd.DataFrame, source: str, options: TableOptions) -> RunTable:
     """Check a raw frame, its index being row numbers, against the contract."""
-    raw = Columns(frame, source, options.columns, options.units)
+    raw = Columns(frame, source, options)
     for name in ("n_params", "loss"):
         if name not in raw:
             raise raw.missing(name)
@@ -269,12 +269,13 @@ def _build(frame: pd.DataFrame, source: str, options: TableOptions) -> RunTable:
         reading=options.chosen(),
     )
     _check_repeats(runs, table)
+    as_nats = () if "loss" in options.units else (table.column["loss"],)
     odd = [
-        *perplexities(loss, row, table.column["loss"]),
+        *(note for own in as_nats for note in (*perplexities(loss, row, own), *bits(own))),
         *alike_names(runs.languages),
         *copies(runs.language, recipe, loss, row),
     ]
-    return dataclasses.replace(runs, notes=(*left_out_notes, *notes, *odd))
+    return dataclasses.replace(runs, notes=(*table.notes, *left_out_notes, *notes, *odd))
 
 
 def _check_weights(table: Columns, language: Array, weight: Array) -> None:

@@ -8,6 +8,7 @@ import typer.main
 
 from m3jax.cli import app, with_options
 from m3jax.options import (
+    CellOptions,
     CompareOptions,
     FitOptions,
     MapOptions,
@@ -48,6 +49,11 @@ def test_every_option_has_a_flag(command):
         assert known.summary.rstrip(".") in flags[field.name].help
         expected = known.flags or (f"--{field.name.replace('_', '-')}",)
         assert tuple(flags[field.name].opts) == expected
+
+
+@pytest.mark.parametrize("command", ["fit", "compare", "diagnose"])
+def test_what_reads_a_table_says_how_its_numbers_are_written(command):
+    assert set(CellOptions.names()) <= set(flags_of(command))
 
 
 def test_defaults_and_units_are_shown():

@@ -57,6 +57,18 @@ def test_fit_reads_other_names_and_units(here):
         assert entry["runs"]["ranges"]["n_params"] == pytest.approx([low, high])
 
 
+def test_fit_reads_numbers_as_they_are_written(here):
+    frame = pd.read_csv("runs.csv")
+    frame["loss"] = [f"{bits:.9f}".replace(".", ",") for bits in frame["loss"] / np.log(2) / 4]
+    frame.to_csv("other.csv", index=False, sep=";")
+    units = ("--units", "loss=bpb", "--bytes-per-token", "4", "--decimal", ",")
+    content = ok("fit", "other.csv", *units, *SMALL, "--json").json
+    plain = Fits.load("fits.json")
+    for i, name in enumerate(LANGUAGES):
+        objective = content["languages"][name]["objective"]
+        assert objective == pytest.approx(plain.objective[i], rel=1e-4)
+
+
 def test_fit_holds_and_drops_what_it_is_told(here):
     told = ("--fix", "alpha=0.35, B=2K", "--drop-highest", 2, "--level", 0.5, "--seed", 3)
     tune = ("--huber-delta", 0.01, "--prior", "none")

@@ -10,6 +10,7 @@ from m3jax import M3Error, fit
 from m3jax.options import (
     KINDS,
     POSITIVE,
+    CellOptions,
     CompareOptions,
     FitOptions,
     MapOptions,
@@ -19,6 +20,7 @@ from m3jax.options import (
     PilotOptions,
     SplitOptions,
     at_least,
+    converted_to,
     default_of,
     option,
     option_of,
@@ -28,6 +30,7 @@ from m3jax.options import (
 )
 
 CLASSES = (
+    CellOptions,
     FitOptions,
     CompareOptions,
     OptimizeOptions,
@@ -71,21 +74,31 @@ def test_values_come_in_their_canonical_type():
     ]
 
 
+def test_numbers_may_be_written_as_in_a_table():
+    options = Baking.of(grams="1.5K", loaves="2", heat=["200", "0.23K"], extras={"salt": "50%"})
+    assert options == Baking(grams=1500.0, loaves=2, heat=(200.0, 230.0), extras={"salt": 0.5})
+    tokens = converted_to("numbers by language", {"ja": ["16K", 5], "id": "2 million"})
+    assert tokens == {"ja": [16e3, 5], "id": 2e6}
+    assert converted_to("number or by language", "4.1") == 4.1
+    assert converted_to("number or by language", {"ja": 2}) == {"ja": 2.0}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
         ({}, "grams: expected a positive finite number, got nothing"),
         ({"grams": -1}, "grams: expected a positive finite number, got -1"),
         ({"grams": float("inf")}, "grams: expected a positive finite number, got inf"),
-        ({"grams": "500"}, "grams: expected a positive finite number, got '500'"),
+        ({"grams": "500 g"}, "grams: expected a positive finite number, got '500 g'"),
         ({"grams": None}, "grams: expected a positive finite number, got None"),
         ({"grams": 1, "loaves": 2.0}, "loaves: expected a finite number >= 1, got 2.0"),
+        ({"grams": 1, "loaves": "2.5"}, "loaves: expected a finite number >= 1, got '2.5'"),
         ({"grams": 1, "loaves": True}, "loaves: expected a finite number >= 1, got True"),
         ({"grams": 1, "loaves": None}, "loaves: expected a finite number >= 1, got None"),
         ({"grams": 1, "shape": "square"}, "shape: expected 'round' or 'long', got 'square'"),
         ({"grams": 1, "heat": (3, 2)}, "heat: expected a positive finite number, got (3, 2)"),
         ({"grams": 1, "heat": (1, 2, 3)}, "heat: expected"),
-        ({"grams": 1, "extras": {"salt": "9"}}, "extras: expected numbers by name"),
+        ({"grams": 1, "extras": {"salt": "a pinch"}}, "extras: expected numbers by name"),
         ({"gram": 1}, "unknown option 'gram'; did you mean 'grams'?"),
         ({"zzz": 1}, "unknown option 'zzz'; known: grams, loaves, shape, heat, extras"),
     ],

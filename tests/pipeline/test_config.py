@@ -210,7 +210,7 @@ def test_unknown_keys(write, text, words):
         ("fit = 'm3'\n" + SMALL, "[fit]: expected a section, found 'm3'"),
         (SMALL.replace('"runs.csv"', "5"), "[runs] path: expected text, found 5"),
         (SMALL + "[fit]\nlaw = 3", "[fit] law: expected text, found 3"),
-        (SMALL + "[fit]\nhuber_delta = '1e-3'", "huber_delta: expected a number, found '1e-3'"),
+        (SMALL + "[fit]\nhuber_delta = 'small'", "huber_delta: expected a number, found 'small'"),
         (SMALL + "[fit]\nhuber_delta = true", "huber_delta: expected a number, found True"),
         (SMALL + "[fit]\nstarts = 4.0", "starts: expected a whole number, found 4.0"),
         (SMALL + "[fit]\nstarts = true", "starts: expected a whole number, found True"),
@@ -221,7 +221,7 @@ def test_unknown_keys(write, text, words):
         (SMALL + "[runs.units]\nloss = true", "units: expected units (words or factors) by name"),
         (SMALL + "[compare]\nlaws = []", "[compare] laws: expected one or more names, found []"),
         (SMALL + "[compare]\nlaws = ['m3', 5]", "[compare] laws: expected one or more names"),
-        (SMALL.replace("1e20", "'1e20'"), "compute: expected one or more numbers, found '1e20'"),
+        (SMALL.replace("1e20", "'much'"), "compute: expected one or more numbers, found 'much'"),
         (SMALL.replace("1e20", "true"), "compute: expected one or more numbers, found True"),
         (SMALL.replace("1e20", "[]"), "compute: expected one or more numbers, found []"),
         (
@@ -231,9 +231,9 @@ def test_unknown_keys(write, text, words):
         (SMALL + "epochs = [1, 2, 3]", "epochs: expected a pair (low, high), found [1, 2, 3]"),
         (SMALL + "epochs = 4", "epochs: expected a pair (low, high), found 4"),
         (SMALL + "epochs = [1, true]", "epochs: expected a pair (low, high), found [1, True]"),
-        (SMALL + "epochs = ['1', '2']", "epochs: expected a pair (low, high), found ['1', '2']"),
+        (SMALL + "epochs = ['1', 'x']", "epochs: expected a pair (low, high), found ['1', 'x']"),
         (SMALL + "extrapolate = true", "extrapolate: expected a number, found True"),
-        (SMALL + "max_total_tokens = '4M'", "max_total_tokens: expected a number, found '4M'"),
+        (SMALL + "max_total_tokens = '4 G'", "max_total_tokens: expected a number, found '4 G'"),
     ],
 )
 def test_values_of_the_wrong_kind(write, text, words):
@@ -265,3 +265,12 @@ def test_recipes_may_be_left_out(write):
     config = read_config(write("[runs]\npath = 'runs.csv'\n[compare]\nlaws = 'm3'"))
     assert config.optimize is None
     assert config.compare == {"laws": ("m3",)}
+
+
+def test_numbers_are_written_as_in_a_table(write):
+    text = SMALL.replace("1e20", "['1e20', '2 billion']") + "max_total_tokens = '4M'"
+    text = text.replace("[optimize]", "decimal = ','\nbytes_per_token = {id = '4.1'}\n\n[optimize]")
+    config = read_config(write(text))
+    assert config.optimize["compute"] == (1e20, 2e9)
+    assert config.optimize["max_total_tokens"] == 4e6
+    assert config.runs == {"decimal": ",", "bytes_per_token": {"id": 4.1}}

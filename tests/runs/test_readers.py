@@ -40,7 +40,7 @@ def test_json_lines(tmp_path: Path) -> None:
         {"language": "no", "run_id": 3, "n_params": 1e6, "target_tokens": 10**6, "epochs": 2,
          "loss": 3.0, "weight": None, "seed": 1},
         {"language": "NA", "run_id": "b", "n_params": 1e6, "target_tokens": "2e6", "epochs": 1,
-         "loss": 2.9},
+         "loss": 2.9, "weight": None, "seed": None},
     ]  # fmt: skip
     text = "\n\n".join(json.dumps(record) for record in records) + "\n"
     for name in ("runs.jsonl", "runs.ndjson", "RUNS.JSONL"):
@@ -81,10 +81,15 @@ def test_import_does_not_load_pandas() -> None:
         ("runs.csv", b"", ("runs.csv", "empty")),
         ("runs.csv", f"{HEADER}\n".encode(), ("runs.csv", "empty", "at least one row")),
         ("runs.csv", f"{HEADER}\n\n,,,\n".encode(), ("runs.csv", "empty", "at least one row")),
-        ("runs.csv", f"{HEADER}\n{ROWS[0]},9\n".encode(), ("runs.csv", "broken", "line 2")),
+        (
+            "runs.csv",
+            f"{HEADER}\n{ROWS[0]},9\n".encode(),
+            ("row 1: found 8 cells, expected 7 as",),
+        ),
         ("runs.csv", f'{HEADER}\n{ROWS[0]}\n"1e6,1'.encode(), ("runs.csv", "truncated")),
         ("runs.csv", f"{HEADER},é\n{ROWS[0]},1\n".encode("latin-1"), ("runs.csv", "UTF-8")),
-        ("runs.csv", f"{HEADER}\n{ROWS[0]}\n1e6,2e6".encode(), ("row 2, column 'epochs'", "blank")),
+        ("runs.csv", f"{HEADER}\n{ROWS[0]}\n1e6,2e6".encode(), ("row 2: found 2 cells", "cut")),
+        ("runs.csv", f"{HEADER}\n1e6\n{ROWS[0]}\n".encode(), ("row 1: found 1 cell, exp",)),
         ("runs.jsonl", b"", ("runs.jsonl", "empty")),
         ("runs.jsonl", b'{"loss": 1}\n{"loss": ', ("runs.jsonl, line 2", "broken JSON")),
         ("runs.jsonl", b'{"loss": 1}\n\n[1, 2]', ("runs.jsonl, line 3", "[1, 2]", "an object")),
@@ -92,7 +97,11 @@ def test_import_does_not_load_pandas() -> None:
         ("runs.jsonl", b'{"loss": "\xe9"}', ("runs.jsonl", "UTF-8")),
         ("runs.parquet", b"PAR1 and then nothing", ("runs.parquet", "broken or truncated")),
         ("runs.parquet", b"", ("runs.parquet", "broken or truncated")),
-        ("runs.xlsx", b"", ("runs.xlsx", "'.xlsx'", ".csv, .jsonl, .ndjson, .parquet")),
+        ("runs.ods", b"", ("runs.ods", "'.ods'", ".csv, .tsv, .json, .jsonl", ".xlsx", "save")),
+        ("runs.csv.gz", b"n_params", ("runs.csv.gz: broken or truncated gzip",)),
+        ("runs.txt.gz", b"", ("runs.txt.gz: unknown format '.txt.gz'",)),
+        ("runs.json", b"{", ("runs.json: broken JSON",)),
+        ("runs.json", b'{"a": 1}', ("runs.json: expected a list of objects",)),
         ("runs", b"", ("runs", "''", ".csv")),
     ],
 )

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+import io
 
 from ..._errors import M3Error
-
-if TYPE_CHECKING:
-    import pandas as pd
+from ._raw import Raw, numbered
 
 
-def read_parquet(path: Path) -> pd.DataFrame:
-    """Cells in the file's own types."""
+def read_parquet(content: bytes, name: str) -> Raw:
+    """Cells in the file's own types; an index that pandas wrote is a column like others."""
     import pandas as pd
 
     try:
         import pyarrow
     except ImportError as error:
         raise M3Error(
-            f"{path}: Parquet files need pyarrow: pip install 'm3jax[parquet]'"
+            f"{name}: Parquet files need pyarrow: pip install 'm3jax[parquet]'"
         ) from error
     try:
-        with open(path, "rb") as file:
-            frame = pd.read_parquet(file, engine="pyarrow")
+        frame = pd.read_parquet(io.BytesIO(content), engine="pyarrow")
     except pyarrow.ArrowException as error:
-        raise M3Error(f"{path}: broken or truncated Parquet file: {error}") from error
-    return frame.set_axis(np.arange(1, len(frame) + 1), axis=0)
+        raise M3Error(f"{name}: broken or truncated Parquet file: {error}") from error
+    return Raw(numbered(frame))
