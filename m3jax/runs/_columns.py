@@ -82,7 +82,7 @@ class Columns:
                 f"{source}: expected a row a run, found a chart exported from Weights & Biases,"
                 f" a column a run ({panel!r}): export the table of runs (Download as CSV)"
             )
-        self.column = self._map(columns)
+        self.column = self._map({name: cleaned(str(own)) for name, own in columns.items()})
         self._check_unread()
         self.units = {name: self._unit(name, unit) for name, unit in units.items()}
         if not len(frame):
