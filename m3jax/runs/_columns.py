@@ -83,7 +83,8 @@ class Columns:
                 f"{source}: expected a row a run, found a chart exported from Weights & Biases,"
                 f" a column a run ({panel!r}): export the table of runs (Download as CSV)"
             )
-        self.column = self._map(options.columns)
+        own_names = {name: cleaned(own) for name, own in options.columns.items()}
+        self.column = self._map(own_names)
         self._check_unread()
         self.units = {name: self._unit(name, unit) for name, unit in options.units.items()}
         if not len(frame):

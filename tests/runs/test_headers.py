@@ -64,6 +64,12 @@ def test_columns_of_other_things_are_left_in_peace() -> None:
     assert RunTable.from_frame(frame(**dict.fromkeys(others, 1))).notes == ()
 
 
+def test_a_mapping_may_name_a_column_with_what_cannot_be_seen() -> None:
+    table = frame(loss=None, **{"val \u200b": [3.0, 2.9, 2.8]})
+    for own in ("val \u200b", "val"):
+        assert RunTable.from_frame(table, columns={"loss": own}).loss[0] == 3.0
+
+
 @pytest.mark.parametrize("name", ["eval/loss", "val_loss", "eval_id_loss", "Validation loss"])
 def test_a_loss_beside_one_on_held_out_text_is_said(name: str) -> None:
     table = frame(**{name: 3.0})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Sequence
 
 from ..._errors import M3Error
@@ -12,6 +13,7 @@ from ...formatting import quantity
 from ._raw import Raw
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_SAID = re.compile(r"sep=([,;\t|])\r?\n")  # a first line that Excel writes and wants
 
 
 def read_csv(content: bytes, name: str) -> Raw:
@@ -28,10 +30,12 @@ def _read(content: bytes, name: str, usual: str) -> Raw:
     import pandas as pd
 
     text = _text(content)
+    said = _SAID.match(text)
+    text = text[said.end() :] if said else text
     header = next((line for line in text.splitlines() if line.strip()), None)
     if header is None:
         raise M3Error(f"{name}: the file is empty, expected a header and rows")
-    separator = _separator(header, usual)
+    separator = said[1] if said else _separator(header, usual)
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True))
     except csv.Error as error:
@@ -79,7 +83,7 @@ def _filled(row: Sequence[str]) -> bool:
 
 def _why(row: Sequence[str], names: Sequence[str], last: bool) -> str:
     if len(row) > len(names):
-        return " (a comma within a cell needs quotes around it)"
+        return " (a separator within a cell needs quotes around it)"
     return " (the file ends within it: cut short?)" if last else ""
 
 

@@ -30,6 +30,8 @@ def read_document(content: bytes, name: str) -> Raw:
         return Raw(frame_of(document, range(1, len(document) + 1), name, "row"))
     if isinstance(document, dict) and isinstance(document.get("data"), list):
         return Raw(_by_rows(document.get("columns"), document["data"], name))
+    if isinstance(document, dict) and all(isinstance(each, dict) for each in document.values()):
+        document = _without_index(document, name)
     if isinstance(document, dict) and all(isinstance(each, list) for each in document.values()):
         return Raw(_by_columns(document, name))
     raise M3Error(f"{name}: {_EXPECTED}")
@@ -48,6 +50,18 @@ def _by_rows(columns: Any, data: list[Any], name: str) -> Any:
                 " as many as columns"
             )
     return numbered(pd.DataFrame(data, columns=columns, dtype=object))
+
+
+def _without_index(document: dict[str, dict[str, Any]], name: str) -> dict[str, list[Any]]:
+    """Columns as lists, of the form that pandas writes by default: of each, cells by row."""
+    first = next(iter(document), "")
+    for column, cells in document.items():
+        if list(cells) != list(document[first]):
+            raise M3Error(
+                f"{name}: expected the same rows in every column, found others in {column!r} than"
+                f" in {first!r}"
+            )
+    return {column: list(cells.values()) for column, cells in document.items()}
 
 
 def _by_columns(document: dict[str, list[Any]], name: str) -> Any:
