@@ -20,6 +20,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 
@@ -115,6 +116,7 @@ def study(
                     {"law": law, "languages": count, "runs": size, "exit": codes, "faults": faults}
                 )
                 say(f"{law}, {count} x {size}: {codes} {faults or ''}")
+        jax.clear_caches()  # compiled code holds memory maps, of which a process has a limit
     return {"cases": rows, "faulty": int(np.sum([bool(row["faults"]) for row in rows]))}
 
 

@@ -10,7 +10,7 @@ from ...conftest import call_script, is_finite
 
 LANGUAGE = {
     "found", "worst", "best_objective", "brute_force_over_best", "mean_agreement",
-    "largest_agreement",
+    "largest_agreement", "huber_delta",
 }  # fmt: skip
 
 
