@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.support.synthetic import run_table, true_theta
 from m3jax.fitting import Fits, Scope
 from m3jax.laws import LogSpaceLaw, get_law
+from m3jax.options import FitOptions
 from m3jax.recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE
 
 BOUNDS: dict[str, Any] = {
@@ -35,6 +36,7 @@ def fits_of(languages: int, seed: int, law: str) -> Fits:
         theta = np.stack([{**named, "zeta": zeta}[name] for name in get_law(law).names], axis=1)
     scope = Scope.of(run_table(true_theta(1, seed), 100, 0.005, seed).recipe)
     ones = np.ones(languages)
+    settings = dataclasses.asdict(FitOptions(draws=0))
     return Fits(
         law=get_law(law),
         languages=tuple(f"language{i:04d}" for i in range(languages)),
@@ -45,14 +47,16 @@ def fits_of(languages: int, seed: int, law: str) -> Fits:
         r2=ones,
         n_runs=100 * ones.astype(int),
         converged=ones > 0,
+        grades=("good",) * languages,
         agreement=ones,
+        huber_delta=0.01 * ones,
         prior_mean=theta,
         prior_precision=np.zeros((*theta.shape, theta.shape[1])),
         prior_weight=0 * ones,
         scopes=(scope,) * languages,
         messages=((),) * languages,
         failed={},
-        settings={"level": 0.9},
+        settings={**settings, "prior": "weak", "source": "<table>", "notes": []},
     )
 
 

@@ -237,7 +237,19 @@ def expected(known: Option) -> str:
 
 def converted_to(kind: str, value: Any) -> Any:
     """A value in the canonical type of its kind. Raises `TypeError` or `ValueError`."""
-    return _CONVERTERS[kind](value)
+    try:
+        return _CONVERTERS[kind](value)
+    except OverflowError as error:  # an integer of hundreds of digits
+        raise ValueError("too large") from error
+
+
+def shown(value: Any) -> str:
+    """A value in a message: in one line, and not the whole of it where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # of thousands of digits, or of lists in lists
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def _checked(name: str, known: Option, value: Any) -> Any:
@@ -245,17 +257,17 @@ def _checked(name: str, known: Option, value: Any) -> Any:
     try:
         converted = converted_to(known.kind, value)
     except (TypeError, ValueError) as error:
-        raise M3Error(f"{name}: expected {expected(known)}, got {value!r}") from error
+        raise M3Error(f"{name}: expected {expected(known)}, got {shown(value)}") from error
     if known.choices:
         for part in converted if isinstance(converted, tuple) else (converted,):
             if part not in known.choices:
-                raise M3Error(f"{name}: expected {expected(known)}, got {part!r}")
+                raise M3Error(f"{name}: expected {expected(known)}, got {shown(part)}")
     if known.allowed:
         parts = converted if isinstance(converted, tuple) else (converted,)
         if isinstance(converted, Mapping):
             parts = tuple(converted.values())
         if not all(map(known.allowed.test, parts)):
-            raise M3Error(f"{name}: expected {known.allowed.words}, got {value!r}")
+            raise M3Error(f"{name}: expected {known.allowed.words}, got {shown(value)}")
     return converted
 
 
