@@ -35,10 +35,10 @@ def write_files(
     for path in contents:
         check_place(path)
     folders = sorted({path.parent for path in contents})
-    with ExitStack() as tidy, ExitStack() as undo:  # undone first, then tidied
+    with ExitStack() as made, ExitStack() as tidy, ExitStack() as undo:  # left in reverse
         for folder in folders:
             with _told(folder):
-                _make_folder(folder, undo)
+                _make_folder(folder, made)
             _clear(folder, mine=tidy.enter_context(_turn(folder)))
         staged = []
         for path, content in contents.items():
@@ -90,6 +90,8 @@ def _told(path: Path) -> Iterator[None]:
     """Errors of the system, as `M3Error` about a path."""
     try:
         yield
+    except M3Error:
+        raise
     except OSError as error:
         raise M3Error(f"{path}: cannot be written: {error.strerror or error}") from error
     except ValueError as error:  # a name with a null byte, or one that is no text
@@ -110,14 +112,14 @@ def _longest_name(folder: Path) -> int:
         return 255
 
 
-def _make_folder(folder: Path, undo: ExitStack) -> None:
+def _make_folder(folder: Path, made: ExitStack) -> None:
     missing = []
     while not folder.exists():
         missing.append(folder)
         folder = folder.parent
     for folder in reversed(missing):
         folder.mkdir(exist_ok=True)
-        undo.callback(_quietly, os.rmdir, folder)  # fails, rightly, where others have used it
+        made.callback(_quietly, os.rmdir, folder)  # fails, rightly, where there are files by then
 
 
 @contextmanager

@@ -14,9 +14,11 @@ from ._errors import M3Error
 from ._writing import check_place, write_files
 
 __all__ = [
+    "cell_text",
     "check_place",
     "csv_text",
     "encoded",
+    "file_name",
     "json_text",
     "parse_json",
     "read_json",
@@ -26,6 +28,8 @@ __all__ = [
     "write_json",
     "write_text",
 ]
+
+_LONGEST_NAME = 40  # characters of up to 4 bytes, of the 255 that a name may have
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
@@ -47,8 +51,15 @@ def encoded(text: str) -> bytes:
     return text.encode(errors="replace")
 
 
+def file_name(text: str) -> str:
+    """The letters and digits of a name, "_" for the rest, no longer than any file system takes."""
+    return "".join(c if c.isalnum() else "_" for c in text[:_LONGEST_NAME])
+
+
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
     """`rows` as all CSV of m3jax is written: lists joined by "; ", None left blank.
+
+    Text that a spreadsheet would take for a formula begins with an apostrophe, see `cell_text`.
 
     `columns` names and orders the columns; by default the keys of the first row, which all share.
     """
@@ -57,8 +68,29 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = 
     writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: "; ".join(v) if isinstance(v, list) else v for key, v in row.items()})
+        writer.writerow({key: _cell(value) for key, value in row.items()})
     return buffer.getvalue()
+
+
+_FORMULA = tuple("=+-@\t\r")  # what spreadsheets take for the beginning of a formula
+
+
+def _cell(value: Any) -> Any:
+    """A value as a cell; text that a spreadsheet would carry out gets an apostrophe before it."""
+    if isinstance(value, list):
+        value = "; ".join(value)
+    if not isinstance(value, str) or not value.lstrip("'").startswith(_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def cell_text(cell: str) -> str:
+    """The text that `csv_text` has written as this cell."""
+    return cell[1:] if cell[:1] == "'" and cell.lstrip("'").startswith(_FORMULA) else cell
 
 
 def write_csv(
@@ -73,7 +105,7 @@ def write_csv(
 def json_text(content: Any) -> str:
     """`content` as all JSON of m3jax is written: one space a level, names as they are spelt.
 
-    Raises ValueError on numbers that are not finite, which JSON does not have.
+    Raises `ValueError` on numbers that are not finite, which JSON does not have.
     """
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -223,16 +223,21 @@ class Fits:
             "languages": languages,
         }
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(
+        self, path: str | os.PathLike[str], *, beside: Mapping[Path, bytes] | None = None
+    ) -> Path:
         """Write `path` (readable JSON) and beside it `.npz` with the arrays.
 
-        Both are written whole or not at all. Whenever the process ends, what is then read is the
-        fit of before or this one. Raises `M3Error` if the folder cannot be written to.
+        Both are written whole or not at all, and so are any further files `beside` them. Whenever
+        the process ends, what is then read is the fit of before or this one. Raises `M3Error` if
+        the folder cannot be written to.
         """
         path = Path(path)
         content = as_written(path, self.to_dict())
         check_content(path, content, self.law, GRADES, NOT_FITTED)
-        return write_pair(path, content, {name: getattr(self, name) for name in _ARRAYS})
+        return write_pair(
+            path, content, {name: getattr(self, name) for name in _ARRAYS}, beside or {}
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, law: Law | None = None) -> Fits:

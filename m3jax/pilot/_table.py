@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ..files import write_csv, write_text
+from ..files import cell_text, write_csv, write_text
 
 Row = dict[str, str]
 
@@ -38,7 +38,7 @@ def read_rows(path: Path) -> list[Row]:
                 f"{path}, row {number}: found {len(row)} cells, expected {len(COLUMNS)}; remove"
                 " the row to do its run again"
             )
-    return [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:]]
+    return [dict(zip(COLUMNS, map(cell_text, row), strict=True)) for row in rows[1:]]
 
 
 def add_rows(path: Path, rows: Iterable[Mapping[str, Any]], order: Mapping[str, int]) -> None:

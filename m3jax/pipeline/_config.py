@@ -13,7 +13,7 @@ from ..options import KINDS, CompareOptions, FitOptions, OptimizeOptions, read_t
 
 # Section -> key -> kind of value, a key of `options.KINDS`.
 _KINDS: dict[str, dict[str, str]] = {
-    "": {"title": "text", "output": "text"},
+    "": {"title": "text", "output": "text", "overwrite": "true or false"},
     "runs": {
         "path": "text",
         "columns": "texts by name",
@@ -35,6 +35,7 @@ class RunConfig:
     Attributes:
         title: of the report.
         output: folder for the results, relative to the current one.
+        overwrite: whether results that are there already are replaced.
         runs_path: the run table, resolved against the configuration's own folder.
         runs: for `RunTable.read`.
         drop_highest: for `RunTable.drop_highest`.
@@ -45,6 +46,7 @@ class RunConfig:
 
     title: str
     output: Path
+    overwrite: bool
     runs_path: Path
     runs: Mapping[str, Any]
     drop_highest: int
@@ -70,6 +72,7 @@ def read_config(path: str | os.PathLike[str]) -> RunConfig:
     return RunConfig(
         title=content.get("title", path.stem),
         output=Path(content.get("output", Path("out") / path.stem)),
+        overwrite=content.get("overwrite", False),
         runs_path=(path.parent / runs.pop("path")),
         drop_highest=runs.pop("drop_highest", 0),
         runs=runs,

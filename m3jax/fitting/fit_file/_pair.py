@@ -45,8 +45,13 @@ def as_written(path: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     return parse_json(text, str(path))
 
 
-def write_pair(path: Path, content: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Path:
-    """Write content, see `as_written`, and arrays: both or neither.
+def write_pair(
+    path: Path,
+    content: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    beside: Mapping[Path, bytes],
+) -> Path:
+    """Write content, see `as_written`, arrays and the files `beside` them: all or none.
 
     Raises `M3Error` where that cannot be done.
     """
@@ -66,7 +71,7 @@ def write_pair(path: Path, content: Mapping[str, Any], arrays: Mapping[str, np.n
                 with suppress(OSError):
                     old.unlink()
 
-    write_files({by_digest: data, path: encoded(json_text(whole))}, then=settle)
+    write_files({**beside, by_digest: data, path: encoded(json_text(whole))}, then=settle)
     return path
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from html import escape
+from html import escape as escape_html
 
 from ..._errors import M3Error
+from ...formatting import printable
 from ..tables import Table
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -56,6 +57,11 @@ figcaption { color: var(--faint); font-size: .9rem; margin-top: .4rem; max-width
   details::details-content { content-visibility: visible; block-size: auto; }
 }
 """
+
+
+def escape(text: str) -> str:
+    """Text as it is shown: neither HTML nor control characters have a say."""
+    return escape_html(printable(text))
 
 
 def page(title: str, body: Iterable[str]) -> str:
