@@ -13,7 +13,7 @@ import typer
 
 from .._errors import M3Error
 from .._version import __version__
-from ._streams import flush_output, give_up_output, prepare_streams, say
+from ._streams import flush_output, give_up_output, prepare_streams, say, write_line
 from .commands import (
     compare_command,
     diagnose_command,
@@ -63,7 +63,7 @@ def main() -> None:
     except _UsageError as error:
         # Called without a command: typer raises the help text as an error.
         if type(error).__name__ == "NoArgsIsHelpError":
-            say(error.format_message())
+            write_line(error.format_message())
             sys.exit(2)
         _fail(error.format_message())
     except (typer.Abort, KeyboardInterrupt):

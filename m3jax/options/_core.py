@@ -24,10 +24,17 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Allowed:
-    """The values of an option: in words, as they end "expected …", and a test of a value."""
+    """The values of an option.
+
+    Attributes:
+        words: as they end "expected …".
+        test: of a value.
+        most: a value that nobody means to exceed: no machine could do the work.
+    """
 
     words: str
     test: Callable[[Any], bool]
+    most: float = math.inf
 
 
 POSITIVE = Allowed("a positive finite number", lambda x: 0 < x < math.inf)
@@ -37,6 +44,14 @@ PROPER_SHARE = Allowed("a number between 0 and 1", lambda x: 0 < x < 1)
 def at_least(least: float, noun: str = "a finite number") -> Allowed:
     """Finite values from `least` on."""
     return Allowed(f"{noun} >= {least:g}", lambda x: least <= x < math.inf)
+
+
+MOST_COUNTED = 1e6
+
+
+def counted(least: int) -> Allowed:
+    """Whole numbers of things to be done, from `least` to as many as anyone may mean."""
+    return dataclasses.replace(at_least(least, "a whole number"), most=MOST_COUNTED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -268,6 +283,8 @@ def _checked(name: str, known: Option, value: Any) -> Any:
             parts = tuple(converted.values())
         if not all(map(known.allowed.test, parts)):
             raise M3Error(f"{name}: expected {known.allowed.words}, got {shown(value)}")
+        if any(part > known.allowed.most for part in parts):
+            raise M3Error(f"{name}: expected at most {known.allowed.most:g}, got {shown(value)}")
     return converted
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .._errors import M3Error
-from ._core import POSITIVE, PROPER_SHARE, Allowed, Options, at_least, option, same_as
+from ._core import POSITIVE, PROPER_SHARE, Allowed, Options, at_least, counted, option, same_as
 
 Bounds = tuple[float, float]
 OBJECTIVES = ("point", "mean", "quantile", "regret")
@@ -218,13 +218,11 @@ class MapOptions(Limits):
         flags=("--target-tokens", "-t"),
         help="Lowest and highest unique target tokens: 10M,10B.",
     )
-    budgets: int = option(
-        13, kind="whole number", allowed=at_least(2, "a whole number"), help="Budgets of the map."
-    )
+    budgets: int = option(13, kind="whole number", allowed=counted(2), help="Budgets of the map.")
     sizes: int = option(
         33,
         kind="whole number",
-        allowed=at_least(2, "a whole number"),
+        allowed=counted(2),
         help="Corpus sizes of the map. Thresholds are found between the sizes by bisection, so the"
         " grid need only see every region once.",
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ..files import cell_text, write_csv, write_text
+from ..files import cell_text, parse_json, write_csv, write_text
 
 Row = dict[str, str]
 
@@ -64,7 +64,7 @@ def read_card(table: Path) -> dict[str, Any]:
     """What is known of a table's runs, by language; nothing if there is no card."""
     path = card_path(table)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"), str(path))
         return {str(name): dict(entry) for name, entry in content.items()}
     except FileNotFoundError:
         return {}

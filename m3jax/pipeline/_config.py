@@ -69,6 +69,8 @@ def read_config(path: str | os.PathLike[str]) -> RunConfig:
                 raise M3Error(f"{path}: [{section}] needs {key!r} ({KINDS[_KINDS[section][key]]})")
 
     runs = dict(content["runs"])
+    if "\0" in runs["path"]:
+        raise M3Error(f"{path}: [runs] path: expected a file name, found {runs['path']!r}")
     return RunConfig(
         title=content.get("title", path.stem),
         output=Path(content.get("output", Path("out") / path.stem)),

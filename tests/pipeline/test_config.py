@@ -207,6 +207,7 @@ def test_unknown_keys(write, text, words):
         (SMALL + "[fit]\nhuber_delta = '1e-3'", "huber_delta: expected a number, found '1e-3'"),
         (SMALL + "[fit]\nhuber_delta = true", "huber_delta: expected a number, found True"),
         (SMALL + "[fit]\nstarts = 4.0", "starts: expected a whole number, found 4.0"),
+        (SMALL.replace("runs.csv", r"a\u0000b"), r"path: expected a file name, found 'a\x00b'"),
         (SMALL + "[fit]\nstarts = true", "starts: expected a whole number, found True"),
         (SMALL + "[fit]\nfixed = {alpha = 'x'}", "fixed: expected numbers by name"),
         (SMALL + "[fit]\nfixed = {alpha = false}", "fixed: expected numbers by name"),

@@ -210,7 +210,12 @@ def _settings(fits: Fits, recommendations: Recommendations) -> Iterator[str]:
 def _setting(setting: Any) -> Any:
     """A setting as the table writes it: mappings in one line, lists in a line each."""
     if isinstance(setting, Mapping):
-        return ", ".join(f"{name} = {number:g}" for name, number in setting.items())
+        return ", ".join(f"{name} = {_setting_value(value)}" for name, value in setting.items())
     if isinstance(setting, (list, tuple)):
         return "\n".join(map(str, setting))
     return setting
+
+
+def _setting_value(value: Any) -> str:
+    """A number, or the pair of them that a prior says."""
+    return "–".join(f"{number:g}" for number in (value if isinstance(value, list) else [value]))
