@@ -250,6 +250,7 @@ def attempt(kind: str, seed: int, folder: Path) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", RuntimeWarning)
+            warnings.simplefilter("error", UserWarning)
             KINDS[kind](draw, folder)
     except M3Error as error:
         text = str(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,7 +41,8 @@ def arrays_of(
     Raises `M3Error`, about `path`, on anything else.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as file:
+        with warnings.catch_warnings(), zipfile.ZipFile(io.BytesIO(data)) as file:
+            warnings.simplefilter("error")  # what NumPy would only wonder at, m3jax never writes
             _check_members(path, file, shapes)
             return {name: _array(path, file, name, shape) for name, shape in shapes.items()}
     except M3Error:
