@@ -2,56 +2,64 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import io
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ._errors import M3Error
+from ._writing import check_place, write_files
+
+__all__ = [
+    "cell_text",
+    "check_place",
+    "csv_text",
+    "encoded",
+    "file_name",
+    "json_text",
+    "parse_json",
+    "read_json",
+    "write_bytes",
+    "write_csv",
+    "write_files",
+    "write_json",
+    "write_text",
+]
+
+_LONGEST_NAME = 40  # characters of up to 4 bytes, of the 255 that a name may have
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
-    """Write `data` to a temporary file beside `path`, then rename it onto `path`.
+    """Write one file, whole or not at all: a crash leaves what stood at `path` untouched.
 
-    A crash on the way leaves whatever stood at `path` untouched.
     Raises `M3Error` if the file cannot be written.
     """
-    path = Path(path)
-    temporary = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise M3Error(f"{path}: is a folder, expected a file name")
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        # mkstemp makes private files; give the result the permissions of any other new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-        temporary = None
-    except OSError as error:
-        raise M3Error(f"{path}: cannot be written: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+    (path,) = write_files({Path(path): data})
     return path
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> Path:
     """`write_bytes` of UTF-8 text."""
-    return write_bytes(path, text.encode())
+    return write_bytes(path, encoded(text))
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8; halves of surrogate pairs, which are no text, as question marks."""
+    return text.encode(errors="replace")
+
+
+def file_name(text: str) -> str:
+    """The letters and digits of a name, "_" for the rest, no longer than any file system takes."""
+    return "".join(c if c.isalnum() else "_" for c in text[:_LONGEST_NAME])
 
 
 def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
     """`rows` as all CSV of m3jax is written: lists joined by "; ", None left blank.
+
+    Text that a spreadsheet would take for a formula begins with an apostrophe, see `cell_text`.
 
     `columns` names and orders the columns; by default the keys of the first row, which all share.
     """
@@ -60,8 +68,29 @@ def csv_text(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = 
     writer = csv.DictWriter(buffer, fieldnames=names, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({key: "; ".join(v) if isinstance(v, list) else v for key, v in row.items()})
+        writer.writerow({key: _cell(value) for key, value in row.items()})
     return buffer.getvalue()
+
+
+_FORMULA = tuple("=+-@\t\r")  # what spreadsheets take for the beginning of a formula
+
+
+def _cell(value: Any) -> Any:
+    """A value as a cell; text that a spreadsheet would carry out gets an apostrophe before it."""
+    if isinstance(value, list):
+        value = "; ".join(value)
+    if not isinstance(value, str) or not value.lstrip("'").startswith(_FORMULA):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
+def cell_text(cell: str) -> str:
+    """The text that `csv_text` has written as this cell."""
+    return cell[1:] if cell[:1] == "'" and cell.lstrip("'").startswith(_FORMULA) else cell
 
 
 def write_csv(
@@ -76,7 +105,7 @@ def write_csv(
 def json_text(content: Any) -> str:
     """`content` as all JSON of m3jax is written: one space a level, names as they are spelt.
 
-    Raises ValueError on numbers that are not finite, which JSON does not have.
+    Raises `ValueError` on numbers that are not finite, which JSON does not have.
     """
     return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -93,11 +122,30 @@ def write_json(path: str | os.PathLike[str], content: Any) -> Path:
 def parse_json(text: str, where: str) -> Any:
     """What JSON `text` holds. Raises `M3Error`, which begins with `where`, if it is none."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_not_json, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
         raise M3Error(
             f"{where}: not valid JSON, perhaps cut short: {error.msg} at line {error.lineno}"
         ) from error
+    except RecursionError as error:
+        raise M3Error(
+            f"{where}: not JSON of m3jax: lists or objects too deep in each other"
+        ) from error
+    except ValueError as error:  # also of Python's own, on integers of thousands of digits
+        raise M3Error(f"{where}: not valid JSON: {error}") from error
+
+
+def _not_json(name: str) -> Any:
+    raise ValueError(f"found {name}, which JSON does not have")
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return content
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
@@ -106,6 +154,9 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise M3Error(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise M3Error(f"{path}: cannot be read: {error}") from error
+    except UnicodeDecodeError as error:
+        raise M3Error(f"{path}: cannot be read: not UTF-8 text") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise M3Error(f"{path}: cannot be read: {reason}") from error
     return parse_json(text, str(path))

@@ -9,7 +9,22 @@ from .variables import VARIABLES
 
 MISSING = "–"
 
+# What a name must not do to a terminal or a page: move the cursor, change colours, or turn the
+# direction of the text around it. Joiners stay, which some scripts are written with.
+UNSEEN = {
+    **{code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != ord("\n")},
+    **{
+        code: f"\\u{code:04x}"
+        for code in (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A), 0xFEFF)
+    },
+}
+
 _SUFFIXES = ("", "K", "M", "B", "T")
+
+
+def printable(text: str) -> str:
+    """Text from outside as it may be shown: control characters are told and not obeyed."""
+    return text.translate(UNSEEN)
 
 
 def count(x: float | None) -> str:

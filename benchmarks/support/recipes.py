@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.support.synthetic import run_table, true_theta
 from m3jax.fitting import Fits, Scope
 from m3jax.laws import LogSpaceLaw, get_law
+from m3jax.options import FitOptions
 from m3jax.recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE
 
 BOUNDS: dict[str, Any] = {
@@ -35,6 +36,7 @@ def fits_of(languages: int, seed: int, law: str) -> Fits:
         theta = np.stack([{**named, "zeta": zeta}[name] for name in get_law(law).names], axis=1)
     scope = Scope.of(run_table(true_theta(1, seed), 100, 0.005, seed).recipe)
     ones = np.ones(languages)
+    settings = dataclasses.asdict(FitOptions(draws=0))
     return Fits(
         law=get_law(law),
         languages=tuple(f"language{i:04d}" for i in range(languages)),
@@ -54,7 +56,7 @@ def fits_of(languages: int, seed: int, law: str) -> Fits:
         scopes=(scope,) * languages,
         messages=((),) * languages,
         failed={},
-        settings={"level": 0.9},
+        settings={**settings, "prior": "weak", "source": "<table>", "notes": []},
     )
 
 

@@ -5,6 +5,7 @@ Everything heavy is imported inside the commands, so that `--help` answers at on
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 
 from .._errors import M3Error
 from .._version import __version__
+from ._streams import flush_output, give_up_output, prepare_streams, say, write_line
 from .commands import (
     compare_command,
     diagnose_command,
@@ -48,10 +50,12 @@ def main() -> None:
     """Entry point: bad input ends with one line on standard error and exit code 2."""
     typed = [argument for argument in sys.argv[1:] if argument != "--debug"]
     debug = len(typed) < len(sys.argv[1:])  # anywhere on the line
+    prepare_streams()
     try:
         # 130 is what newer versions of typer make of Ctrl-C.
         if app(typed, standalone_mode=False) == 130:
             _fail("interrupted", 130)
+        flush_output()
     except M3Error as error:
         if debug:
             raise
@@ -59,22 +63,32 @@ def main() -> None:
     except _UsageError as error:
         # Called without a command: typer raises the help text as an error.
         if type(error).__name__ == "NoArgsIsHelpError":
-            typer.echo(error.format_message())
+            write_line(error.format_message())
             sys.exit(2)
         _fail(error.format_message())
     except (typer.Abort, KeyboardInterrupt):
         _fail("interrupted", 130)
+    except MemoryError:
+        if debug:
+            raise
+        _fail("not enough memory for this: fewer draws, starts, budgets or languages take less")
+    except OSError as error:
+        if debug:
+            raise
+        give_up_output()
+        _fail(f"{error.filename or 'standard output'}: {error.strerror or error}")
 
 
 def _fail(message: str, code: int = 2) -> None:
     # One line, whatever a parser or an array put into the message.
-    typer.echo(f"m3jax: error: {' '.join(message.split())}", err=True)
+    with contextlib.suppress(OSError):  # where that goes nowhere either, the exit code tells
+        say(f"m3jax: error: {' '.join(message.split())}", error=True)
     sys.exit(code)
 
 
 def _version(value: bool) -> None:
     if value:
-        typer.echo(f"m3jax {__version__}")
+        say(f"m3jax {__version__}")
         raise typer.Exit
 
 

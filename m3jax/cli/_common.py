@@ -14,6 +14,8 @@ import typer
 
 from .._errors import M3Error
 from .._progress import Progress
+from ..formatting import UNSEEN
+from ._streams import is_unicode, write_line
 
 if TYPE_CHECKING:
     from ..fitting import Fits
@@ -76,8 +78,13 @@ def progress_bar(quiet: bool) -> Iterator[Progress | None]:
         yield report
 
 
+# Control characters that JSON allows to stand for themselves, and terminals obey.
+_ESCAPED = {code: f"\\u{code:04x}" for code in UNSEEN if code >= 127}
+
+
 def print_json(content: Mapping[str, Any] | Sequence[Any]) -> None:
-    typer.echo(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(content, indent=1, ensure_ascii=not is_unicode(), allow_nan=False)
+    write_line(text.translate(_ESCAPED))
 
 
 def read_table(table: Path, typed: Mapping[str, Any]) -> RunTable:

@@ -5,11 +5,12 @@ from ._next import next_runs
 from ._random import random_runs
 from ._run_space import run_space
 from ._search import random_design
-from ._sheet import NextRuns, write_sheet
+from ._sheet import NextRuns, check_sheet, write_sheet
 
 __all__ = [
     "Belief",
     "NextRuns",
+    "check_sheet",
     "expected_regret",
     "next_runs",
     "noise_of",

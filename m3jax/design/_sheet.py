@@ -12,7 +12,7 @@ import numpy as np
 
 from .._errors import M3Error
 from .._version import __version__
-from ..files import write_csv, write_json
+from ..files import check_place, write_csv, write_json
 from ..recipe import REGIMES, Recipe
 
 SCHEMA_VERSION = 1
@@ -116,6 +116,7 @@ def write_sheet(path: str | os.PathLike[str], sheets: Sequence[NextRuns]) -> Pat
     JSON has the expected gain and the notes, too. Raises `M3Error` on another ending, on no runs,
     or if the file cannot be written.
     """
+    check_sheet(path)
     path = Path(path)
     rows = [row for sheet in sheets for row in sheet.records()]
     if not rows:
@@ -127,6 +128,11 @@ def write_sheet(path: str | os.PathLike[str], sheets: Sequence[NextRuns]) -> Pat
             "languages": [sheet.to_dict() for sheet in sheets],
         }
         return write_json(path, content)
-    if path.suffix == ".csv":
-        return write_csv(path, rows)
-    raise M3Error(f"{path}: expected a file name ending in .csv or .json")
+    return write_csv(path, rows)
+
+
+def check_sheet(path: str | os.PathLike[str]) -> None:
+    """Raise `M3Error` unless a run sheet can be written at `path`, as far as can be told."""
+    if Path(path).suffix not in (".csv", ".json"):
+        raise M3Error(f"{path}: expected a file name ending in .csv or .json")
+    check_place(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ..files import write_text
+from ..files import encoded, file_name, write_files
 from ..optimization import Recommendations
 from ..stages import Batch
 from ._plan import plan
@@ -51,7 +51,7 @@ def export_texts(
     for entry in content["plans"]:
         language = entry["language"]
         name = _free_name(entry, names)
-        names.add(name)
+        names.add(name.casefold())  # to some file systems A is a
         corpora = {
             "target": target_data.replace("{language}", language),
             "source": source_data.replace("{language}", language),
@@ -70,14 +70,14 @@ def write_export(
     target_data: str = "{language}",
     source_data: str = "source",
 ) -> tuple[Path, ...]:
-    """Write `export_texts` into a folder, each file whole or not at all; returns their paths.
+    """Write `export_texts` into a folder, all files or none; returns their paths.
 
     Raises `M3Error` as `export_texts` does, before anything is written, or if a file cannot be.
     """
     texts = export_texts(
         recommendations, form, batch=batch, target_data=target_data, source_data=source_data
     )
-    return tuple(write_text(Path(folder) / name, text) for name, text in texts.items())
+    return write_files({Path(folder) / name: encoded(text) for name, text in texts.items()})
 
 
 def check_format(form: str, batch: Batch | None) -> None:
@@ -90,11 +90,11 @@ def check_format(form: str, batch: Batch | None) -> None:
 
 def _free_name(entry: Mapping[str, Any], taken: Container[str]) -> str:
     """`language_compute_tokens` in characters safe in any file name, numbered if taken."""
-    language = "".join(c if c.isalnum() else "_" for c in entry["language"])
+    language = file_name(entry["language"])
     amounts = f"{entry['compute']:g}_{entry['target_tokens']:g}".replace("+", "")
     name = base = f"{language}_{amounts}"
     number = 1
-    while name in taken:
+    while name.casefold() in taken:
         number += 1
         name = f"{base}_{number}"
     return name

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import io
 import os
 from collections.abc import Mapping
 from functools import cached_property, partial
@@ -17,14 +15,23 @@ import numpy as np
 
 from .._errors import M3Error
 from .._version import __version__
-from ..files import json_text, read_json, write_bytes, write_text
-from ..laws import Law, get_law
+from ..laws import Law
 from ..recipe import Array, Recipe
 from ..variables import VARIABLES
+from .fit_file import (
+    as_written,
+    check_content,
+    check_size,
+    law_of,
+    read_arrays,
+    read_content,
+    write_pair,
+)
 from .pooling import Population, ground_in_words, pooled_scopes
 from .problem import SPARE_RUNS, Scope
 
 SCHEMA_VERSION = 2
+GRADES = ("good", "usable", "weak", "unusable")
 NOT_FITTED = "not fitted"  # the status of a language that has no grade
 _ARRAYS = ("theta", "draws", "prior_mean", "prior_precision", "prior_weight")  # in the .npz file
 
@@ -216,70 +223,63 @@ class Fits:
             "languages": languages,
         }
 
-    def save(self, path: str | os.PathLike[str]) -> Path:
+    def save(
+        self, path: str | os.PathLike[str], *, beside: Mapping[Path, bytes] | None = None
+    ) -> Path:
         """Write `path` (readable JSON) and beside it `.npz` with the arrays.
 
-        Both are written whole or not at all, the JSON last; it holds the digest of its arrays.
-        Raises `M3Error` if the folder cannot be written to.
+        Both are written whole or not at all, and so are any further files `beside` them. Whenever
+        the process ends, what is then read is the fit of before or this one. Raises `M3Error` if
+        the folder cannot be written to.
         """
         path = Path(path)
-        if path.suffix != ".json":
-            raise M3Error(f"{path}: expected a file name ending in .json")
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{name: getattr(self, name) for name in _ARRAYS})
-        data = buffer.getvalue()
-        content = self.to_dict()
-        content["arrays"] = {
-            "file": path.with_suffix(".npz").name,
-            "sha256": hashlib.sha256(data).hexdigest(),
-        }
-        text = json_text(content)
-        write_bytes(path.with_suffix(".npz"), data)
-        return write_text(path, text)
+        content = as_written(path, self.to_dict())
+        check_content(path, content, self.law, GRADES, NOT_FITTED)
+        return write_pair(
+            path, content, {name: getattr(self, name) for name in _ARRAYS}, beside or {}
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, law: Law | None = None) -> Fits:
         """Read what `save` wrote; `law` is needed only for a law that is not registered.
 
-        Raises `M3Error` on a missing, truncated or foreign file, another schema version, or arrays
-        that do not belong to it.
+        Raises `M3Error` on a missing, truncated, damaged, edited or foreign file, another schema
+        version, or arrays that do not belong to it.
         """
         path = Path(path)
-        content = read_json(path)
-        if not isinstance(content, dict) or "schema_version" not in content:
-            raise M3Error(f"{path}: not a fit file of m3jax (no schema_version)")
-        version = content.get("schema_version")
-        if version != SCHEMA_VERSION:
-            raise M3Error(
-                f"{path}: schema version {version!r}, this m3jax reads version {SCHEMA_VERSION};"
-                " fit again with this version"
-            )
-        try:
-            return cls._from_content(path, content, law)
-        except M3Error:
-            raise
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-            raise M3Error(f"{path}: not a complete fit file: {error!r}") from error
+        content = read_content(path, SCHEMA_VERSION)
+        while True:
+            try:
+                return cls._from_content(path, content, law)
+            except M3Error:
+                before, content = content, read_content(path, SCHEMA_VERSION)
+                if content == before:
+                    raise  # or else another process has saved another fit meanwhile
 
     @classmethod
     def _from_content(cls, path: Path, content: Mapping[str, Any], law: Law | None) -> Fits:
-        law = get_law(content["law"]) if law is None else law
-        arrays = _read_arrays(path.parent / content["arrays"]["file"], content["arrays"]["sha256"])
+        law = law_of(path, content, law)
+        check_content(path, content, law, GRADES, NOT_FITTED)
         entries = content["languages"]
         fitted = {k: v for k, v in entries.items() if v["status"] != NOT_FITTED}
-        theta, draws = arrays["theta"], arrays["draws"]
-        p = len(law.names)
-        if theta.shape != (len(fitted), p) or draws.shape[::2] != (len(fitted), p):
-            raise M3Error(
-                f"{path}: arrays of shape {theta.shape} and {draws.shape} do not fit"
-                f" {len(fitted)} languages and the {p} coefficients of law {law.name!r}"
-            )
+        count, p = len(fitted), len(law.names)
+        arrays = read_arrays(
+            path,
+            content,
+            {
+                "theta": (count, p),
+                "draws": (count, None, p),
+                "prior_mean": (count, p),
+                "prior_precision": (count, p, p),
+                "prior_weight": (count,),
+            },
+        )
+        check_size(path, law, arrays)
         rows = list(fitted.values())
         return cls(
             law=law,
             languages=tuple(fitted),
-            theta=theta,
-            draws=draws,
+            **arrays,
             frozen=np.array(
                 [[row["coefficients"][n]["frozen"] for n in law.names] for row in rows], dtype=bool
             ).reshape(len(rows), p),
@@ -290,7 +290,6 @@ class Fits:
             grades=tuple(row["status"] for row in rows),
             agreement=np.array([row["start_agreement"] for row in rows], dtype=np.float64),
             huber_delta=np.array([row["huber_delta"] for row in rows], dtype=np.float64),
-            **{name: arrays[name] for name in _ARRAYS[2:]},
             scopes=tuple(
                 Scope(
                     {k: (v[0], v[1]) for k, v in row["runs"]["ranges"].items()},
@@ -340,14 +339,3 @@ def interval(draws: np.ndarray, level: float, axis: int = 0) -> tuple[np.ndarray
     """Percentile interval of bootstrap draws along `axis`."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=axis)
     return low, high
-
-
-def _read_arrays(path: Path, digest: str) -> dict[str, np.ndarray]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise M3Error(f"{path}: cannot be read, the fit file needs its arrays: {error}") from error
-    if hashlib.sha256(data).hexdigest() != digest:
-        raise M3Error(f"{path}: does not belong to the fit file beside it, or was cut short")
-    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in _ARRAYS}

@@ -25,10 +25,17 @@ T = TypeVar("T")
 
 @dataclasses.dataclass(frozen=True)
 class Allowed:
-    """The values of an option: in words, as they end "expected …", and a test of a value."""
+    """The values of an option.
+
+    Attributes:
+        words: as they end "expected …".
+        test: of a value.
+        most: a value that nobody means to exceed: no machine could do the work.
+    """
 
     words: str
     test: Callable[[Any], bool]
+    most: float = math.inf
 
 
 POSITIVE = Allowed("a positive finite number", lambda x: 0 < x < math.inf)
@@ -38,6 +45,14 @@ PROPER_SHARE = Allowed("a number between 0 and 1", lambda x: 0 < x < 1)
 def at_least(least: float, noun: str = "a finite number") -> Allowed:
     """Finite values from `least` on."""
     return Allowed(f"{noun} >= {least:g}", lambda x: least <= x < math.inf)
+
+
+MOST_COUNTED = 1e6
+
+
+def counted(least: int) -> Allowed:
+    """Whole numbers of things to be done, from `least` to as many as anyone may mean."""
+    return dataclasses.replace(at_least(least, "a whole number"), most=MOST_COUNTED)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +262,19 @@ def expected(known: Option) -> str:
 
 def converted_to(kind: str, value: Any) -> Any:
     """A value in the canonical type of its kind. Raises `TypeError` or `ValueError`."""
-    return _CONVERTERS[kind](value)
+    try:
+        return _CONVERTERS[kind](value)
+    except OverflowError as error:  # an integer of hundreds of digits
+        raise ValueError("too large") from error
+
+
+def shown(value: Any) -> str:
+    """A value in a message: in one line, and not the whole of it where it is long."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # of thousands of digits, or of lists in lists
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def _checked(name: str, known: Option, value: Any) -> Any:
@@ -255,17 +282,19 @@ def _checked(name: str, known: Option, value: Any) -> Any:
     try:
         converted = converted_to(known.kind, value)
     except (TypeError, ValueError) as error:
-        raise M3Error(f"{name}: expected {expected(known)}, got {value!r}") from error
+        raise M3Error(f"{name}: expected {expected(known)}, got {shown(value)}") from error
     if known.choices:
         for part in converted if isinstance(converted, tuple) else (converted,):
             if part not in known.choices:
-                raise M3Error(f"{name}: expected {expected(known)}, got {part!r}")
+                raise M3Error(f"{name}: expected {expected(known)}, got {shown(part)}")
     if known.allowed:
         parts = converted if isinstance(converted, tuple) else (converted,)
         if isinstance(converted, Mapping):
             parts = tuple(converted.values())
         if not all(map(known.allowed.test, parts)):
-            raise M3Error(f"{name}: expected {known.allowed.words}, got {value!r}")
+            raise M3Error(f"{name}: expected {known.allowed.words}, got {shown(value)}")
+        if any(part > known.allowed.most for part in parts):
+            raise M3Error(f"{name}: expected at most {known.allowed.most:g}, got {shown(value)}")
     return converted
 
 

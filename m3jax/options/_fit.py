@@ -6,7 +6,16 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ._core import POSITIVE, PROPER_SHARE, Allowed, Options, at_least, option
+from ._core import (
+    MOST_COUNTED,
+    POSITIVE,
+    PROPER_SHARE,
+    Allowed,
+    Options,
+    at_least,
+    counted,
+    option,
+)
 
 BOOTSTRAPS = ("cluster", "residual")
 POOLS = ("none", "partial", "full")
@@ -36,14 +45,14 @@ class FitOptions(Options):
     starts: int = option(
         8,
         kind="whole number",
-        allowed=at_least(1, "a whole number"),
+        allowed=counted(1),
         help="Descents for each language. They begin at the best of eight times as many"
         " candidates.",
     )
     draws: int = option(
         200,
         kind="whole number",
-        allowed=Allowed("0 or a whole number >= 2", lambda n: n == 0 or n >= 2),
+        allowed=Allowed("0 or a whole number >= 2", lambda n: n == 0 or n >= 2, MOST_COUNTED),
         help="Bootstrap draws for intervals; 0 for none. Each is a refit to resampled runs.",
     )
     bootstrap: str = option(
@@ -128,7 +137,7 @@ class WorkOptions(Options):
     processes: int | None = option(
         None,
         kind="whole number",
-        allowed=at_least(1, "a whole number"),
+        allowed=counted(1),
         help="How many share the work.",
     )
     process: int | None = option(

@@ -7,7 +7,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .._errors import M3Error
-from ._core import POSITIVE, PROPER_SHARE, Allowed, Options, at_least, option, same_as
+from ._core import (
+    POSITIVE,
+    PROPER_SHARE,
+    Allowed,
+    Options,
+    at_least,
+    counted,
+    option,
+    same_as,
+    shown,
+)
 
 Bounds = tuple[float, float]
 OBJECTIVES = ("point", "mean", "quantile", "regret")
@@ -138,10 +148,11 @@ class Limits(Options):
             raise M3Error("max_source_epochs: has no effect without max_source_tokens")
         if (self.max_source_loss is None) != (self.source_fits is None):
             raise M3Error("max_source_loss and source_fits: expected both or neither")
-        constraints = self.constraints
-        object.__setattr__(
-            self, "constraints", (constraints,) if callable(constraints) else tuple(constraints)
-        )
+        given: Any = self.constraints
+        own = (given,) if callable(given) else given
+        if not (isinstance(own, Sequence) and all(map(callable, own))):
+            raise M3Error(f"constraints: expected one or more functions, got {shown(given)}")
+        object.__setattr__(self, "constraints", tuple(own))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -218,13 +229,11 @@ class MapOptions(Limits):
         flags=("--target-tokens", "-t"),
         help="Lowest and highest unique target tokens: 10M,10B.",
     )
-    budgets: int = option(
-        13, kind="whole number", allowed=at_least(2, "a whole number"), help="Budgets of the map."
-    )
+    budgets: int = option(13, kind="whole number", allowed=counted(2), help="Budgets of the map.")
     sizes: int = option(
         33,
         kind="whole number",
-        allowed=at_least(2, "a whole number"),
+        allowed=counted(2),
         help="Corpus sizes of the map. Thresholds are found between the sizes by bisection, so the"
         " grid need only see every region once.",
     )

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ._core import POSITIVE, at_least, option, same_as
+from ._core import POSITIVE, at_least, counted, option, same_as
 from ._fit import FitOptions
 from ._limits import Bounds, Limits, OptimizeOptions
 
@@ -28,7 +28,7 @@ class NextOptions(Limits):
     runs: int = option(
         8,
         kind="whole number",
-        allowed=at_least(1, "a whole number"),
+        allowed=counted(1),
         flags=("--runs", "-n"),
         help="How many, for each language.",
     )
@@ -91,7 +91,7 @@ class NextOptions(Limits):
     starts: int = option(
         3,
         kind="whole number",
-        allowed=at_least(1, "a whole number"),
+        allowed=counted(1),
         flags=(),
         help="Random designs that are improved; the best result is taken.",
     )

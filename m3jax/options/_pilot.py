@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._errors import M3Error
-from ._core import POSITIVE, Allowed, Options, at_least, option, same_as
+from ._core import POSITIVE, Allowed, Options, at_least, counted, option, same_as
 from ._fit import FitOptions
 
 _SHARE = Allowed("a number from 0 to 1", lambda x: 0 <= x <= 1)
@@ -46,13 +46,13 @@ class PilotOptions(Options):
     seeds: int = option(
         3,
         kind="whole number",
-        allowed=at_least(1, "a whole number"),
+        allowed=counted(1),
         help="Runs of each of --recipes.",
     )
     runs: int = option(
         100,
         kind="whole number",
-        allowed=at_least(1, "a whole number"),
+        allowed=counted(1),
         help="At most so many runs a language, within the budget.",
     )
     tokenizer: Any = option(
@@ -102,7 +102,7 @@ class TrainingOptions(Options):
         8,
         kind="whole number",
         unit="windows",
-        allowed=at_least(1, "a whole number"),
+        allowed=counted(1),
         help="Windows a step in a run of 2^20 tokens.",
     )
     rate: float = option(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ._core import KINDS, converted_to, suggestion
+from ._core import KINDS, converted_to, shown, suggestion
 
 Kinds = Mapping[str, str]  # key -> kind, a key of `KINDS`
 
@@ -23,18 +23,20 @@ def read_toml(path: Path, known: Mapping[str, Kinds]) -> dict[str, Any]:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise M3Error(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise M3Error(f"{path}: cannot be read: {reason}") from error
+    except RecursionError as error:
+        raise M3Error(f"{path}: not valid TOML: arrays or tables too deep in each other") from error
     except tomllib.TOMLDecodeError as error:
         raise M3Error(f"{path}: not valid TOML: {error}") from error
+    except (OSError, ValueError) as error:  # also of Python's own, on thousands of digits
+        reason = getattr(error, "strerror", None) or error
+        raise M3Error(f"{path}: cannot be read: {reason}") from error
 
     sections = tuple(name for name in known if name)
     checked: dict[str, Any] = {}
     for key, value in content.items():
         if key in sections:
             if not isinstance(value, dict):
-                raise M3Error(f"{path}: [{key}]: expected a section, found {value!r}")
+                raise M3Error(f"{path}: [{key}]: expected a section, found {shown(value)}")
             checked[key] = {
                 inner: _checked(path, known[key], f"[{key}] ", inner, held)
                 for inner, held in value.items()
@@ -54,4 +56,4 @@ def _checked(
         return converted_to(known[key], value)
     except (TypeError, ValueError) as error:
         expected = KINDS[known[key]]
-        raise M3Error(f"{path}: {where}{key}: expected {expected}, found {value!r}") from error
+        raise M3Error(f"{path}: {where}{key}: expected {expected}, found {shown(value)}") from error

@@ -1,6 +1,6 @@
 """Results for people: tables on the terminal, HTML pages, figures."""
 
-from .html import determined_section, verdict, write_comparison, write_report
+from .html import determined_section, report_page, verdict, write_comparison, write_report
 from .terminal import (
     announce_pilot,
     show_diagnoses,
@@ -20,6 +20,7 @@ from .terminal import (
 __all__ = [
     "announce_pilot",
     "determined_section",
+    "report_page",
     "show_diagnoses",
     "show_fits",
     "show_map",

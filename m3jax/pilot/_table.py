@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ..files import write_csv, write_text
+from ..files import cell_text, parse_json, write_csv, write_text
 
 Row = dict[str, str]
 
@@ -38,7 +38,7 @@ def read_rows(path: Path) -> list[Row]:
                 f"{path}, row {number}: found {len(row)} cells, expected {len(COLUMNS)}; remove"
                 " the row to do its run again"
             )
-    return [dict(zip(COLUMNS, row, strict=True)) for row in rows[1:]]
+    return [dict(zip(COLUMNS, map(cell_text, row), strict=True)) for row in rows[1:]]
 
 
 def add_rows(path: Path, rows: Iterable[Mapping[str, Any]], order: Mapping[str, int]) -> None:
@@ -64,7 +64,7 @@ def read_card(table: Path) -> dict[str, Any]:
     """What is known of a table's runs, by language; nothing if there is no card."""
     path = card_path(table)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_text(encoding="utf-8"), str(path))
         return {str(name): dict(entry) for name, entry in content.items()}
     except FileNotFoundError:
         return {}

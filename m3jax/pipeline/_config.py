@@ -21,7 +21,7 @@ from ..options import (
 
 # Section -> key -> kind of value, a key of `options.KINDS`.
 _KINDS: dict[str, dict[str, str]] = {
-    "": {"title": "text", "output": "text"},
+    "": {"title": "text", "output": "text", "overwrite": "true or false"},
     "runs": {"path": "text", **toml_kinds(TableOptions)},
     "fit": {"law": "text", **toml_kinds(FitOptions)},
     # The rest of its options are those of the fit.
@@ -38,6 +38,7 @@ class RunConfig:
     Attributes:
         title: of the report.
         output: folder for the results, relative to the current one.
+        overwrite: whether results that are there already are replaced.
         runs_path: the run table, resolved against the configuration's own folder.
         runs: for `RunTable.read`.
         fit: for `fit`.
@@ -47,6 +48,7 @@ class RunConfig:
 
     title: str
     output: Path
+    overwrite: bool
     runs_path: Path
     runs: Mapping[str, Any]
     fit: Mapping[str, Any]
@@ -68,9 +70,12 @@ def read_config(path: str | os.PathLike[str]) -> RunConfig:
                 raise M3Error(f"{path}: [{section}] needs {key!r} ({KINDS[_KINDS[section][key]]})")
 
     runs = dict(content["runs"])
+    if "\0" in runs["path"]:
+        raise M3Error(f"{path}: [runs] path: expected a file name, found {runs['path']!r}")
     return RunConfig(
         title=content.get("title", path.stem),
         output=Path(content.get("output", Path("out") / path.stem)),
+        overwrite=content.get("overwrite", False),
         runs_path=(path.parent / runs.pop("path")),
         runs=runs,
         fit=content.get("fit", {}),

@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+from .._errors import M3Error
 from .._progress import Progress, silent
 from ..comparison import HeldOut, Score, check_comparison, predict_held_out, score
-from ..export import write_plan, write_recipes
-from ..files import write_bytes, write_json
+from ..export import plan
+from ..files import check_place, csv_text, encoded, file_name, json_text
 from ..fitting import Diagnosis, Fits, diagnose, fit
 from ..optimization import Recommendations, optimize
 from ..runs import RunTable
@@ -32,13 +33,15 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
 
     Files: `fits.json` with `fits.npz`, `scores.json`, PNG pictures, `report.html` and, where
     recipes are asked for, `recipes.csv` and `plan.json`. All results exist before the first file
-    is written. Pictures need matplotlib. Raises `M3Error` on bad input.
+    is written, and all files are written or none. Pictures need matplotlib. Raises `M3Error` on bad
+    input, and where there are results already and the configuration does not say `overwrite`.
     """
-    from ..output import write_report
+    from ..output import report_page
     from ..output.figures import comparison_figures, new_figure, to_png
 
     new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     report = progress or silent
+    _check_output(config)
     runs = RunTable.read(config.runs_path, **config.runs)
     if config.compare:
         check_comparison(**config.compare)
@@ -63,29 +66,42 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
     drawn = comparison_figures(runs, held_out)
     pictures |= {name: (text, to_png(figure)) for name, (text, figure) in drawn.items()}
     report("drawing", 1, 1)
-    out = config.output
-    files = [
-        fits.save(out / "fits.json"),
-        out / "fits.npz",
-        write_json(out / "scores.json", [score.to_dict() for score in scores]),
-    ]
-    if recommendations is not None:
-        files.append(write_recipes(out / "recipes.csv", recommendations))
-        files.append(write_plan(out / "plan.json", recommendations))
-    files += [write_bytes(out / f"{name}.png", png) for name, (_, png) in pictures.items()]
-    files.append(
-        write_report(
-            out / "report.html",
-            title=config.title,
-            fits=fits,
-            recommendations=recommendations,  # type: ignore[arg-type]
-            scores=scores,
-            figures=dict(pictures.values()),
-            diagnoses=diagnoses,
-            notes=runs.notes,
-        )
+    page = report_page(
+        title=config.title,
+        fits=fits,
+        recommendations=recommendations,  # type: ignore[arg-type]
+        scores=scores,
+        figures=dict(pictures.values()),
+        diagnoses=diagnoses,
+        notes=runs.notes,
     )
-    return RunResult(runs, fits, scores, recommendations, diagnoses, tuple(files))
+    texts = {"scores.json": json_text([score.to_dict() for score in scores])}
+    if recommendations is not None:
+        texts["recipes.csv"] = csv_text(recommendations.records())
+        texts["plan.json"] = json_text(plan(recommendations))
+    texts["report.html"] = page
+    out = config.output
+    files = {out / f"{name}.png": png for name, (_, png) in pictures.items()}
+    files |= {out / name: encoded(text) for name, text in texts.items()}
+    fits.save(out / _FITS, beside=files)
+    return RunResult(
+        runs, fits, scores, recommendations, diagnoses, (out / _FITS, out / _ARRAYS, *files)
+    )
+
+
+_FITS, _ARRAYS = "fits.json", "fits.npz"
+_RESULTS = (_FITS, _ARRAYS, "scores.json", "recipes.csv", "plan.json", "report.html")
+
+
+def _check_output(config: RunConfig) -> None:
+    """Raise `M3Error`, before the work, if the results cannot stand where they shall."""
+    for name in _RESULTS:
+        check_place(config.output / name)
+        if not config.overwrite and (config.output / name).exists():
+            raise M3Error(
+                f"{config.output}: holds results already ({name}); name another folder with -o, or"
+                " replace them with --overwrite (in the configuration, overwrite = true)"
+            )
 
 
 _MOST_PICTURED = 4  # languages; a report with hundreds of pictures helps nobody
@@ -112,7 +128,7 @@ def _pictures(
     }
     languages = fits.languages if recommendations is None else recommendations.languages
     for i, language in enumerate(languages[:_MOST_PICTURED]):
-        name = "".join(c if c.isalnum() else "_" for c in language)
+        name = file_name(language)
         pictures[f"residuals_{i}_{name}"] = (
             f"{language}: how far each run lies from the fit, against what varies in the runs",
             to_png(residuals_by_variable(diagnoses[language], runs)),

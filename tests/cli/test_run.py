@@ -45,6 +45,43 @@ def test_run_writes_everything(study):
     assert [score["holdout"] for score in scores] == ["compute"] * 2 + ["two-stage"] * 2
 
 
+def test_results_are_not_overwritten_unasked(home, study, tmp_path):
+    _, folder = study
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    result = call("run", home / "study.toml", "-o", folder)
+    assert result.code == 2
+    assert result.out == ""
+    assert f"{folder}: holds results already (fits.json)" in result.err
+    assert "--overwrite" in result.err
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["option", "file"])
+def test_results_are_overwritten_when_asked(here, way):
+    Path("out").mkdir()
+    for name in ("fits.json", "fits.npz", "scores.json"):
+        Path("out", name).write_text("of before", encoding="utf-8")
+    text = Path("study.toml").read_text(encoding="utf-8")
+    Path("again.toml").write_text(f"overwrite = true{text}", encoding="utf-8")
+    line = ("study.toml", "--overwrite") if way == "option" else ("again.toml",)
+    ok("run", *line)
+    assert Fits.load("out/fits.json").languages == LANGUAGES
+    json.loads(Path("out/scores.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_in_the_end_leaves_nothing(here, monkeypatch):
+    def fail(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", fail)
+    result = call("run", "study.toml")
+    assert (result.code, result.out) == (2, "")
+    assert "No space left on device" in result.err
+    assert not Path("out").exists()
+
+
 def test_the_report_needs_no_other_file(study):
     text = (study[1] / "report.html").read_text(encoding="utf-8")
     assert "A small study" in text

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import sys
 
 import pytest
@@ -71,6 +72,7 @@ def test_the_examples_of_a_page_run(page, newcomer, monkeypatch, capsys):
             "m3jax fit m3jax/data/pilot_debian.csv --huber-delta 0.01 -o fits.json",
             monkeypatch,
         )
+    shutil.rmtree("out", ignore_errors=True)  # `m3jax run` of another page is not of this one
     capsys.readouterr()
     names = {}
     for language, code in blocks(page):

@@ -139,6 +139,8 @@ def test_huber_is_quadratic_then_linear():
         ({"fixed": {"alpha": -1.0}}, "alpha = -1.0: expected"),
         ({"huber_delta": 0.0}, "huber_delta"),
         ({"starts": 0}, "starts: expected a whole number >= 1, got 0"),
+        ({"starts": 2**63}, r"starts: expected at most 1e\+06, got 9223372036854775808"),
+        ({"draws": 2**40}, r"draws: expected at most 1e\+06, got 1099511627776"),
         ({"draws": 1}, "draws: expected 0 or a whole number >= 2, got 1"),
         ({"start": 8}, "fit: unknown option 'start'; did you mean 'starts'?"),
         ({"level": 1.0}, "level"),

@@ -74,11 +74,9 @@ def test_broken_fit_files_are_refused(saved, tmp_path):
     content = json.loads(path.read_text())
     with pytest.raises(M3Error, match="schema version 99, this m3jax reads version 2"):
         Fits.load(copy("new.json", json.dumps({**content, "schema_version": 99})))
-    with pytest.raises(M3Error, match="not a complete fit file"):
-        Fits.load(copy("part.json", json.dumps({"schema_version": SCHEMA_VERSION, "law": "m3"})))
     entry = content["languages"][next(iter(content["languages"]))]
     entry["objective"] = "abc"
-    with pytest.raises(M3Error, match="not a complete fit file: ValueError"):
+    with pytest.raises(M3Error, match="not as m3jax wrote it"):
         Fits.load(copy("text.json", json.dumps(content)))
     broken = copy("arrays.json")
     broken.with_name("fits.npz").write_bytes(b"PK")

@@ -187,7 +187,7 @@ def test_files_that_cannot_be_read(write, tmp_path):
         (SMALL + "[optimise]\nx = 1", "unknown key 'optimise'; did you mean 'optimize'?"),
         (
             "zzzz = 1\n" + SMALL,
-            "unknown key 'zzzz'; known: title, output, runs, fit, compare, optimize",
+            "unknown key 'zzzz'; known: title, output, overwrite, runs, fit, compare, optimize",
         ),
         (SMALL + "epoch = [1, 2]", "[optimize] unknown key 'epoch'; did you mean 'epochs'?"),
         (SMALL + "[fit]\nlaws = 'm3'", "[fit] unknown key 'laws'; did you mean 'law'?"),
@@ -213,6 +213,7 @@ def test_unknown_keys(write, text, words):
         (SMALL + "[fit]\nhuber_delta = 'small'", "huber_delta: expected a number, found 'small'"),
         (SMALL + "[fit]\nhuber_delta = true", "huber_delta: expected a number, found True"),
         (SMALL + "[fit]\nstarts = 4.0", "starts: expected a whole number, found 4.0"),
+        (SMALL.replace("runs.csv", r"a\u0000b"), r"path: expected a file name, found 'a\x00b'"),
         (SMALL + "[fit]\nstarts = true", "starts: expected a whole number, found True"),
         (SMALL + "[fit]\nfixed = {alpha = 'x'}", "fixed: expected numbers by name"),
         (SMALL + "[fit]\nfixed = {alpha = false}", "fixed: expected numbers by name"),

@@ -19,6 +19,7 @@ from .._common import (
     use_cache,
 )
 from .._derived import with_options
+from .._streams import say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,8 +52,10 @@ def compare_command(
     if report is not None and report.suffix != ".html":
         raise M3Error(f"{report}: expected a file name ending in .html")
     if report is not None:
+        from ...files import check_place
         from ...output.figures import new_figure
 
+        check_place(report)
         new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     chosen = CompareOptions.of(**options)
     law_names = arguments.names("--laws", laws)
@@ -70,7 +73,7 @@ def compare_command(
 
     show_scores(scores, runs.notes)
     if report is not None:
-        typer.echo(f"\nwritten: {report}", err=True)
+        say(f"\nwritten: {report}", error=True)
 
 
 def _write_report(

@@ -18,6 +18,7 @@ from .._common import (
     use_cache,
 )
 from .._derived import with_options
+from .._streams import say
 
 
 @with_options(WorkOptions, parameter="work")
@@ -41,9 +42,10 @@ def fit_command(
     """
     from ...fitting import fit
     from ...fitting.chunks import fit_in_chunks, share_of
+    from ...fitting.fit_file import check_places
 
-    if output is not None and output.suffix != ".json":
-        raise M3Error(f"{output}: expected a file name ending in .json")
+    if output is not None:
+        check_places(output)
     sharing = WorkOptions.of(**work)
     by_hand = (sharing.coordinator, sharing.processes, sharing.process)
     shared = sharing.distributed or any(value is not None for value in by_hand)
@@ -84,5 +86,5 @@ def fit_command(
 
         show_fits(fits, runs.notes)
         if output is not None and fits.languages:
-            typer.echo(f"\nwritten: {output}, {output.with_suffix('.npz')}", err=True)
+            say(f"\nwritten: {output}, {output.with_suffix('.npz')}", error=True)
     fits.require_any()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from .._common import Json, print_json
+from .._streams import say
 
 
 def laws_command(as_json: Json = False) -> None:
@@ -30,4 +29,4 @@ def laws_command(as_json: Json = False) -> None:
         )
         return
     for law in known:
-        typer.echo(f"{law.name}\n  {law.formula}\n  {law.source}\n")
+        say(f"{law.name}\n  {law.formula}\n  {law.source}\n")

@@ -10,6 +10,7 @@ import typer
 from ...options import MapOptions
 from .._common import FitFile, Json, Language, print_json, progress_bar, use_cache
 from .._derived import with_options
+from .._streams import say
 
 if TYPE_CHECKING:
     from ...optimization import RegimeMap
@@ -33,9 +34,12 @@ def map_command(
 
     Example: m3jax map fits.json -c 1e19,1e21 -t 10M,10B -o out/map
     """
+    from ...files import check_place
     from ...fitting import Fits
     from ...optimization import map_regimes
 
+    for name in ("map.csv", "map.png"):
+        check_place(output / name)
     loaded = Fits.load(fits)
     use_cache()
     with progress_bar(as_json) as progress:
@@ -52,25 +56,34 @@ def map_command(
 
     for regime_map in maps:
         show_map(regime_map)
-    typer.echo(f"\nwritten to {output}: {', '.join(path.name for path in files)}")
+    say(f"\nwritten to {output}: {', '.join(path.name for path in files)}")
 
 
-def _write(folder: Path, maps: list[RegimeMap]) -> list[Path]:
-    from ...files import write_bytes, write_csv
+def _write(folder: Path, maps: list[RegimeMap]) -> tuple[Path, ...]:
+    from ...files import csv_text, encoded, write_files
 
     tables = {
         "map.csv": [row for regime_map in maps for row in regime_map.records()],
         "thresholds.csv": [row for regime_map in maps for row in regime_map.thresholds()],
         "epochs.csv": [row for regime_map in maps for row in regime_map.curves()],
     }
-    files = [write_csv(folder / name, rows) for name, rows in tables.items() if rows]
+    files = {folder / name: encoded(csv_text(rows)) for name, rows in tables.items() if rows}
+    return write_files(files | {folder / name: png for name, png in _pictures(maps).items()})
+
+
+def _pictures(maps: list[RegimeMap]) -> dict[str, bytes]:
+    """File name -> PNG, of each map; none without matplotlib."""
     try:
         import matplotlib  # noqa: F401
     except ImportError:
-        return files
+        return {}
     from ...output.figures import draw_regime_map, to_png
 
-    for i, regime_map in enumerate(maps, 1):
-        name = "map.png" if len(maps) == 1 else f"map_{i:0{len(str(len(maps)))}d}.png"
-        files.append(write_bytes(folder / name, to_png(draw_regime_map(regime_map))))
-    return files
+    digits = len(str(len(maps)))
+    names = (
+        ["map.png"] if len(maps) == 1 else [f"map_{i + 1:0{digits}d}.png" for i in range(len(maps))]
+    )
+    return {
+        name: to_png(draw_regime_map(regime_map))
+        for name, regime_map in zip(names, maps, strict=True)
+    }

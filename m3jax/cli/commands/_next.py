@@ -11,6 +11,7 @@ from ...options import Limits, NextOptions
 from .. import _arguments as arguments
 from .._common import FitFile, Json, Language, print_json, progress_bar, use_cache
 from .._derived import with_options
+from .._streams import say
 
 # The limits of the recipe to be decided on have the names of the runs' ranges; only one is asked.
 _LIMITS = tuple(name for name in Limits.names() if name != "ladder")
@@ -41,10 +42,12 @@ def next_command(
 
     Example: m3jax next fits.json --budget 1e18 --runs 8 -o sheet.csv
     """
-    from ...design import next_runs, write_sheet
+    from ...design import check_sheet, next_runs, write_sheet
     from ...fitting import Fits
     from ...output import show_next_runs
 
+    if output is not None:
+        check_sheet(output)
     loaded = Fits.load(fits)
     loaded.require_any()
     ranges = {
@@ -71,4 +74,4 @@ def next_command(
         return
     show_next_runs(sheets)
     if output is not None:
-        typer.echo(f"\nwritten to {output}: train these, fill in `loss`, add them to your table")
+        say(f"\nwritten to {output}: train these, fill in `loss`, add them to your table")

@@ -19,6 +19,7 @@ from .._export import (
     TargetData,
     check_export,
 )
+from .._streams import say
 
 
 @with_options(OptimizeOptions)
@@ -45,31 +46,38 @@ def optimize_command(
 
     Example: m3jax optimize fits.json -c 1e20,1e21 -t 30M,100M --max-source-tokens 10B
     """
-    from ...export import write_export, write_plan, write_recipes
+    from ...export import export_texts
+    from ...export import plan as plan_of
+    from ...files import check_place, csv_text, encoded, json_text, write_files
     from ...fitting import Fits
     from ...optimization import optimize
 
     batch = check_export(export, batch_size, sequence_length)
+    for place in (recipes, plan, export_to / "plan.json" if export is not None else None):
+        if place is not None:
+            check_place(place)
     loaded = Fits.load(fits)
     use_cache()
     with progress_bar(as_json) as progress:
         recommendations = optimize(loaded, languages=language or None, progress=progress, **options)
+    texts: dict[Path, str] = {}
     if recipes is not None:
-        write_recipes(recipes, recommendations)
+        texts[recipes] = csv_text(recommendations.records())
     if plan is not None:
-        write_plan(plan, recommendations, batch)
+        texts[plan] = json_text(plan_of(recommendations, batch))
     written = ""
     if export is not None:
-        files = write_export(
-            export_to,
+        exported = export_texts(
             recommendations,
             export,
             batch=batch,
             target_data=target_data,
             source_data=source_data,
         )
-        more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-        written = f"\nwritten to {export_to}: {files[0].name}{more}"
+        texts |= {export_to / name: text for name, text in exported.items()}
+        more = f" and {len(exported) - 1} more" if len(exported) > 1 else ""
+        written = f"\nwritten to {export_to}: {next(iter(exported))}{more}"
+    write_files({place: encoded(text) for place, text in texts.items()})
     if as_json:
         print_json(recommendations.records())
         return
@@ -77,4 +85,4 @@ def optimize_command(
 
     show_recommendations(recommendations)
     if written:
-        typer.echo(written)
+        say(written)

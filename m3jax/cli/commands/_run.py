@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .._common import Json, print_json, progress_bar, use_cache
+from .._streams import say
 
 
 def run_command(
@@ -15,6 +16,9 @@ def run_command(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the results.")
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace results that are in the folder already.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Do it all from one file: read, fit, compare, optimize, draw, report.
@@ -28,6 +32,8 @@ def run_command(
     settings = read_config(config)
     if output is not None:
         settings = dataclasses.replace(settings, output=output)
+    if overwrite:
+        settings = dataclasses.replace(settings, overwrite=True)
     use_cache()
     with progress_bar(as_json) as progress:
         result = run(settings, progress=progress)
@@ -48,7 +54,7 @@ def run_command(
     show_diagnoses(result.diagnoses, law, source, brief=True)
     show_scores(result.scores)
     if recommendations is None:
-        typer.echo(f"no recipes: {config} has no [optimize]")
+        say(f"no recipes: {config} has no [optimize]")
     else:
         show_recommendations(recommendations)
-    typer.echo(f"\nwritten to {settings.output}: {', '.join(p.name for p in result.files)}")
+    say(f"\nwritten to {settings.output}: {', '.join(p.name for p in result.files)}")

@@ -9,7 +9,6 @@ may end at any time.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -20,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..._errors import M3Error
-from ...files import write_json
+from ...files import parse_json, write_json
 from ...runs import RunTable
 from .._fits import Fits
 from .._plan import FitPlan
@@ -28,6 +27,7 @@ from ._identity import chunk_digest, fit_identity, identity_difference
 
 _MANIFEST = "checkpoint.json"
 _SCHEMA = 1
+_FOREIGN = "{path}: not what m3jax wrote there; remove the folder to start afresh"
 _HEARTBEAT_S = 10.0  # between signs of life
 
 
@@ -62,7 +62,10 @@ class Checkpoint:
             content = {"checkpoint_version": _SCHEMA, "chunk": chunk or default, **expected}
             write_json(path, content)
         manifest = _read_manifest(path)
-        different = identity_difference(manifest, expected)
+        try:
+            different = identity_difference(manifest, expected)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise M3Error(_FOREIGN.format(path=path)) from error
         if not different and chunk is not None and chunk != manifest["chunk"]:
             different = f"chunks of {manifest['chunk']} languages, not {chunk}"
         if different:
@@ -140,17 +143,17 @@ class Checkpoint:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        version = content["checkpoint_version"]
+        content = parse_json(path.read_text(encoding="utf-8"), str(path))
+        version, size = content["checkpoint_version"], content.get("chunk")
     except OSError as error:
         raise M3Error(f"{path}: cannot be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise M3Error(
-            f"{path}: not what m3jax wrote there; remove the folder to start afresh"
-        ) from error
+        raise M3Error(_FOREIGN.format(path=path)) from error
+    if version == _SCHEMA and not (type(size) is int and 0 < size < 2**53):
+        raise M3Error(_FOREIGN.format(path=path))
     if version != _SCHEMA:
         raise M3Error(
-            f"{path}: checkpoint version {version!r}, this m3jax reads version {_SCHEMA};"
+            f"{path}: checkpoint version {str(version)[:40]}, this m3jax reads version {_SCHEMA};"
             " name another folder"
         )
     return content

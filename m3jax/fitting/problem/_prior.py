@@ -50,8 +50,9 @@ class Prior:
                 )
             try:
                 low, high = (float(v) for v in span)
-            except (TypeError, ValueError) as error:
-                raise M3Error(f"prior {name}: expected (low, high), got {span!r}") from error
+            except (TypeError, ValueError, OverflowError) as error:
+                found = str(span)[:80]
+                raise M3Error(f"prior {name}: expected (low, high), got {found}") from error
             if not (math.isfinite(low) and math.isfinite(high) and low < high):
                 raise M3Error(f"prior {name}: expected low < high, got {low:g} and {high:g}")
             bounds, unit = law.coefficients[law.names.index(name)].bounds, ""
@@ -130,10 +131,13 @@ def _parsed(text: str, where: str, law: Law | None) -> Prior:
         ranges = laws[law.name]
     if not isinstance(ranges, dict):
         raise M3Error(f'{where}: expected "ranges", coefficient -> [low, high]')
+    source = content.get("source", "")
+    if not isinstance(source, str):
+        raise M3Error(f'{where}: expected "source", text')
     for name, span in ranges.items():
         if not (isinstance(span, list) and len(span) == 2):
-            raise M3Error(f"{where}, prior {name}: expected [low, high], got {span!r}")
-    return Prior({name: (span[0], span[1]) for name, span in ranges.items()}, content["source"])
+            raise M3Error(f"{where}, prior {name}: expected [low, high], got {str(span)[:80]}")
+    return Prior({name: (span[0], span[1]) for name, span in ranges.items()}, source)
 
 
 def resolve(law: Law, prior: str | os.PathLike[str] | Prior) -> tuple[Prior | None, dict[str, Any]]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from html import escape
+from html import escape as escape_html
 
 from ..._errors import M3Error
+from ...formatting import printable
 from ..tables import Table
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -58,36 +59,41 @@ figcaption { color: var(--faint); font-size: .9rem; margin-top: .4rem; max-width
 """
 
 
+def _escape(text: str) -> str:
+    """Text as it is shown: neither HTML nor control characters have a say."""
+    return escape_html(printable(text))
+
+
 def page(title: str, body: Iterable[str]) -> str:
     """A whole document around `body`, which is HTML already."""
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{escape(title)}</h1>\n" + "\n".join(body) + "\n</body>\n</html>\n"
+        f"<title>{_escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{_escape(title)}</h1>\n" + "\n".join(body) + "\n</body>\n</html>\n"
     )
 
 
 def heading(text: str) -> str:
     """A section's heading."""
-    return f"<h2>{escape(text)}</h2>"
+    return f"<h2>{_escape(text)}</h2>"
 
 
 def paragraph(text: str, style: str = "") -> str:
     """A paragraph; `style` is "answer", "faint" or nothing."""
-    return f'<p class="{style}">{escape(text)}</p>' if style else f"<p>{escape(text)}</p>"
+    return f'<p class="{style}">{_escape(text)}</p>' if style else f"<p>{_escape(text)}</p>"
 
 
 def formula(text: str) -> str:
     """A formula, which may have parts divided by a semicolon."""
     return (
-        "<p>" + "<br>".join(f"<code>{escape(p.strip())}</code>" for p in text.split("; ")) + "</p>"
+        "<p>" + "<br>".join(f"<code>{_escape(p.strip())}</code>" for p in text.split("; ")) + "</p>"
     )
 
 
 def bullets(items: Iterable[str]) -> str:
     """A list, or nothing if there are no items."""
-    inner = "".join(f"<li>{escape(item)}</li>" for item in items)
+    inner = "".join(f"<li>{_escape(item)}</li>" for item in items)
     return f"<ul>{inner}</ul>" if inner else ""
 
 
@@ -100,7 +106,7 @@ def table(content: Table, *, most: int | None = None, rest: str = "") -> str:
     """
     cells = content.cells("full")
     columns, shown = content.shown("full"), cells if most is None else cells[:most]
-    head = "".join(f"<th>{escape(column.heading('full'))}</th>" for column in columns)
+    head = "".join(f"<th>{_escape(column.heading('full'))}</th>" for column in columns)
     body = "\n".join(
         "<tr>" + "".join(map(_cell, row, (c.prose for c in columns))) + "</tr>" for row in shown
     )
@@ -115,7 +121,7 @@ def table(content: Table, *, most: int | None = None, rest: str = "") -> str:
 
 
 def _cell(text: str, prose: bool) -> str:
-    text = escape(text)
+    text = _escape(text)
     if prose:
         return f'<td class="prose">{text}</td>'
     first, _, details = text.partition("\n")
@@ -127,7 +133,7 @@ def _cell(text: str, prose: bool) -> str:
 def details(summary: str, inner: Iterable[str], *, is_open: bool) -> str:
     """A part that opens and closes; `inner` is HTML already."""
     state = " open" if is_open else ""
-    return f"<details{state}><summary>{escape(summary)}</summary>\n{''.join(inner)}\n</details>"
+    return f"<details{state}><summary>{_escape(summary)}</summary>\n{''.join(inner)}\n</details>"
 
 
 def picture(caption: str, png: bytes) -> str:
@@ -135,7 +141,7 @@ def picture(caption: str, png: bytes) -> str:
     if not isinstance(png, bytes) or not png.startswith(_PNG):
         raise M3Error(f"figure {caption!r}: expected the bytes of a PNG file")
     data = base64.b64encode(png).decode("ascii")
-    text = escape(caption)
+    text = _escape(caption)
     return (
         f'<figure><img alt="{text}" src="data:image/png;base64,{data}">'
         f"<figcaption>{text}</figcaption></figure>"

@@ -53,10 +53,32 @@ def write_report(
     diagnoses: Mapping[str, Diagnosis] | None = None,
     notes: Sequence[str] = (),
 ) -> Path:
-    """Write one HTML file that needs nothing outside itself; whole or not at all.
+    """Write `report_page` to a file, whole or not at all. Raises `M3Error` as it, or on writing."""
+    page = report_page(
+        title=title,
+        fits=fits,
+        recommendations=recommendations,
+        scores=scores,
+        figures=figures,
+        diagnoses=diagnoses,
+        notes=notes,
+    )
+    return write_text(path, page)
+
+
+def report_page(
+    *,
+    title: str,
+    fits: Fits,
+    recommendations: Recommendations,
+    scores: Sequence[Score],
+    figures: Mapping[str, bytes],
+    diagnoses: Mapping[str, Diagnosis] | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """One HTML page that needs nothing outside itself.
 
     Args:
-        path: of the file.
         title: heads the report.
         fits: what was fitted.
         recommendations: what `optimize` made of it.
@@ -65,7 +87,7 @@ def write_report(
         diagnoses: what `diagnose` makes of each language's runs; left out if None.
         notes: further caveats, in sentences.
 
-    Raises `M3Error` if a figure is not a PNG, or the folder cannot be written to.
+    Raises `M3Error` if a figure is not a PNG.
     """
     body = [
         _page.paragraph(answer(recommendations), "answer"),
@@ -83,7 +105,7 @@ def write_report(
         *_caveats(fits, recommendations, scores, notes),
         *_settings(fits, recommendations),
     ]
-    return write_text(path, _page.page(title, body))
+    return _page.page(title, body)
 
 
 def determined_section(diagnoses: Mapping[str, Diagnosis]) -> Iterator[str]:

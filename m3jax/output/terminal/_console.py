@@ -8,10 +8,16 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as escape_markup
 from rich.table import Table as RichTable
 
+from ...formatting import printable
 from ..tables import Table
+
+
+def escape(text: str) -> str:
+    """Text as it is shown: neither rich's markup nor control characters have a say."""
+    return escape_markup(printable(text))
 
 
 def open_console() -> Console:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
-from rich.markup import escape
 
 from ...fitting import Diagnosis, Fits
 from ..tables import (
@@ -16,7 +15,7 @@ from ..tables import (
     languages_table,
     population_table,
 )
-from ._console import open_console, print_line, print_notes, print_table
+from ._console import escape, open_console, print_line, print_notes, print_table
 
 DETAILED = 3  # languages; beyond so many, each gets one line
 

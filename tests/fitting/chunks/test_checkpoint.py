@@ -95,7 +95,13 @@ def test_damaged_chunks_are_fitted_again(table, whole, tmp_path):
     assert {name[:11] for name in changed} == {"chunk-00000", "chunk-00001"}
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"checkpoint_version": 99}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{", "[]", '{"checkpoint_version": 99}', '{"checkpoint_version": 1}', "[" * 9999,
+        '{"checkpoint_version": 1, "chunk": "2"}', '{"checkpoint_version": 1, "chunk": 2}',
+    ],
+)  # fmt: skip
 def test_a_damaged_manifest_is_told(content, table, tmp_path):
     (tmp_path / "checkpoint.json").write_text(content)
     with pytest.raises(M3Error, match=r"checkpoint\.json: .*(not what m3jax wrote|version 99)"):

@@ -8,6 +8,7 @@ import pytest
 
 from m3jax import Fits
 from m3jax.fitting import Population, Prior
+from m3jax.fitting.fit_file import signed
 
 from ..conftest import COUNTS
 
@@ -24,7 +25,7 @@ def test_population_is_saved_and_read_back(partial, tmp_path):
     assert 3 <= content["population"]["rounds"] <= 8
     assert content["settings"]["pool"] == "partial"
     del content["population"]  # files from before there was pooling
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(signed(content)))
     assert Fits.load(path).population is None
 
 

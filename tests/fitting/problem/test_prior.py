@@ -97,6 +97,8 @@ def test_prior_errors(eight, ranges, message):
         ("{}", "not a prior file"),
         ('{"kind": "m3jax prior", "laws": {"m3": {}}}', "nothing on law chinchilla; it has m3"),
         ('{"kind": "m3jax prior"}', 'expected "ranges"'),
+        ('{"kind": "m3jax prior", "ranges": {}, "source": 3}', 'expected "source", text'),
+        ('{"kind": "m3jax prior", "ranges": {"alpha": [0, 1%s]}}' % ("0" * 400), "prior alpha"),
         ('{"kind": "m3jax prior", "ranges": {"alpha": 3}}', r"prior alpha: expected \[low, high\]"),
     ],
 )

@@ -43,6 +43,12 @@ def _write(path: Path, case: Case, **changes) -> str:
     return path.read_text(encoding="utf-8")
 
 
+def test_report_tells_the_ranges_of_a_prior(case, tmp_path):
+    settings = {**case.fits.settings, "prior_ranges": {"alpha": [0.25, 0.5]}}
+    fits = dataclasses.replace(case.fits, settings=settings)
+    assert "alpha = 0.25–0.5" in _write(tmp_path / "report.html", case, fits=fits)
+
+
 def test_report_is_one_file_with_everything_in_it(case, tmp_path):
     pictures = {
         "Measured against predicted": png_of(fit_quality(case.fits, case.runs)),
