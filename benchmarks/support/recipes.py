@@ -56,7 +56,7 @@ def fits_of(languages: int, seed: int, law: str) -> Fits:
         scopes=(scope,) * languages,
         messages=((),) * languages,
         failed={},
-        settings={**settings, "prior": "weak", "source": "<table>", "notes": []},
+        settings={**settings, "prior": "weak", "source": "<table>", "notes": [], "reading": {}},
     )
 
 

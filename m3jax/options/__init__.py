@@ -6,14 +6,12 @@ Nothing here imports JAX or pandas, so that the command line can show its help a
 from ._cells import CellOptions
 from ._compare import HOLDOUTS, CompareOptions
 from ._core import (
-    KINDS,
     POSITIVE,
     PROPER_SHARE,
     Allowed,
     Option,
     Options,
     at_least,
-    converted_to,
     default_of,
     option,
     option_of,
@@ -23,6 +21,7 @@ from ._core import (
     toml_kinds,
 )
 from ._fit import BOOTSTRAPS, POOLS, FitOptions, WorkOptions
+from ._kinds import KINDS, converted_to
 from ._limits import (
     METHODS,
     OBJECTIVES,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ._core import KINDS, converted_to, shown, suggestion
+from ._core import shown, suggestion
+from ._kinds import KINDS, converted_to
 
 Kinds = Mapping[str, str]  # key -> kind, a key of `KINDS`
 

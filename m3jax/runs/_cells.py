@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 
-def shown(cell: Any) -> str:
+def as_found(cell: Any) -> str:
     """A cell, as errors quote it."""
     import pandas as pd
 

@@ -15,7 +15,7 @@ from ..formatting import quantity, quoted
 from ..numerals import Notation
 from ..options import CellOptions, TableOptions
 from ..recipe import RATIO_TOLERANCE
-from ._cells import cells_of, numbers_of, only_decimal_commas, shown
+from ._cells import as_found, cells_of, numbers_of, only_decimal_commas
 from ._headers import cleaned, held_out_loss, nearly, panel_column, plain, written_otherwise
 from ._units import Unit, unit_of
 
@@ -251,7 +251,7 @@ class Columns:
             return
         bad = np.flatnonzero(~good)
         labels = [repr(own) if own == name else f"{own!r} ({name})" for own, name in owns.items()]
-        cells = [shown(self.frame[own].iloc[bad[0]]) for own in owns]
+        cells = [as_found(self.frame[own].iloc[bad[0]]) for own in owns]
         more = f", and {quantity(len(bad) - 1, 'more row')} like it" if len(bad) > 1 else ""
         raise M3Error(
             f"{self.source}, row {self.frame.index[bad[0]]}, "

@@ -79,6 +79,7 @@ def fits_of(runs: RunTable, draws: int) -> Fits:
         settings={
             "huber_delta": None, "starts": 8, "draws": draws, "level": 0.9, "seed": 7,
             "fixed": {"tau": 0.05}, "source": "runs.csv", "notes": ["2 runs dropped"],
+            "reading": {},
         },
     )  # fmt: skip
 

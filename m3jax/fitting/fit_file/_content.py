@@ -8,7 +8,7 @@ from typing import Any
 
 from ..._errors import M3Error
 from ...laws import Law, get_law
-from ...options import FitOptions
+from ...options import FitOptions, TableOptions
 from ...variables import RUN_VARIABLES
 
 _MOST_RUNS = 2**53
@@ -113,7 +113,14 @@ def _check_settings(where: str, settings: Any, law: Law) -> None:
     _field(where, settings, "prior", _is_text, "text")
     _field(where, settings, "source", _is_text, "text")
     _field(where, settings, "notes", _are_texts, "a list of texts")
-    known = {*own, "prior", "source", "notes", "prior_ranges", "prior_source"}
+    reading = settings.get("reading")
+    if not isinstance(reading, dict):
+        raise M3Error(f"{where}: reading: expected an object, found {_shown(reading)}")
+    try:
+        TableOptions.of(**reading)
+    except M3Error as error:
+        raise M3Error(f"{where}, reading: {error}") from error
+    known = {*own, "prior", "source", "notes", "reading", "prior_ranges", "prior_source"}
     if set(settings) - known:
         raise M3Error(f"{where}: unknown setting {_shown(min(set(settings) - known))}")
     if "prior_source" in settings:

@@ -222,5 +222,7 @@ def _in_line(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"({_setting(value)})"
     if isinstance(value, (list, tuple)):
+        if value and all(isinstance(number, float) for number in value):
+            return "–".join(map(_in_line, value))  # the range that a prior says
         return f"({', '.join(map(_in_line, value))})"
     return f"{value:g}" if isinstance(value, float) else str(value)
