@@ -4,7 +4,6 @@ import csv
 import errno
 import json
 import math
-import os
 import signal
 import subprocess
 import sys
@@ -152,18 +151,15 @@ def test_a_killed_pilot_goes_on_to_the_same_table(finished, folder):
 
 
 def test_a_full_disk_keeps_finished_runs(folder, monkeypatch):
-    import m3jax.files as files
+    plan, left = planned(folder), [2]  # the card and one ensemble
 
-    plan, real, left = planned(folder), os.fdopen, [2]  # the card and one ensemble
-
-    def full(handle, mode):
+    def full(path, mode):
         left[0] -= 1
         if left[0] < 0:
-            os.close(handle)
             raise OSError(errno.ENOSPC, "No space left on device")
-        return real(handle, mode)
+        return open(path, mode)
 
-    monkeypatch.setattr(files.os, "fdopen", full)
+    monkeypatch.setattr("m3jax._writing.open", full, raising=False)
     with pytest.raises(M3Error, match=r"runs\.csv: cannot be written: No space left on device"):
         carried_out(plan)
     monkeypatch.undo()
@@ -177,7 +173,11 @@ def test_a_folder_that_cannot_be_written_to_is_told_first(folder, monkeypatch):
     (folder / "file").write_text("x")
     with pytest.raises(M3Error, match=r"runs\.pilot\.json: cannot be read: Not a directory"):
         planned(folder, output=folder / "file" / "runs.csv")
-    monkeypatch.setattr(os, "fdopen", lambda *_: (_ for _ in ()).throw(PermissionError()))
+
+    def refused(*_):
+        raise PermissionError
+
+    monkeypatch.setattr("m3jax._writing.open", refused, raising=False)
     plan = planned(folder)
     monkeypatch.setattr(
         "m3jax.pilot._run.train", lambda *_, **__: pytest.fail("trained for nothing")
