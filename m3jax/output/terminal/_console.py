@@ -52,7 +52,12 @@ def to_rich(table: Table, *, tight: bool = False) -> RichTable:
 
 def print_table(console: Console, table: Table, *, tight: bool = False) -> None:
     """Write a table and its notes."""
-    console.print(to_rich(table, tight=tight))
+    drawn = to_rich(table, tight=tight)
+    if tight and console.measure(drawn, options=console.options.update(width=999)).maximum > (
+        console.width
+    ):
+        drawn.padding = 0  # one blank between columns, rather than words cut short
+    console.print(drawn)
     print_notes(console, table.notes)
 
 
