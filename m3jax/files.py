@@ -119,17 +119,21 @@ def write_json(path: str | os.PathLike[str], content: Any) -> Path:
     return write_text(path, text)
 
 
-def parse_json(text: str, where: str) -> Any:
-    """What JSON `text` holds. Raises `M3Error`, which begins with `where`, if it is none."""
+def parse_json(text: str, where: str, *, strict: bool = True) -> Any:
+    """What JSON `text` holds. Raises `M3Error`, which begins with `where`, if it is none.
+
+    NaN and infinities are none, unless it is not `strict`: others write them.
+    """
+    constant = _not_json if strict else float
     try:
-        return json.loads(text, parse_constant=_not_json, object_pairs_hook=_each_once)
+        return json.loads(text, parse_constant=constant, object_pairs_hook=_each_once)
     except json.JSONDecodeError as error:
         raise M3Error(
             f"{where}: not valid JSON, perhaps cut short: {error.msg} at line {error.lineno}"
         ) from error
     except RecursionError as error:
         raise M3Error(
-            f"{where}: not JSON of m3jax: lists or objects too deep in each other"
+            f"{where}: not JSON that m3jax reads: lists or objects too deep in each other"
         ) from error
     except ValueError as error:  # also of Python's own, on integers of thousands of digits
         raise M3Error(f"{where}: not valid JSON: {error}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from .._errors import M3Error
 from ..numerals import Notation
@@ -11,11 +11,15 @@ from ..numerals import Notation
 
 def pairs(option: str, text: str | None) -> dict[str, str]:
     """NAME=VALUE,… as a dict; nothing for None."""
+    return _by_name(option, text.split(",") if text else (), "VALUE")
+
+
+def _by_name(option: str, parts: Iterable[str], what: str) -> dict[str, str]:
     values: dict[str, str] = {}
-    for part in text.split(",") if text else ():
+    for part in parts:
         name, equals, value = (piece.strip() for piece in part.partition("="))
         if not (name and equals and value):
-            raise M3Error(f"{option}: expected NAME=VALUE,…, found {part!r}")
+            raise M3Error(f"{option}: expected NAME={what},…, found {part!r}")
         if name in values:
             raise M3Error(f"{option}: {name!r} is given twice")
         values[name] = value
@@ -33,15 +37,8 @@ _NEXT_PAIR = re.compile(r",(?=\s*\w+\s*=)")
 
 def columns(option: str, texts: Sequence[str]) -> dict[str, str]:
     """NAME=COLUMN,…, perhaps several times, as a dict."""
-    mapping: dict[str, str] = {}
-    for part in (part for text in texts for part in _NEXT_PAIR.split(text)):
-        name, equals, column = (piece.strip() for piece in part.partition("="))
-        if not (name and equals and column):
-            raise M3Error(f"{option}: expected NAME=COLUMN,…, found {part!r}")
-        if name in mapping:
-            raise M3Error(f"{option}: {name!r} is given twice")
-        mapping[name] = column
-    return mapping
+    parts = (part for text in texts for part in _NEXT_PAIR.split(text))
+    return _by_name(option, parts, "COLUMN")
 
 
 def units(option: str, texts: Sequence[str]) -> dict[str, str | float]:

@@ -45,6 +45,19 @@ def test_run_writes_everything(study):
     assert [score["holdout"] for score in scores] == ["compute"] * 2 + ["two-stage"] * 2
 
 
+@pytest.mark.slow
+def test_a_run_without_recipes_reports_the_rest(here):
+    text = Path("study.toml").read_text(encoding="utf-8")
+    Path("fits.toml").write_text(text[: text.index("[optimize]")], encoding="utf-8")
+    result = ok("run", "fits.toml", "-o", "out")
+    assert "no recipes: fits.toml has no [optimize]" in result.out
+    assert not {"recipes.csv", "plan.json"} & files(Path("out"))
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert "Recommended recipes" not in page
+    assert "What the runs determine" in page
+    assert "Settings and versions" in page
+
+
 def test_results_are_not_overwritten_unasked(home, study, tmp_path):
     _, folder = study
     before = {path: path.read_bytes() for path in folder.iterdir()}

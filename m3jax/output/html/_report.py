@@ -47,7 +47,7 @@ def write_report(
     *,
     title: str,
     fits: Fits,
-    recommendations: Recommendations,
+    recommendations: Recommendations | None,
     scores: Sequence[Score],
     figures: Mapping[str, bytes],
     diagnoses: Mapping[str, Diagnosis] | None = None,
@@ -70,7 +70,7 @@ def report_page(
     *,
     title: str,
     fits: Fits,
-    recommendations: Recommendations,
+    recommendations: Recommendations | None,
     scores: Sequence[Score],
     figures: Mapping[str, bytes],
     diagnoses: Mapping[str, Diagnosis] | None = None,
@@ -81,7 +81,7 @@ def report_page(
     Args:
         title: heads the report.
         fits: what was fitted.
-        recommendations: what `optimize` made of it.
+        recommendations: what `optimize` made of it; None where no recipes were asked for.
         scores: hold-out results; what is None or not a number is shown as "–".
         figures: caption -> bytes of a PNG file, in the order to show.
         diagnoses: what `diagnose` makes of each language's runs; left out if None.
@@ -90,13 +90,7 @@ def report_page(
     Raises `M3Error` if a figure is not a PNG.
     """
     body = [
-        _page.paragraph(answer(recommendations), "answer"),
-        _page.heading("Recommended recipes"),
-        _page.table(
-            recommendations_table(recommendations),
-            most=_MOST_ROWS,
-            rest="recipes.csv has them all",
-        ),
+        *(_recipes(recommendations) if recommendations is not None else ()),
         *([_page.heading("Figures")] if figures else []),
         *(_page.picture(caption, png) for caption, png in figures.items()),
         *determined_section(diagnoses or {}),
@@ -106,6 +100,13 @@ def report_page(
         *_settings(fits, recommendations),
     ]
     return _page.page(title, body)
+
+
+def _recipes(recommendations: Recommendations) -> Iterator[str]:
+    yield _page.paragraph(answer(recommendations), "answer")
+    yield _page.heading("Recommended recipes")
+    table = recommendations_table(recommendations)
+    yield _page.table(table, most=_MOST_ROWS, rest="recipes.csv has them all")
 
 
 def determined_section(diagnoses: Mapping[str, Diagnosis]) -> Iterator[str]:
@@ -165,10 +166,22 @@ def _scores(scores: Sequence[Score]) -> Iterator[str]:
 
 def _caveats(
     fits: Fits,
-    recommendations: Recommendations,
+    recommendations: Recommendations | None,
     scores: Sequence[Score],
     notes: Sequence[str],
 ) -> Iterator[str]:
+    items = [] if recommendations is None else _caveats_of_recipes(recommendations)
+    items.append("Losses are those of the runs' held-out text and tokenizer; compute is 6·N·D.")
+    if any(name.startswith("m3") for name in (fits.law.name, *(s.law for s in scores))):
+        items.append(NOT_THE_PAPERS)
+    if recommendations is not None:
+        for language, held in zip(recommendations.languages, recommendations.notes, strict=True):
+            items += [f"{language}: {note}" for note in held[:_MOST_ROWS]]
+    yield _page.heading("Caveats")
+    yield _page.bullets([*items, *notes])
+
+
+def _caveats_of_recipes(recommendations: Recommendations) -> list[str]:
     items = []
     if recommendations.n_draws:
         level = formatting.level(recommendations.level)
@@ -183,22 +196,17 @@ def _caveats(
         f"{len(recommendations.outside)} of {recommendations.feasible.sum()} recipes leave the"
         " ground the runs cover: there the law extrapolates, beyond what the intervals tell."
     )
-    items.append("Losses are those of the runs' held-out text and tokenizer; compute is 6·N·D.")
-    if any(name.startswith("m3") for name in (fits.law.name, *(s.law for s in scores))):
-        items.append(NOT_THE_PAPERS)
-    for language, held in zip(recommendations.languages, recommendations.notes, strict=True):
-        items += [f"{language}: {note}" for note in held[:_MOST_ROWS]]
-    yield _page.heading("Caveats")
-    yield _page.bullets([*items, *notes])
+    return items
 
 
-def _settings(fits: Fits, recommendations: Recommendations) -> Iterator[str]:
+def _settings(fits: Fits, recommendations: Recommendations | None) -> Iterator[str]:
     settings = {
         "m3jax": __version__,
         "law": f"{fits.law.name}: {fits.law.source}",
         **{_SETTING_WORDS.get(key, key): _setting(v) for key, v in fits.settings.items()},
-        "draws behind the recipes' intervals": recommendations.n_draws,
     }
+    if recommendations is not None:
+        settings["draws behind the recipes' intervals"] = recommendations.n_draws
     table = Table(
         title="Settings and versions",
         columns=(plain_column("setting"), plain_column("value", prose=True)),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..._errors import M3Error
+from ...files import read_json
 from ._raw import Raw, numbered
 
 RECIPE = "recipe.json"
@@ -42,10 +42,7 @@ def recipe_beside(folder: Path) -> dict[str, Any]:
     path = folder / RECIPE
     if not path.exists():
         return {}
-    try:
-        recipe = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise M3Error(f"{path}: broken JSON: {error}") from error
+    recipe = read_json(path)
     if not isinstance(recipe, dict):
         raise M3Error(f'{path}: expected an object such as {{"n_params": 124e6, …}}')
     return recipe

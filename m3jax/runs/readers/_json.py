@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..._errors import M3Error
+from ...files import parse_json
 from ._raw import Raw, numbered
-from ._records import frame_of, unique_keys
+from ._records import frame_of
 from ._trainer_state import is_trainer_state, read_trainer_state
 
 _EXPECTED = (
@@ -18,12 +18,7 @@ _EXPECTED = (
 
 def read_document(content: bytes, name: str) -> Raw:
     """Cells as JSON has them."""
-    try:
-        document = json.loads(content.decode("utf-8-sig"), object_pairs_hook=unique_keys)
-    except UnicodeDecodeError:
-        raise
-    except ValueError as error:
-        raise M3Error(f"{name}: broken JSON: {error}") from error
+    document = parse_json(content.decode("utf-8-sig"), name, strict=False)
     if is_trainer_state(document):
         return read_trainer_state(document, name)
     if isinstance(document, list) and all(isinstance(each, dict) for each in document):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 from ..._errors import M3Error
+from ...files import parse_json
 from ._raw import Raw
-from ._records import frame_of, unique_keys
+from ._records import frame_of
 
 
 def read_json_lines(content: bytes, name: str) -> Raw:
@@ -16,10 +15,7 @@ def read_json_lines(content: bytes, name: str) -> Raw:
     for number, line in enumerate(content.decode("utf-8-sig").split("\n"), start=1):
         if not line.strip():
             continue
-        try:
-            record = json.loads(line, object_pairs_hook=unique_keys)
-        except ValueError as error:
-            raise M3Error(f"{name}, line {number}: broken JSON: {error}") from error
+        record = parse_json(line, f"{name}, line {number}", strict=False)
         if not isinstance(record, dict):
             raise M3Error(f"{name}, line {number}: found {line.strip()[:60]}, expected an object")
         records.append(record)

@@ -12,14 +12,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An `object_pairs_hook` that refuses a key that is there twice."""
-    record = dict(pairs)
-    if len(record) < len(pairs):
-        raise ValueError(f"the same key twice, among {quoted(key for key, _ in pairs)}")
-    return record
-
-
 def frame_of(
     records: Sequence[dict[str, Any]], rows: Sequence[int], name: str, row: str
 ) -> pd.DataFrame:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
 
 from ..._errors import M3Error
+from ...files import parse_json
 from ...formatting import quantity
 from ._histories import History, by_step, raw_of, recipe_beside
 from ._raw import Raw
@@ -33,10 +33,7 @@ def read_trainer_folder(folder: Path) -> Raw:
     """
     latest: dict[Path, tuple[int, Path, dict[str, Any]]] = {}
     for path in sorted(folder.rglob(FILE)):
-        try:
-            document = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise M3Error(f"{path}: broken JSON: {error}") from error
+        document = parse_json(path.read_text(encoding="utf-8"), str(path), strict=False)
         if not is_trainer_state(document):
             raise M3Error(f"{path}: expected an object with 'log_history'")
         run = path.parent.parent if _CHECKPOINT.fullmatch(path.parent.name) else path.parent
