@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
+import jax
 import numpy as np
 
 from ._fits import Fits
@@ -33,6 +34,11 @@ def assemble(
     messages = at_bounds(law, problem, x)
     for i in np.flatnonzero(~converged):
         messages[i].insert(0, "the fit stopped at its iteration limit; try more starts")
+
+    def grading() -> tuple[str, ...]:
+        with jax.enable_x64(True):
+            return grades(fits, _linearised(fitted))
+
     fits = Fits(
         law=law,
         languages=problem.languages,
@@ -43,7 +49,7 @@ def assemble(
         r2=_explained(fitted),
         n_runs=problem.mask.sum(axis=1),
         converged=converged,
-        grades=(),
+        grading=grading,
         agreement=best_fits.agreement,
         huber_delta=np.asarray(data.delta, dtype=np.float64),
         prior_mean=np.einsum("lij,lj->li", space.centre, expected),
@@ -58,7 +64,7 @@ def assemble(
         settings=fitted.settings,
         population=population,
     )
-    return dataclasses.replace(fits, grades=grades(fits, _linearised(fitted)))
+    return fits
 
 
 def _linearised(fitted: FittedProblem) -> Iterator[Linearised]:

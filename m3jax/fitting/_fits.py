@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,7 @@ class Fits:
         r2: share of the variance of the loss explained, shape (L,).
         n_runs: shape (L,).
         converged: shape (L,) bool.
-        grades: of each language, "good", "usable", "weak" or "unusable"; `diagnose` says why.
+        grading: finds `grades` when they are first asked for: a diagnosis of every language.
         agreement: share of the descents followed to their end that ended within 0.1% of the best
             objective, shape (L,). Below 1 there are rival optima, which the draws start from too.
         huber_delta: of the objective, log loss, shape (L,): the setting or, without one,
@@ -87,7 +87,7 @@ class Fits:
     r2: np.ndarray
     n_runs: np.ndarray
     converged: np.ndarray
-    grades: tuple[str, ...]
+    grading: Callable[[], tuple[str, ...]]
     agreement: np.ndarray
     huber_delta: np.ndarray
     prior_mean: np.ndarray
@@ -98,6 +98,11 @@ class Fits:
     failed: Mapping[str, tuple[int, str]]
     settings: Mapping[str, Any]
     population: Population | None = None
+
+    @cached_property
+    def grades(self) -> tuple[str, ...]:
+        """Of each language, "good", "usable", "weak" or "unusable"; `diagnose` says why."""
+        return self.grading()
 
     @cached_property
     def grounds(self) -> tuple[Scope, ...]:
@@ -287,7 +292,7 @@ class Fits:
             r2=np.array([row["r2"] for row in rows], dtype=np.float64),
             n_runs=np.array([row["n_runs"] for row in rows], dtype=np.int64),
             converged=np.array([row["converged"] for row in rows], dtype=bool),
-            grades=tuple(row["status"] for row in rows),
+            grading=lambda: tuple(row["status"] for row in rows),
             agreement=np.array([row["start_agreement"] for row in rows], dtype=np.float64),
             huber_delta=np.array([row["huber_delta"] for row in rows], dtype=np.float64),
             scopes=tuple(

@@ -85,9 +85,15 @@ class FitPlan:
         failed = dict(self.failed)
         for part in parts:
             failed |= part.failed
-        per_language = {"languages", "scopes", "messages", "grades"} | arrays
+        per_language = {"languages", "scopes", "messages"} | arrays
         fields: dict[str, Any] = {name: gathered(name) for name in per_language}
-        return dataclasses.replace(parts[0], failed=failed, settings=self.settings, **fields)
+        return dataclasses.replace(
+            parts[0],
+            failed=failed,
+            settings=self.settings,
+            grading=lambda: gathered("grades"),
+            **fields,
+        )
 
     def _with_weak_prior(self, report: Progress) -> Fits:
         """Fits of languages that have the weak prior, or none."""

@@ -67,7 +67,7 @@ def fits_of(runs: RunTable, draws: int) -> Fits:
         r2=0.97 * per_language,
         n_runs=40 * per_language.astype(int),
         converged=per_language.astype(bool),
-        grades=("usable",) * len(names),
+        grading=lambda: ("usable",) * len(names),
         agreement=per_language,
         huber_delta=1e-3 * per_language,
         prior_mean=theta,

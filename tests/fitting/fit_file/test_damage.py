@@ -313,7 +313,7 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path):
         ({"theta": FITS.theta + np.nan}, "not finite|JSON compliant|finite float64"),
         ({"draws": FITS.draws * np.inf}, "JSON compliant|finite"),
         ({"settings": {"level": 0.9}}, "settings: fixed is missing"),
-        ({"grades": ("fine", "good")}, "status: expected"),
+        ({"grading": lambda: ("fine", "good")}, "status: expected"),
     ):
         with np.errstate(all="ignore"), pytest.raises(M3Error, match=words):
             dataclasses.replace(FITS, **change).save(tmp_path / "fits.json")
