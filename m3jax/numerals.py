@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import re
 
-from ._errors import M3Error
+from ._errors import M3Error, setting
 
 # Suffix, without case -> power of ten.
 _POWERS = {
@@ -85,10 +85,9 @@ class Notation:
         return f" ({' or '.join(ways[:2])} would read it)" if ways else ""
 
     def _flags(self, instead: Notation) -> str:
-        flags = [f"--decimal {self.decimal}"] if self.decimal != instead.decimal else []
+        flags = [setting("decimal", repr(self.decimal))] if self.decimal != instead.decimal else []
         if self.thousands not in ("", instead.thousands):
-            mark = self.thousands if self.thousands in ",." else f'"{self.thousands}"'
-            flags.append(f"--thousands {mark}")
+            flags.append(setting("thousands", repr(self.thousands)))
         return " ".join(flags)
 
 

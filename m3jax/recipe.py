@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._errors import M3Error
+from ._errors import M3Error, option_name
 from .stages import Batch, stage_plan
 from .variables import REGIME_WORDS
 
@@ -70,21 +70,22 @@ class Recipe:
             r1 = np.where(rf > r * (1 + RATIO_TOLERANCE), 0.0, r)
         for name, value in (("n_params", n), ("target_tokens", tokens), ("epochs", k)):
             if not np.all((value > 0) & np.isfinite(value)):
-                raise M3Error(f"{name}: expected positive finite numbers, got {value}")
+                raise M3Error(f"{option_name(name)}: expected positive finite numbers, got {value}")
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             if not np.all(np.isfinite(6.0 * n * tokens * k / r) | ~(r > 0)):
                 raise M3Error("n_params, target_tokens, epochs: the compute 6ND is not finite")
         slack = 1 + RATIO_TOLERANCE
         if not np.all((r > 0) & (r <= slack)):
-            raise M3Error(f"target_ratio: expected 0 < r <= 1, got {r}")
+            raise M3Error(f"{option_name('target_ratio')}: expected 0 < r <= 1, got {r}")
         if not np.all((rf * slack >= r) & (rf <= slack)):
-            raise M3Error(f"final_ratio: expected target_ratio <= final_ratio <= 1, got {rf}")
+            name = option_name("final_ratio")
+            raise M3Error(f"{name}: expected target_ratio <= final_ratio <= 1, got {rf}")
         # With two stages and r_1 = r the final stage would have no tokens.
         two = rf > r * slack
         if not np.all((r1 >= 0) & np.where(two, r1 < r, r1 <= r * slack)):
             raise M3Error(
-                "first_ratio: expected 0 <= first_ratio <= target_ratio, and less than it where"
-                f" there are two stages, got {r1}"
+                f"{option_name('first_ratio')}: expected 0 <= first_ratio <= target_ratio, and less"
+                f" than it where there are two stages, got {r1}"
             )
         return cls(n, tokens, k, np.minimum(r, 1.0), np.minimum(rf, 1.0), np.minimum(r1, r))
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from .._errors import named_by_flags
 from ..options import Option, Options, default_of, option_of
 from . import _arguments as arguments
 
@@ -49,6 +50,8 @@ def with_options(
         if field.name not in but and option_of(field).flags != ()
     ]
 
+    flags = {field.name: _flags(field)[0] for field in fields}
+
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         own = inspect.signature(command).parameters
         hints = get_type_hints(command, include_extras=True)
@@ -61,7 +64,8 @@ def with_options(
                 if text is not None and text is not False and text != []:
                     flag = _flags(field)[0]
                     values[field.name] = _parsed(option_of(field), flag, text)
-            command(**typed, **{parameter: values})
+            with named_by_flags(flags):
+                command(**typed, **{parameter: values})
 
         parameters = []
         for name, known in own.items():

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._errors import M3Error
+from .._errors import M3Error, suggestion
 from .._version import __version__
 from ..laws import Law
 from ..recipe import Array, Recipe
@@ -134,7 +134,7 @@ class Fits:
         if language in self.failed:
             raise M3Error(f"language {language!r} was not fitted: {self.failed[language][1]}")
         if language not in self.languages:
-            raise M3Error(f"unknown language {language!r}; fitted: {', '.join(self.languages)}")
+            raise M3Error(f"unknown language {language!r}; {suggestion(language, self.languages)}")
         return self.languages.index(language)
 
     def require_any(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._errors import M3Error
+from .._errors import M3Error, suggestion
 from ..variables import RUN_VARIABLES
 from ._base import Coefficient, Law
 from ._log_space import LogSpaceLaw
@@ -53,7 +53,7 @@ def get_law(law: str | Law) -> Law:
     if isinstance(law, Law):
         return law
     if law not in _REGISTRY:
-        raise M3Error(f"unknown law {law!r}; known laws: {', '.join(list_laws())}")
+        raise M3Error(f"unknown law {law!r}; {suggestion(str(law), list_laws())}")
     return _REGISTRY[law]
 
 

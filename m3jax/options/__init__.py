@@ -16,7 +16,6 @@ from ._core import (
     option,
     option_of,
     same_as,
-    suggestion,
     takes,
     toml_kinds,
 )
@@ -71,7 +70,6 @@ __all__ = [
     "option_of",
     "read_toml",
     "same_as",
-    "suggestion",
     "takes",
     "toml_kinds",
 ]

@@ -9,14 +9,13 @@ the tables of the documentation.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
-from .._errors import M3Error
+from .._errors import M3Error, nearest, option_name, suggestion
 from ._kinds import KINDS, converted_to
 
 T = TypeVar("T")
@@ -130,7 +129,8 @@ class Options:
                 checked = _checked(field.name, option_of(field), value)
                 object.__setattr__(self, field.name, checked)
             elif default_of(field) is not None:
-                raise M3Error(f"{field.name}: expected {expected(option_of(field))}, got None")
+                name = option_name(field.name)
+                raise M3Error(f"{name}: expected {expected(option_of(field))}, got None")
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
@@ -146,7 +146,8 @@ class Options:
                 raise M3Error(f"unknown option {name!r}; {suggestion(name, fields)}")
         for name, field in fields.items():
             if name not in values and default_of(field) is dataclasses.MISSING:
-                raise M3Error(f"{name}: expected {expected(option_of(field))}, got nothing")
+                what = f"expected {expected(option_of(field))}, got nothing"
+                raise M3Error(f"{option_name(name)}: {what}")
         return cls(**values)
 
     def chosen(self) -> dict[str, Any]:
@@ -154,13 +155,6 @@ class Options:
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         defaults = {field.name: default_of(field) for field in dataclasses.fields(self)}
         return {name: value for name, value in values.items() if value != defaults[name]}
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """What to say after an unknown name: the nearest known one, or all of them."""
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(known)}"
 
 
 def takes(options: type[Options]) -> Callable[[Callable[..., T]], Callable[..., T]]:
@@ -246,6 +240,7 @@ def shown(value: Any) -> str:
 
 def _checked(name: str, known: Option, value: Any) -> Any:
     """A value of the option's kind and range, in its canonical type."""
+    name = option_name(name)
     try:
         converted = converted_to(known.kind, value)
     except (TypeError, ValueError) as error:
@@ -253,7 +248,9 @@ def _checked(name: str, known: Option, value: Any) -> Any:
     if known.choices:
         for part in converted if isinstance(converted, tuple) else (converted,):
             if part not in known.choices:
-                raise M3Error(f"{name}: expected {expected(known)}, got {shown(part)}")
+                near = nearest(str(part), known.choices)
+                hint = f" (did you mean {near!r}?)" if near else ""
+                raise M3Error(f"{name}: expected {expected(known)}, got {shown(part)}{hint}")
     if known.allowed:
         parts = converted if isinstance(converted, tuple) else (converted,)
         if isinstance(converted, Mapping):

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .._errors import M3Error
+from .._errors import M3Error, option_name
 from ._core import (
     POSITIVE,
     PROPER_SHARE,
@@ -141,18 +141,24 @@ class Limits(Options):
         if self.ladder is not None:
             object.__setattr__(self, "ladder", tuple(sorted(set(self.ladder))))
         if self.max_gpu_hours is not None and self.flops_per_second is None:
-            raise M3Error("max_gpu_hours: needs flops_per_second, what one GPU achieves")
+            name = option_name("flops_per_second")
+            raise M3Error(f"{option_name('max_gpu_hours')}: needs {name}, what one GPU achieves")
         if self.max_gpu_hours is None and self.flops_per_second is not None:
-            raise M3Error("flops_per_second: has no effect without max_gpu_hours")
+            raise _without("flops_per_second", "max_gpu_hours")
         if self.max_source_tokens is None and self.max_source_epochs != 1.0:
-            raise M3Error("max_source_epochs: has no effect without max_source_tokens")
+            raise _without("max_source_epochs", "max_source_tokens")
         if (self.max_source_loss is None) != (self.source_fits is None):
-            raise M3Error("max_source_loss and source_fits: expected both or neither")
+            pair = f"{option_name('max_source_loss')} and {option_name('source_fits')}"
+            raise M3Error(f"{pair}: expected both or neither")
         given: Any = self.constraints
         own = (given,) if callable(given) else given
         if not (isinstance(own, Sequence) and all(map(callable, own))):
             raise M3Error(f"constraints: expected one or more functions, got {shown(given)}")
         object.__setattr__(self, "constraints", tuple(own))
+
+
+def _without(name: str, other: str) -> M3Error:
+    return M3Error(f"{option_name(name)}: has no effect without {option_name(other)}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .._errors import M3Error
-from ._core import shown, suggestion
+from .._errors import M3Error, suggestion
+from ._core import shown
 from ._kinds import KINDS, converted_to
 
 Kinds = Mapping[str, str]  # key -> kind, a key of `KINDS`

@@ -2,6 +2,7 @@
 
 from .html import determined_section, report_page, verdict, write_comparison, write_report
 from .terminal import (
+    DETAILED,
     announce_pilot,
     show_diagnoses,
     show_fits,
@@ -18,6 +19,7 @@ from .terminal import (
 )
 
 __all__ = [
+    "DETAILED",
     "announce_pilot",
     "determined_section",
     "report_page",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._errors import M3Error
+from .._errors import M3Error, option_name, setting
 from ..formatting import quantity, quoted
 from ..numerals import Notation
 from ..options import CellOptions, TableOptions
@@ -101,7 +101,7 @@ class Columns:
                 turned = f" (did you mean {{{own!r}: {name!r}}}?)" if own in _NAMES else ""
                 turned = turned or did_you_mean(name, _NAMES)
                 raise M3Error(
-                    f"{self.source}: columns: unknown name {name!r}{turned}, "
+                    f"{self.source}: {option_name('columns')}: unknown name {name!r}{turned}, "
                     f"expected one of {quoted(_NAMES)}"
                 )
             if own not in self.names:
@@ -149,7 +149,7 @@ class Columns:
             if name in _CHANGE_MEANING:
                 raise M3Error(
                     f"{self.source}: column {own!r} is not read, and there is no {name!r}: map it, "
-                    f"--map {name}={own} (columns={{{name!r}: {own!r}}}), or rename it if it is "
+                    f"{setting('columns', {name: own})}, or rename it if it is "
                     "something else"
                 )
             self.notes.append(f"column {own!r} is not read; if it is {name}, map it")
@@ -168,7 +168,7 @@ class Columns:
     def _unit(self, name: str, unit: str | float) -> Unit:
         if name not in _NUMBERS:
             raise M3Error(
-                f"{self.source}: units: {name!r} is not a numeric column"
+                f"{self.source}: {option_name('units')}: {name!r} is not a numeric column"
                 f"{did_you_mean(name, _NUMBERS)}, expected one of {quoted(_NUMBERS)}"
             )
         if name not in self.column:
@@ -182,7 +182,9 @@ class Columns:
         used = [self.frame[own] for name, own in self.column.items() if name in _NUMBERS]
         if not only_decimal_commas(used):
             return Notation(".", thousands)
-        self.notes.append("numbers are read with decimal commas (as with --decimal ,)")
+        self.notes.append(
+            f"numbers are read with decimal commas (as with {setting('decimal', repr(','))})"
+        )
         return Notation(",", thousands)
 
     def _check_bytes(self) -> None:
@@ -190,13 +192,13 @@ class Columns:
         given, asked = self._bytes_per_token, "loss" in self.units and self.units["loss"].per_byte
         if asked and given is None:
             raise M3Error(
-                f"{self.source}: units: 'bpb' for 'loss' needs the bytes of a token of that text: "
-                "--bytes-per-token 4.2, or LANGUAGE=4.2,…"
+                f"{self.source}: {option_name('units')}: 'bpb' for 'loss' needs the bytes of a"
+                f" token of that text: {setting('bytes_per_token', '4.2')}, or one a language"
             )
         if given is not None and not asked:
             raise M3Error(
-                f"{self.source}: bytes_per_token: expected with losses in bits a byte only "
-                "(--units loss=bpb)"
+                f"{self.source}: {option_name('bytes_per_token')}: expected with losses in bits a"
+                f" byte only ({setting('units', {'loss': 'bpb'})})"
             )
 
     def _bytes(self) -> Any:
@@ -210,8 +212,8 @@ class Columns:
         for name in dict.fromkeys(languages):
             if name not in given:
                 raise M3Error(
-                    f"{self.source}: bytes_per_token: no number for language {name!r}, "
-                    f"only for {quoted(given)}"
+                    f"{self.source}: {option_name('bytes_per_token')}: no number for language"
+                    f" {name!r}, only for {quoted(given)}"
                 )
         return np.array([given[name] for name in languages])
 
@@ -225,7 +227,7 @@ class Columns:
         return M3Error(
             f"{self.source}: no column {name!r}{instead}, only {quoted(self.names)}"
             f"{did_you_mean(name, self.names)}. If it goes by another name, "
-            f"map it: columns={{{name!r}: '<its name>'}}"
+            f"map it: {setting('columns', {name: '<its name>'})}"
         )
 
     def __len__(self) -> int:
@@ -281,7 +283,7 @@ class Columns:
             expected = unit.allowed or expected
         good = allowed(values) | (blank & (name in _MAY_BE_BLANK))
         if name not in _MAY_BE_BLANK and not np.isfinite(values[~good]).all():
-            expected += " (skip_incomplete leaves out rows without)"
+            expected += f" ({setting('skip_incomplete')} leaves out rows without)"
         self.require(good, [name], expected)
         return values
 

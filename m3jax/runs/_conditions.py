@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from .._errors import M3Error
+from .._errors import M3Error, option_name
 from ..formatting import quoted
 from ._columns import Array, Columns, did_you_mean
 
@@ -28,26 +28,23 @@ class Condition:
     @classmethod
     def parse(cls, text: str, table: Columns) -> Condition:
         """Raises `M3Error` where there is no sign, or no column of the table before it."""
+        where = f"{table.source}: {option_name('where')}"
         signs = list(_SIGNS.finditer(text))
         if not signs:
             raise M3Error(
-                f"{table.source}: where: found {text!r}, expected COLUMN=VALUE, or != < <= > >= in "
-                "place of ="
+                f"{where}: found {text!r}, expected COLUMN=VALUE, or != < <= > >= in place of ="
             )
         for sign in signs:  # names of columns may hold signs, too
             column = text[: sign.start()].strip()
             if column in table.names:
                 name, value = sign.group().replace("==", "="), text[sign.end() :].strip()
                 if name in _COMPARE and not value:
-                    raise M3Error(f"{table.source}: where: found {text!r}, expected a value")
+                    raise M3Error(f"{where}: found {text!r}, expected a value")
                 return cls(column, name, value)
         column = text[: signs[0].start()].strip()
         own = table.column.get(column)
         hint = did_you_mean(column, table.names) if own is None else f" (it is {own!r} there)"
-        raise M3Error(
-            f"{table.source}: where: {column!r} is not among the columns {quoted(table.names)}"
-            f"{hint}"
-        )
+        raise M3Error(f"{where}: {column!r} is not among the columns {quoted(table.names)}{hint}")
 
     def holds(self, table: Columns) -> Array:
         """(n,) bool. Raises `M3Error` on a cell that cannot be compared."""

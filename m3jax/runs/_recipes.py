@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .._errors import setting
 from ..formatting import quantity
 from ..recipe import RATIO_TOLERANCE, Recipe
 from ._columns import Array, Columns
@@ -101,12 +102,13 @@ def _measured_compute(table: Columns, quotient: Array, names: list[str]) -> tupl
         usual = float(np.clip(np.median(stated), 1 / _MEASURED, _MEASURED))
         low, high = usual / _FROM_OTHERS, usual * _FROM_OTHERS
         far = (quotient < low) | (quotient > high)  # a blank cell is neither
+        factor = setting("units", {"compute": "FACTOR"})
         times = f"{quotient[far][0]:.2g}" if far.any() else ""
         table.require(
             ~far,
             names,
             f"compute in FLOP, {low:.3g} to {high:.3g} times 6 * n_params * total_tokens, not"
-            f" {times} times (another unit? units={{'compute': FACTOR}}, --units compute=FACTOR)",
+            f" {times} times (another unit? {factor})",
         )
     if not len(stated) or np.all(np.abs(stated - 1) <= _AGREE):
         return ()

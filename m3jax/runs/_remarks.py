@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .._errors import setting
 from ..formatting import quantity
 from ..recipe import Recipe
 from ._columns import Array
@@ -37,7 +38,7 @@ def perplexities(loss: Array, row: Array, column: str) -> list[str]:
         return []
     return [
         f"losses look like perplexities: {why}; the loss is the logarithm of the perplexity"
-        " (--units loss=perplexity takes it)"
+        f" ({setting('units', {'loss': 'perplexity'})} takes it)"
     ]
 
 
@@ -47,7 +48,8 @@ def bits(column: str) -> list[str]:
     if found is None:
         return []
     return [
-        f"losses look like bits: column {column!r} was read as nats; --units loss=bits or loss=bpb"
+        f"losses look like bits: column {column!r} was read as nats;"
+        f" {setting('units', {'loss': 'bits'})} or bpb"
     ]
 
 

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import numpy.typing as npt
 
-from .._errors import M3Error
+from .._errors import M3Error, setting
 from ..formatting import quantity, quoted
 from ..options import TableOptions, takes
 from ..recipe import Recipe
@@ -310,6 +310,6 @@ def _check_repeats(runs: RunTable, table: Columns) -> None:
             f"column {table.column['loss']!r}: found {runs.loss[earlier]:.6g} and "
             f"{runs.loss[later]:.6g} for what reads as one run, expected one loss"
             f"{more if len(conflicts) > 1 else ''}. Repeats of a recipe need a 'seed' or "
-            "'run_id' column that tells them apart; keep_best keeps the lowest loss. "
+            f"'run_id' column that tells them apart; {setting('keep_best')} keeps the lowest loss. "
             "(Rows count from 1, without the header.)"
         )

@@ -139,7 +139,7 @@ def test_the_order_of_the_table_does_not_matter(runs):
 
 
 def test_bad_comparisons_are_refused(runs):
-    with pytest.raises(M3Error, match="unknown law 'm4'; known laws: m3"):
+    with pytest.raises(M3Error, match="unknown law 'm4'; known: m3"):
         compare(runs, ["chinchilla", "m4"])
     with pytest.raises(M3Error, match=r"holdouts: expected 'compute' or .*, got 'size'"):
         compare(runs, ["chinchilla"], holdouts=["size"])

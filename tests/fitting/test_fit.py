@@ -134,7 +134,7 @@ def test_huber_is_quadratic_then_linear():
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"law": "m4"}, "unknown law 'm4'; known laws: m3"),
+        ({"law": "m4"}, "unknown law 'm4'; known: m3"),
         ({"fixed": {"zz": 1.0}}, "no coefficient 'zz'"),
         ({"fixed": {"alpha": -1.0}}, "alpha = -1.0: expected"),
         ({"huber_delta": 0.0}, "huber_delta"),

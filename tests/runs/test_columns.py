@@ -304,11 +304,11 @@ def test_a_suffix_and_a_unit_are_one_too_many(tmp_path: Path) -> None:
 
 def test_thousands_and_decimal_marks_are_said_or_named(tmp_path: Path) -> None:
     rows = with_cell("n_params", '"1,234,567"')
-    with refused("row 2, column 'n_params': found '1,234,567'", "(--thousands , would read it)"):
+    with refused("row 2, column 'n_params': found '1,234,567'", "(thousands=',' would read it)"):
         read(tmp_path, HEADER, *rows)
     assert read(tmp_path, HEADER, *rows, thousands=",").recipe.n_params[1] == 1234567
     rows = with_cell("loss", '"2,915"')
-    with refused("row 2, column 'loss': found '2,915'", "--thousands , or --decimal ,"):
+    with refused("row 2, column 'loss': found '2,915'", "thousands=',' or decimal=','"):
         read(tmp_path, HEADER, *rows)
     assert read(tmp_path, HEADER, *rows, decimal=",").loss.tolist() == [3.0, 2.915, 2.8]
     with refused("thousands: expected ',' or '.'"):
@@ -321,11 +321,11 @@ def test_decimal_commas_are_found_in_the_whole_table_and_said(tmp_path: Path) ->
     runs = read(tmp_path, header, *rows)
     assert runs.notes == (
         "columns are separated by semicolons",
-        "numbers are read with decimal commas (as with --decimal ,)",
+        "numbers are read with decimal commas (as with decimal=',')",
     )
     assert runs.loss.tolist() == [3.0, 2.915, 2.8]
     # Once there are decimal commas, a point before three digits may stand for thousands.
-    with refused("row 2, column 'n_params': found '115.008'", "--decimal . or --thousands ."):
+    with refused("row 2, column 'n_params': found '115.008'", "decimal='.' or thousands='.'"):
         read(tmp_path, header, rows[0], rows[1].replace("1e6", "115.008"), rows[2])
     rows[1] = rows[1].replace("1e6", "115.008")
     assert read(tmp_path, header, *rows, thousands=".").recipe.n_params[1] == 115008
@@ -351,8 +351,8 @@ def test_perplexities_and_bits() -> None:
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ({"units": {"loss": "bpb"}}, ("'bpb' for 'loss' needs", "--bytes-per-token 4.2")),
-        ({"bytes_per_token": 4}, ("bytes_per_token: ", "--units loss=bpb")),
+        ({"units": {"loss": "bpb"}}, ("'bpb' for 'loss' needs", "bytes_per_token=4.2")),
+        ({"bytes_per_token": 4}, ("bytes_per_token: ", "units={'loss': 'bpb'}")),
         ({"units": {"loss": "bpb"}, "bytes_per_token": {"id": 4}}, ("no column 'language'",)),
     ],
 )

@@ -31,7 +31,7 @@ def test_separators_of_words_are_no_other_name(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize("name", ["lang", "Lang", "langauge", "languages", "language_code"])
 def test_what_may_be_the_language_is_not_read_as_none(name: str) -> None:
     with refused(f"<table>: column {name!r} is not read, and there is no 'language': map it, "
-                 f"--map language={name}"):  # fmt: skip
+                 f"columns={{'language': {name!r}}}"):  # fmt: skip
         RunTable.from_frame(frame(**{name: LANGUAGES}))
     mapped = RunTable.from_frame(frame(**{name: LANGUAGES}), columns={"language": name})
     assert mapped.languages == ("ja", "id")

@@ -95,7 +95,7 @@ def test_measured_compute_beside_tokens_is_kept_to_and_told(lengths: dict[str, A
     ("times", "row", "words"),
     [
         ([1.0, 3.0, 1.0], 2, "0.5 to 2 times 6 * n_params * total_tokens, not 3 times"),
-        ([1e-9, 1e-9, 1e-9], 1, "not 1e-09 times (another unit? units={'compute': FACTOR}"),
+        ([1e-9, 1e-9, 1e-9], 1, "not 1e-09 times (another unit? units={'compute': 'FACTOR'}"),
     ],
 )
 def test_compute_that_was_not_measured_on_these_runs_is_refused(

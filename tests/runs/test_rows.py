@@ -45,7 +45,7 @@ def test_without_options_the_table_is_refused(export: Path) -> None:
     with refused("export.csv, row 7, column 'share' (target_ratio): found '0'"):
         RunTable.read(export, columns=COLUMNS)
     with refused("export.csv, row 3, column 'text' (target_tokens): found a blank cell",
-                 "skip_incomplete leaves out rows without"):  # fmt: skip
+                 "skip_incomplete=True leaves out rows without"):  # fmt: skip
         RunTable.read(export, columns=COLUMNS, where="share!=0")
 
 
@@ -129,7 +129,7 @@ def sweep(**changes: Any) -> pd.DataFrame:
 def test_the_best_of_each_recipe(tmp_path: Path) -> None:
     with refused("row 3, column 'loss'"):
         RunTable.from_frame(sweep())
-    with refused("rows 1 and 2", "keep_best keeps the lowest loss"):
+    with refused("rows 1 and 2", "keep_best=True keeps the lowest loss"):
         RunTable.from_frame(sweep(loss=[3.1, 3.0, 4.0, 2.8, 2.7, 5.0]))
     runs = RunTable.from_frame(sweep(), keep_best=True)
     assert runs.row.tolist() == [2, 4]

@@ -82,9 +82,15 @@ def fit_command(
     if as_json:
         print_json(fits.to_dict())
     else:
-        from ...output import show_fits
+        from ...fitting import diagnose
+        from ...output import DETAILED, show_fits
 
-        show_fits(fits, runs.notes)
+        doubtful = [
+            name
+            for name, grade in zip(fits.languages, fits.grades, strict=True)
+            if grade in ("weak", "unusable")
+        ]
+        show_fits(fits, runs.notes, doubts=diagnose(fits, runs, languages=doubtful[:DETAILED]))
         if output is not None and fits.languages:
             say(f"\nwritten: {output}, {output.with_suffix('.npz')}", error=True)
     fits.require_any()

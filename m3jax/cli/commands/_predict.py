@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ..._errors import M3Error
+from ..._errors import M3Error, named_by_flags
 from .. import _arguments as arguments
 from .._common import (
     FitFile,
@@ -16,8 +16,12 @@ from .._common import (
     use_cache,
 )
 
-if TYPE_CHECKING:
-    pass
+_FLAGS = {
+    name: f"--{name.replace('_', '-')}"
+    for name in (
+        "n_params", "target_tokens", "epochs", "target_ratio", "final_ratio", "first_ratio"
+    )
+}  # fmt: skip
 
 
 def predict_command(
@@ -46,23 +50,24 @@ def predict_command(
     from ...recipe import Recipe
 
     given = {
-        "n_params": arguments.amounts("--n-params", n_params),
-        "target_tokens": arguments.amounts("--target-tokens", target_tokens),
-        "epochs": arguments.amounts("--epochs", epochs),
-        "target_ratio": arguments.amounts("--target-ratio", target_ratio),
+        "n_params": arguments.amounts(_FLAGS["n_params"], n_params),
+        "target_tokens": arguments.amounts(_FLAGS["target_tokens"], target_tokens),
+        "epochs": arguments.amounts(_FLAGS["epochs"], epochs),
+        "target_ratio": arguments.amounts(_FLAGS["target_ratio"], target_ratio),
     }
     if final_ratio is not None:
-        given["final_ratio"] = arguments.amounts("--final-ratio", final_ratio)
+        given["final_ratio"] = arguments.amounts(_FLAGS["final_ratio"], final_ratio)
     if first_ratio is not None:
-        given["first_ratio"] = arguments.amounts("--first-ratio", first_ratio)
+        given["first_ratio"] = arguments.amounts(_FLAGS["first_ratio"], first_ratio)
     longest = max(len(v) for v in given.values())
     for name, values in given.items():
         if len(values) not in (1, longest):
             raise M3Error(
-                f"{name}: expected 1 or {longest} values, as many as the longest list, got"
+                f"{_FLAGS[name]}: expected 1 or {longest} values, as many as the longest list, got"
                 f" {len(values)}"
             )
-    recipe = Recipe.create(**{name: np.asarray(v) for name, v in given.items()})
+    with named_by_flags(_FLAGS):
+        recipe = Recipe.create(**{name: np.asarray(v) for name, v in given.items()})
     loaded = Fits.load(fits)
     use_cache()
     rows: list[dict[str, Any]] = []

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ..._errors import M3Error
+from ..._errors import M3Error, option_name, suggestion
 from ...fitting import Fits
 from ...options import SplitOptions, takes
 from ...recipe import REGIMES, Recipe
@@ -59,7 +59,9 @@ def normalised_weights(weights: Mapping[str, float] | None, names: Sequence[str]
     """Weights by name, 1 by default, scaled to sum to one. Raises `M3Error` on unknown names."""
     for name in weights or {}:
         if name not in names:
-            raise M3Error(f"weights: unknown language {name!r}; there are: {', '.join(names)}")
+            raise M3Error(
+                f"{option_name('weights')}: unknown language {name!r}; {suggestion(name, names)}"
+            )
     values = np.array([(weights or {}).get(name, 1.0) for name in names])
     return values / values.sum()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ... import formatting
+from ..._errors import option_name, setting
 from ...options import Limits
 from ...recipe import Recipe
 from ..solvers import LIMITS
@@ -20,7 +21,7 @@ def limit_in_words(name: str, allowed: AllowedRanges, limits: Limits) -> str:
     """A limit by its name in `LIMITS`, with its value and who set it: "n_params ≤ 3.00B (…)"."""
     side, _, variable = name.partition(" ")
     if variable == "first_ratio":
-        return f"first_ratio ≥ {limits.min_first_ratio:.3g} (--min-first-ratio)"
+        return f"first_ratio ≥ {limits.min_first_ratio:.3g} ({option_name('min_first_ratio')})"
     if side == "lowest":
         if variable == "epochs" and allowed.ranges[variable].low <= 1:
             variable = "target_tokens"  # fewer epochs than one are less text
@@ -34,13 +35,14 @@ def limit_in_words(name: str, allowed: AllowedRanges, limits: Limits) -> str:
         return _bound(name, "≤", span.high, span.high_source)
     if name == "source_tokens":
         times = limits.max_source_epochs
-        often = "" if times == 1 else f", --max-source-epochs {times:g}"
+        often = "" if times == 1 else f", {setting('max_source_epochs', f'{times:g}')}"
         most = (limits.max_source_tokens or 0.0) * times
-        return _bound(name, "≤", most, f"--max-source-tokens{often}")
+        return _bound(name, "≤", most, f"{option_name('max_source_tokens')}{often}")
+    most_loss, most_hours = option_name("max_source_loss"), option_name("max_gpu_hours")
     return {
         "compute": "compute budget",
-        "gpu_hours": f"GPU hours ≤ {limits.max_gpu_hours} (--max-gpu-hours)",
-        "source_loss": f"loss on source text ≤ {limits.max_source_loss} (--max-source-loss)",
+        "gpu_hours": f"GPU hours ≤ {limits.max_gpu_hours} ({most_hours})",
+        "source_loss": f"loss on source text ≤ {limits.max_source_loss} ({most_loss})",
         "constraint": "your own constraint",
     }[name]
 
@@ -67,7 +69,7 @@ def held_by(
     words += _text(read, at_hand, allowed)
     if not any(name in active for name in _BUDGETS):
         if limits.ladder is not None:
-            words.append(_bound("n_params", "=", float(recipe.n_params), "--ladder"))
+            words.append(_bound("n_params", "=", float(recipe.n_params), option_name("ladder")))
         for name in ("n_params", "target_ratio"):
             span = allowed.ranges[name]
             if span.is_held and not (name == "n_params" and limits.ladder is not None):

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from ... import formatting
-from ..._errors import M3Error
+from ..._errors import M3Error, option_name, setting
 from ...fitting import Scope
 from ...laws import Law
 from ...options import Bounds, Limits
@@ -168,11 +168,11 @@ class _Ground:
             return self._widest_epochs(covered)
         low, high = covered[0] / self.reach, covered[1] * self.reach
         below, above = (
-            (f"--extrapolate {self.reach:g}",) * 2
+            (setting("extrapolate", f"{self.reach:g}"),) * 2
             if self.extrapolate is not None
             else (
-                f"our default: 1/{REACH:g} of the lowest run; --extrapolate FACTOR lifts it",
-                f"our default: {REACH:g}× the highest run; --extrapolate FACTOR lifts it",
+                f"our default: 1/{REACH:g} of the lowest run; {_any_factor()} lifts it",
+                f"our default: {REACH:g}× the highest run; {_any_factor()} lifts it",
             )
         )
         if name == "total_tokens":
@@ -190,8 +190,8 @@ class _Ground:
         if self.is_unvaried("epochs"):
             return Range(0.0, most, "", f"{_LIMIT_OF_RUNS}, which do not vary them")
         if self.extrapolate is not None:
-            return Range(0.0, most * self.reach, "", f"--extrapolate {self.reach:g}")
-        above = f"our default: {REACH:g}× the most run; --extrapolate FACTOR lifts it"
+            return Range(0.0, most * self.reach, "", setting("extrapolate", f"{self.reach:g}"))
+        above = f"our default: {REACH:g}× the most run; {_any_factor()} lifts it"
         return Range(0.0, most * self.reach, "", above)
 
     def _default(self, name: str) -> Range:
@@ -243,7 +243,7 @@ class _Ground:
         told += f", so {_given(name, typed)} has no other effect"
         if name in self.law.variables:
             factor = max(typed[1] / held.low, held.low / typed[0])
-            told += f"; --extrapolate {_rounded_up(factor)} varies it"
+            told += f"; {setting('extrapolate', _rounded_up(factor))} varies it"
         return [told]
 
     def _refused(self, name: str, typed: Bounds) -> M3Error:
@@ -265,7 +265,7 @@ class _Ground:
         return M3Error(
             f"{what} lies {distance.factor:.3g}× {distance.side} the runs, which have {name}"
             f" {span}: {why}. Train {name} {sizes} first, or pass"
-            f" --extrapolate {_rounded_up(distance.factor)} (extrapolate=FACTOR)"
+            f" {setting('extrapolate', _rounded_up(distance.factor))}"
         )
 
 
@@ -283,7 +283,7 @@ def _ladder(ground: _Ground, limits: Limits, sizes: Range) -> list[str]:
     low, high = (formatting.count(end) for end in (sizes.low, sizes.high))
     sources = " and ".join(dict.fromkeys(filter(None, (sizes.low_source, sizes.high_source))))
     if sizes.is_held and "n_params" in ground.law.variables:
-        sources += "; --extrapolate FACTOR varies it"
+        sources += f"; {_any_factor()} varies it"
     if len(out) == len(ladder):
         raise M3Error(
             f"language {ground.language!r}: no size of the ladder ({left_out}) lies between {low}"
@@ -300,11 +300,13 @@ def _first_stage(law: Law, scope: Scope, limits: Limits, share: float) -> list[s
     if given and (blind or "first_ratio" not in scope.varies):
         why = f"the runs have {scope.first_share:.3g}"
         why += f", and law {law.name} does not see first_ratio" if blind else ""
-        told.append(f"--first-share {share:.3g}: its effect on the loss is not judged; {why}")
+        chosen = setting("first_share", f"{share:.3g}")
+        told.append(f"{chosen}: its effect on the loss is not judged; {why}")
     if limits.min_first_ratio is not None and share == 0:
+        least = setting("min_first_ratio", f"{limits.min_first_ratio:.3g}")
         told.append(
-            f"--min-first-ratio {limits.min_first_ratio:.3g} leaves no two-stage recipe: they have"
-            " no target text before the final stage (--first-share 0, given or as in the runs)"
+            f"{least} leaves no two-stage recipe: they have no target text before the final stage"
+            f" ({setting('first_share', '0')}, given or as in the runs)"
         )
     return told
 
@@ -319,13 +321,20 @@ def _have(flags: Sequence[str]) -> str:
     return f"{formatting.enumeration(flags)} {'has' if len(flags) == 1 else 'have'}"
 
 
+def _any_factor() -> str:
+    return setting("extrapolate", "FACTOR")
+
+
 def _flags(limits: Limits, names: Sequence[str]) -> list[str]:
-    """Those of the options that were given, as the command line names them."""
+    """Those of the options that were given, as the caller names them."""
     return [_flag(name) for name in names if getattr(limits, name) is not None]
 
 
+_OPTIONS = {"total_tokens": "max_total_tokens"}  # of variables, where they are named otherwise
+
+
 def _flag(name: str) -> str:
-    return "--" + {"total_tokens": "max_total_tokens"}.get(name, name).replace("_", "-")
+    return option_name(_OPTIONS.get(name, name))
 
 
 def _typed(limits: Limits, name: str) -> Bounds | None:
@@ -338,8 +347,7 @@ def _typed(limits: Limits, name: str) -> Bounds | None:
 
 
 def _given(name: str, typed: Bounds) -> str:
-    ends = ",".join(_write(name, end) for end in typed)
-    return f"{_flag(name)} {ends}"
+    return setting(_OPTIONS.get(name, name), [_write(name, end) for end in typed])
 
 
 def _write(name: str, value: float) -> str:

@@ -1,6 +1,6 @@
 """Results as text on the terminal."""
 
-from ._fits import show_diagnoses, show_fits
+from ._fits import DETAILED, show_diagnoses, show_fits
 from ._recommendations import (
     show_map,
     show_predictions,
@@ -13,6 +13,7 @@ from ._runs import announce_pilot, show_next_runs, show_pilot_plan, show_pilot_r
 from ._scores import show_scores
 
 __all__ = [
+    "DETAILED",
     "announce_pilot",
     "show_diagnoses",
     "show_fits",

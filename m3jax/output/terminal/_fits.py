@@ -20,8 +20,17 @@ from ._console import escape, open_console, print_line, print_notes, print_table
 DETAILED = 3  # languages; beyond so many, each gets one line
 
 
-def show_fits(fits: Fits, notes: Sequence[str] = (), *, brief: bool = False) -> None:
-    """One table of languages, then (unless `brief`) the coefficients of each."""
+def show_fits(
+    fits: Fits,
+    notes: Sequence[str] = (),
+    *,
+    doubts: Mapping[str, Diagnosis] | None = None,
+    brief: bool = False,
+) -> None:
+    """One table of languages, then (unless `brief`) the coefficients of each.
+
+    `doubts` are diagnoses of languages whose fit is weak or unusable.
+    """
     console = open_console()
     print_table(console, languages_table(fits))
     print_notes(console, notes)
@@ -29,6 +38,9 @@ def show_fits(fits: Fits, notes: Sequence[str] = (), *, brief: bool = False) -> 
     if doubtful:
         print_notes(console, [f"{' or '.join(doubtful)}: `m3jax diagnose` says why"])
     many = len(fits.languages) > 1
+    for name, diagnosis in (doubts or {}).items():
+        lead = [diagnosis.verdicts[0], *([_outliers(diagnosis)] if diagnosis.outliers else [])]
+        print_notes(console, lead, f"{name}: " if many else "")
     for name, messages in zip(fits.languages, fits.messages, strict=True):
         print_notes(console, messages, f"{name}: " if many else "")
     for name, (_, reason) in fits.failed.items():
@@ -66,8 +78,10 @@ def _show_diagnosis(console: Console, diagnosis: Diagnosis, law: str) -> None:
     for verdict in diagnosis.verdicts:
         print_line(console, f"  - {verdict}")
     if diagnosis.outliers:
-        names = ", ".join(
-            f"{run.name} ({np.expm1(run.residual):+.0%})" for run in diagnosis.outliers
-        )
-        print_line(console, f"  outlier runs, loss against the fit: {names}")
+        print_line(console, f"  {_outliers(diagnosis)}")
     console.print()
+
+
+def _outliers(diagnosis: Diagnosis) -> str:
+    names = [f"{run.name} ({np.expm1(run.residual):+.0%})" for run in diagnosis.outliers]
+    return f"outlier runs, loss against the fit: {', '.join(names)}"

@@ -106,7 +106,7 @@ def test_limits_that_clash_are_the_fewest():
             max_total_tokens=1e11,
         )
     told = str(error.value).partition("these limits clash: ")[2].split(", ")
-    assert told[:3] == ["compute budget", "n_params ≥ 1.00B (--n-params)", "epochs ≥ 4 (--epochs)"]
+    assert told[:3] == ["compute budget", "n_params ≥ 1.00B (n_params)", "epochs ≥ 4 (epochs)"]
     assert all(limit.startswith("target_ratio ≤") for limit in told[3:])
 
 
