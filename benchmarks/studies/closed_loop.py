@@ -364,7 +364,7 @@ def main() -> int:
     parser.add_argument("--multiple", type=float, default=4.0, help="budget over fitted runs'")
     parser.add_argument("--seeds", type=int, default=3, help="of each recipe, at least 2")
     parser.add_argument("--law", default="m3")
-    parser.add_argument("--huber-delta", type=float, default=0.01)
+    parser.add_argument("--huber-delta", type=float, help="half the runs' scatter without")
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--pool", default="none", help="none, partial or full, over languages")
     parser.add_argument("--prior", default="weak")

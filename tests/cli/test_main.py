@@ -103,7 +103,10 @@ MISTAKES = {
     "budget that is no number": ((*OPTIMIZE, "-c", "1e20,lots"), "--compute: expected a number"),
     "negative budget": ((*OPTIMIZE, "-c", "-1"), "compute: expected positive"),
     "bounds that are no pair": ((*OPTIMIZE, "-c", 1e20, "--epochs", 3), "--epochs: expected LOW"),
-    "bounds the wrong way round": ((*OPTIMIZE, "-c", 1e20, "--epochs", "5,1"), "--epochs: expected"),
+    "bounds the wrong way round": (
+        (*OPTIMIZE, "-c", 1e20, "--epochs", "5,1"),
+        "--epochs: expected",
+    ),
     "bounds on what is held": (
         (*OPTIMIZE, "-c", 1e20, "--target-ratio", "0.1,0.5"),
         "--target-ratio 0.1,0.5: law chinchilla does not see target_ratio",

@@ -10,10 +10,10 @@ from .monotone import rises
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        ("m3", 1000),
+        ("m3", 2000),
         pytest.param("m3_posynomial", 1000, marks=pytest.mark.slow),
         pytest.param("data_constrained", 100, marks=pytest.mark.slow),
     ],
 )
 def test_the_best_loss_never_rises_where_something_gets_wider(name, count):
-    assert rises(get_law(name), count, seed=0) == []
+    assert rises(get_law(name), count, seed=7) == []

@@ -1,8 +1,8 @@
 """Solve problems of laws made of terms by the hundred thousand: screen, follow paths, compact.
 
-Interior-point descents start at the best of a Halton set of allowed points and at the best near
-the most epochs allowed; after a few iterations the problems that have not converged are packed
-together and go on.
+Interior-point descents start at the best points of the parts of the allowed recipes that may hold
+a valley each; after a few iterations the problems that have not converged are packed together and
+go on.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from ._limits import LIMIT_INDEX, LIMITS
 from ._log_sum_exp import LogSumExp, as_log_sum_exp, is_posynomial, log_sum_exp
 from ._recipe_problem import DIMENSIONS, RecipeProblem
 
-_POINTS = 24  # screen_starts
+_POINTS = 36  # of each part in `screen_starts`
 _ROUNDS = (9, 5, 60)  # iterations before the unfinished are packed together
 _LANES = 1024  # problems in one call on a CPU: their arrays stay in the cache
-_CLOSE = 0.06  # a second start worse by more, in log loss, is not worth a descent
+_CLOSE = 0.5  # starts worse by more than this, in log loss, are not worth a descent
 _AGREE = 1e-6  # difference in log loss below which two ends are one
 
 
@@ -80,18 +80,13 @@ def jitted(function: Any, *static: str) -> Any:
 def screen_starts(
     law: Law, theta: Array, problem: RecipeProblem
 ) -> tuple[LogSumExp, list[PrimalDualIterate], Array]:
-    """The terms, and iterates at two points: the best anywhere, the best near the most epochs.
+    """The terms, and iterates at the best point of each part, the best first.
 
-    Repetition saturates, so a second valley may end there. Last, by how much the second is worse.
+    The loss may have a valley at each end of the ratio, and one more at the most epochs, where
+    repetition saturates: so many parts there are. Last, by how much each is worse than the first,
+    (starts, P).
     """
     terms = as_log_sum_exp(law, theta, problem)
-    d = DIMENSIONS[problem.regime]
-    cube = 0.06 + 0.88 * halton(_POINTS, d)
-    edge = cube[: _POINTS // 2].copy()
-    cube[:, 1] *= 0.7
-    edge[:, 1] = 0.98
-    if d > 2:
-        edge[::3, 2] = 0.999  # scarce source text leaves many epochs only at hardly any of it
 
     def best(points: np.ndarray) -> tuple[Array, list[Array]]:
         def lower(carry: tuple[Array, list[Array]], q: Array) -> tuple[tuple[Array, Any], None]:
@@ -103,15 +98,35 @@ def screen_starts(
             return (jnp.where(less, loss, lowest), at), None
 
         zero = jnp.zeros_like(problem.log_tokens)
-        middle = problem.place([0.5] * d)
+        middle = problem.place([0.5] * points.shape[1])
         return jax.lax.scan(lower, (zero + jnp.inf, middle), jnp.asarray(points, zero.dtype))[0]
 
-    (few, a), (many, b) = best(cube), best(edge)
-    first = few <= many
-    chosen = [
-        [jnp.where(first, x, y) for x, y in zip(*pair, strict=True)] for pair in ((a, b), (b, a))
-    ]
-    return terms, [initial_iterate(problem, u) for u in chosen], jnp.abs(few - many)
+    losses, places = zip(*map(best, _parts(DIMENSIONS[problem.regime])), strict=True)
+    loss = jnp.stack(losses)
+    order = jnp.argsort(loss, axis=0)
+    ranked = [jnp.take_along_axis(jnp.stack(u), order, axis=0) for u in zip(*places, strict=True)]
+    loss = jnp.take_along_axis(loss, order, axis=0)
+    starts = [initial_iterate(problem, [u[i] for u in ranked]) for i in range(len(losses))]
+    return terms, starts, loss - loss[0]
+
+
+def _parts(dimensions: int) -> list[np.ndarray]:
+    """Points of the unit cube, (n, d), by which valley they may lie in."""
+    cube = 0.06 + 0.88 * halton(_POINTS, dimensions)
+    few, many = cube.copy(), cube[: _POINTS // 2].copy()
+    few[:, 1] *= 0.7
+    many[:, 1] = 0.98
+    if dimensions < 3:
+        return [few, many]
+    parts = []
+    for points in (few, many):
+        low, high = points.copy(), points.copy()
+        low[:, 2] *= 0.5
+        high[:, 2] = 0.5 + 0.5 * points[:, 2]
+        # Scarce source text leaves many epochs only at hardly any of it.
+        low[::3, 2], high[::3, 2] = 0.001, 0.999
+        parts += [low, high]
+    return parts
 
 
 def _finish(
@@ -192,14 +207,12 @@ def is_convex(law: Law, problem: RecipeProblem) -> bool:
 def solve_fast(law: Law, theta: np.ndarray, problem: RecipeProblem) -> LocalOptima:
     """Solve P problems of one regime, `theta` (p, P).
 
-    From one start where the loss is convex, or where the second is far worse.
+    From one start where the loss is convex, else from all that are not far worse than the best.
     """
     total = theta.shape[-1]
     convex = is_convex(law, problem)
     kind = law, problem.regime, problem.rows, problem.serves
-    terms, (first, second), worse = map_lanes(
-        screen_starts, total, kind, theta, problem, static=law
-    )
+    terms, starts, worse = map_lanes(screen_starts, total, kind, theta, problem, static=law)
 
     def descended(
         terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate
@@ -212,17 +225,24 @@ def solve_fast(law: Law, theta: np.ndarray, problem: RecipeProblem) -> LocalOpti
             optima = optima._replace(gap=np.where(np.isfinite(loss), loss - bound, np.inf))
         return optima
 
-    best = descended(terms, problem, first)
+    best = descended(terms, problem, starts[0])
     if convex:
         return best
-    again = np.flatnonzero((worse < _CLOSE) | ~(best.kkt <= TOLERANCE))
-    if len(again):
-        some = jax.tree.map(lambda leaf: leaf[..., again], (terms, problem, second))
+    ends = [best.log_loss.copy()]
+    for start, further in zip(starts[1:], worse[1:], strict=True):
+        again = np.flatnonzero((further < _CLOSE) | ~(best.kkt <= TOLERANCE))
+        ends.append(np.full(total, np.nan))
+        if not len(again):
+            continue
+        some = jax.tree.map(lambda leaf, again=again: leaf[..., again], (terms, problem, start))
         other = descended(*some)
-        former = LocalOptima(*(leaf[..., again] for leaf in best))
-        for old, new in zip(best, _better(former, other), strict=True):
-            old[..., again] = new
-    return best
+        ends[-1][again] = other.log_loss
+        less = other.log_loss < best.log_loss[again]
+        for old, new in zip(best, other, strict=True):
+            old[..., again[less]] = new[..., less]
+    with np.errstate(invalid="ignore"):
+        agree = np.abs(np.stack(ends) - best.log_loss) <= _AGREE
+    return best._replace(agreement=agree.sum(axis=0) / (~np.isnan(ends)).sum(axis=0))
 
 
 def as_local_optima(
@@ -241,11 +261,3 @@ def as_local_optima(
         np.ones(len(loss)),
         np.full(len(loss), np.inf),
     )
-
-
-def _better(former: LocalOptima, other: LocalOptima) -> LocalOptima:
-    """The lower of two ends, and whether they agree."""
-    less = other.log_loss < former.log_loss
-    best = LocalOptima(*(np.where(less, b, a) for a, b in zip(former, other, strict=True)))
-    same = np.abs(other.log_loss - former.log_loss) <= _AGREE
-    return best._replace(agreement=np.where(same, 1.0, 0.5))
