@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ._errors import M3Error
-from ._writing import check_place, write_files
+from ._writing import Content, check_place, write_at_once, write_files
 
 __all__ = [
     "cell_text",
@@ -22,9 +22,11 @@ __all__ = [
     "json_text",
     "parse_json",
     "read_json",
+    "write_at_once",
     "write_bytes",
     "write_csv",
     "write_files",
+    "write_folder",
     "write_json",
     "write_text",
 ]
@@ -32,10 +34,18 @@ __all__ = [
 _LONGEST_NAME = 40  # characters of up to 4 bytes, of the 255 that a name may have
 
 
-def write_bytes(path: str | os.PathLike[str], data: bytes) -> Path:
+def write_folder(contents: Mapping[Path, bytes]) -> tuple[Path, ...]:
+    """`write_at_once` where that can be had, else `write_files`."""
+    if not write_at_once(contents):
+        write_files(contents)
+    return tuple(contents)
+
+
+def write_bytes(path: str | os.PathLike[str], data: Content) -> Path:
     """Write one file, whole or not at all: a crash leaves what stood at `path` untouched.
 
-    Raises `M3Error` if the file cannot be written.
+    A function that returns the data is called when no other may write to the folder. Raises
+    `M3Error` if the file cannot be written.
     """
     (path,) = write_files({Path(path): data})
     return path

@@ -13,6 +13,7 @@ import typer
 
 from .._errors import M3Error
 from .._version import __version__
+from ._interrupts import Interrupted
 from ._streams import flush_output, give_up_output, prepare_streams, say, write_line
 from .commands import (
     compare_command,
@@ -60,6 +61,8 @@ def main() -> None:
         if debug:
             raise
         _fail(str(error))
+    except Interrupted as error:
+        _fail(f"interrupted: {error}", 130)
     except _UsageError as error:
         # Called without a command: typer raises the help text as an error.
         if type(error).__name__ == "NoArgsIsHelpError":

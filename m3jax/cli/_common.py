@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +43,11 @@ Language = Annotated[
 
 
 def use_cache() -> None:
-    """Keep compiled code between calls, unless the user has set JAX's cache up themselves."""
+    """Keep compiled code between calls, unless the user has set JAX's cache up themselves.
+
+    Where it cannot be kept, that costs time and not results; JAX would say so for each function.
+    """
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
@@ -50,7 +55,7 @@ def use_cache() -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError:
-        return  # a read-only home costs time, not results
+        return
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(folder))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ..files import encoded, file_name, write_files
+from ..files import encoded, file_name, write_folder
 from ..optimization import Recommendations
 from ..stages import Batch
 from ._plan import plan
@@ -77,7 +77,7 @@ def write_export(
     texts = export_texts(
         recommendations, form, batch=batch, target_data=target_data, source_data=source_data
     )
-    return write_files({Path(folder) / name: encoded(text) for name, text in texts.items()})
+    return write_folder({Path(folder) / name: encoded(text) for name, text in texts.items()})
 
 
 def check_format(form: str, batch: Batch | None) -> None:

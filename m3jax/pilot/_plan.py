@@ -16,12 +16,13 @@ import jax
 
 from .._errors import M3Error
 from .._version import __version__
+from ..files import check_place
 from ..options import PilotDesign, PilotOptions, takes
 from ._config import recipes_from
 from ._corpus import BYTES, Corpus, Encoding, read_text, read_tokenizer, split_pair
 from ._design import from_recipes, space_filling
 from ._model import Shape, shapes
-from ._table import read_card, read_rows
+from ._table import card_path, read_card, read_rows
 from ._throughput import flop_per_second
 from ._train import Training, precision_for
 from ._trial import Trial
@@ -96,12 +97,14 @@ def prepare(
         training: how each run is trained.
         design: which space the runs are spread over.
 
-    Raises `M3Error` on texts that are missing, empty, too short, or overlap; on a table that other
-    texts or settings made; on settings out of range.
+    Raises `M3Error` on an output that cannot be written; on texts that are missing, empty, too
+    short, or overlap; on a table that other texts or settings made; on settings out of range.
     """
     training, design, output = training or Training(), design or PilotDesign(), Path(output)
     if output.suffix != ".csv":
         raise M3Error(f"{output}: expected a file name ending in .csv")
+    for place in (output, card_path(output)):
+        check_place(place)
     amounts = (options.budget, options.minutes, options.recipes)
     if sum(amount is not None for amount in amounts) != 1:
         raise M3Error("expected one of a budget, minutes or recipes")

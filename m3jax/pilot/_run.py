@@ -20,7 +20,7 @@ from .._progress import Progress, silent
 from .._version import __version__
 from ._corpus import Corpus
 from ._plan import PilotPlan, by_shape
-from ._table import Row, add_rows, read_card, read_rows, write_card
+from ._table import Row, add_rows, add_to_card, read_rows
 from ._throughput import ensemble_size, program_count
 from ._train import stage_tokens, train
 from ._trial import reading_order
@@ -70,7 +70,7 @@ def carry_out(
     """
     progress, began, output = progress or silent, time.monotonic(), plan.output
     # First of all: a folder that cannot be written to is no place to train for.
-    write_card(output, {**read_card(output), **plan.cards})
+    add_to_card(output, plan.cards)
     finished = {row["run_id"] for row in read_rows(output)}
     order = {run_id: place for place, run_id in enumerate(plan.run_ids)}
     missing = _missing(plan, finished, ensemble)

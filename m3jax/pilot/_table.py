@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from .._errors import M3Error
-from ..files import cell_text, parse_json, write_csv, write_text
+from ..files import cell_text, csv_text, encoded, parse_json, write_bytes
 
 Row = dict[str, str]
 
@@ -48,11 +48,15 @@ def add_rows(path: Path, rows: Iterable[Mapping[str, Any]], order: Mapping[str, 
     not depend on when which run was finished. Raises `M3Error` if it cannot be written; what stood
     there before stands there still.
     """
-    # Read anew: another process may have added to it.
-    known = {row["run_id"]: row for row in read_rows(path)}
-    known.update({str(row["run_id"]): {k: str(row[k]) for k in COLUMNS} for row in rows})
-    ordered = sorted(known.values(), key=lambda row: order.get(row["run_id"], -1))
-    write_csv(path, ordered, COLUMNS)
+    new = {str(row["run_id"]): {k: str(row[k]) for k in COLUMNS} for row in rows}
+
+    def with_new() -> bytes:
+        # Read anew: another process may have added to it.
+        known = {row["run_id"]: row for row in read_rows(path)} | new
+        ordered = sorted(known.values(), key=lambda row: order.get(row["run_id"], -1))
+        return encoded(csv_text(ordered, COLUMNS))
+
+    write_bytes(path, with_new)
 
 
 def card_path(table: Path) -> Path:
@@ -74,6 +78,11 @@ def read_card(table: Path) -> dict[str, Any]:
         raise M3Error(f"{path}: not what m3jax wrote there: {error}") from error
 
 
-def write_card(table: Path, card: Mapping[str, Any]) -> None:
-    """Write a table's card. Raises `M3Error` if it cannot be written."""
-    write_text(card_path(table), json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+def add_to_card(table: Path, card: Mapping[str, Any]) -> None:
+    """Write a table's card with these languages in it too. Raises `M3Error` if it cannot be."""
+
+    def with_new() -> bytes:
+        whole = {**read_card(table), **card}
+        return encoded(json.dumps(whole, indent=1, ensure_ascii=False) + "\n")
+
+    write_bytes(card_path(table), with_new)

@@ -159,7 +159,7 @@ def test_a_full_disk_keeps_finished_runs(folder, monkeypatch):
             raise OSError(errno.ENOSPC, "No space left on device")
         return open(path, mode)
 
-    monkeypatch.setattr("m3jax._writing.open", full, raising=False)
+    monkeypatch.setattr("m3jax._writing._disk.open", full, raising=False)
     with pytest.raises(M3Error, match=r"runs\.csv: cannot be written: No space left on device"):
         carried_out(plan)
     monkeypatch.undo()
@@ -171,13 +171,13 @@ def test_a_full_disk_keeps_finished_runs(folder, monkeypatch):
 
 def test_a_folder_that_cannot_be_written_to_is_told_first(folder, monkeypatch):
     (folder / "file").write_text("x")
-    with pytest.raises(M3Error, match=r"runs\.pilot\.json: cannot be read: Not a directory"):
+    with pytest.raises(M3Error, match=r"runs\.csv: cannot be written: .*file is not a folder"):
         planned(folder, output=folder / "file" / "runs.csv")
 
     def refused(*_):
         raise PermissionError
 
-    monkeypatch.setattr("m3jax._writing.open", refused, raising=False)
+    monkeypatch.setattr("m3jax._writing._disk.open", refused, raising=False)
     plan = planned(folder)
     monkeypatch.setattr(
         "m3jax.pilot._run.train", lambda *_, **__: pytest.fail("trained for nothing")

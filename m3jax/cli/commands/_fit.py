@@ -18,6 +18,7 @@ from .._common import (
     use_cache,
 )
 from .._derived import with_options
+from .._interrupts import saying_what_is_kept
 from .._streams import say
 
 
@@ -66,15 +67,20 @@ def fit_command(
         if sharing.checkpoint is None:
             fits = fit(runs, law, progress=progress, **options)
         else:
-            fits = fit_in_chunks(
-                runs,
-                law,
-                checkpoint=sharing.checkpoint,
-                share=share,
-                patience=sharing.patience,
-                progress=progress,
-                **options,
+            kept = (
+                f"finished languages are kept in {sharing.checkpoint};"
+                " the same command goes on from there"
             )
+            with saying_what_is_kept(lambda: kept):
+                fits = fit_in_chunks(
+                    runs,
+                    law,
+                    checkpoint=sharing.checkpoint,
+                    share=share,
+                    patience=sharing.patience,
+                    progress=progress,
+                    **options,
+                )
     if share[0] > 0:
         return  # the first process writes and prints for all
     if output is not None and fits.languages:

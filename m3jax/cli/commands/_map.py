@@ -60,7 +60,7 @@ def map_command(
 
 
 def _write(folder: Path, maps: list[RegimeMap]) -> tuple[Path, ...]:
-    from ...files import csv_text, encoded, write_files
+    from ...files import csv_text, encoded, write_folder
 
     tables = {
         "map.csv": [row for regime_map in maps for row in regime_map.records()],
@@ -68,7 +68,7 @@ def _write(folder: Path, maps: list[RegimeMap]) -> tuple[Path, ...]:
         "epochs.csv": [row for regime_map in maps for row in regime_map.curves()],
     }
     files = {folder / name: encoded(csv_text(rows)) for name, rows in tables.items() if rows}
-    return write_files(files | {folder / name: png for name, png in _pictures(maps).items()})
+    return write_folder(files | {folder / name: png for name, png in _pictures(maps).items()})
 
 
 def _pictures(maps: list[RegimeMap]) -> dict[str, bytes]:

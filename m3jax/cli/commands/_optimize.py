@@ -48,7 +48,7 @@ def optimize_command(
     """
     from ...export import export_texts
     from ...export import plan as plan_of
-    from ...files import check_place, csv_text, encoded, json_text, write_files
+    from ...files import check_place, csv_text, encoded, json_text, write_folder
     from ...fitting import Fits
     from ...optimization import optimize
 
@@ -77,7 +77,7 @@ def optimize_command(
         texts |= {export_to / name: text for name, text in exported.items()}
         more = f" and {len(exported) - 1} more" if len(exported) > 1 else ""
         written = f"\nwritten to {export_to}: {next(iter(exported))}{more}"
-    write_files({place: encoded(text) for place, text in texts.items()})
+    write_folder({place: encoded(text) for place, text in texts.items()})
     if as_json:
         print_json(recommendations.records())
         return

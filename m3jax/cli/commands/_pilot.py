@@ -12,6 +12,7 @@ from ..._errors import M3Error
 from ...options import PilotOptions
 from .._common import Json, print_json, progress_bar, use_cache
 from .._derived import with_options
+from .._interrupts import saying_what_is_kept
 
 if TYPE_CHECKING:
     from ...pilot import PilotPlan
@@ -77,7 +78,7 @@ def pilot_command(
         return
     if not as_json:
         announce_pilot(plan)
-    with progress_bar(as_json) as progress:
+    with saying_what_is_kept(lambda: _kept(plan)), progress_bar(as_json) as progress:
         result = carry_out(plan, ensemble=together, workers=workers, progress=progress)
     if as_json:
         print_json({**dataclasses.asdict(result), "output": str(result.output)})
@@ -100,6 +101,17 @@ def _settings(
     if source is None or language is None or output is None:
         raise M3Error("expected TARGET SOURCE --language NAME -o runs.csv, or a .toml file")
     return {"targets": {language: target}, "source": source, "output": output}
+
+
+def _kept(plan: PilotPlan) -> str:
+    from ...pilot import read_rows
+
+    finished = {row["run_id"] for row in read_rows(plan.output)}
+    count = len(finished.intersection(plan.run_ids))
+    return (
+        f"{count} of {len(plan.run_ids)} runs are kept in {plan.output};"
+        " the same command goes on from there"
+    )
 
 
 def _show_plan(plan: PilotPlan, as_json: bool) -> None:

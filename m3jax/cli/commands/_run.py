@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .._common import Json, print_json, progress_bar, use_cache
+from .._interrupts import saying_what_is_kept
 from .._streams import say
 
 
@@ -35,7 +36,15 @@ def run_command(
     if overwrite:
         settings = dataclasses.replace(settings, overwrite=True)
     use_cache()
-    with progress_bar(as_json) as progress:
+    fits = settings.output / "fits.json"
+    before = _content(fits)
+
+    def kept() -> str:
+        if _content(fits) != before:
+            return f"all results are in {settings.output}"
+        return f"nothing is written to {settings.output} yet; the same command begins anew"
+
+    with saying_what_is_kept(kept), progress_bar(as_json) as progress:
         result = run(settings, progress=progress)
     recommendations = result.recommendations
     if as_json:
@@ -58,3 +67,7 @@ def run_command(
     else:
         show_recommendations(recommendations)
     say(f"\nwritten to {settings.output}: {', '.join(p.name for p in result.files)}")
+
+
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None

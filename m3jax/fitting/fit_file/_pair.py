@@ -20,7 +20,15 @@ from typing import Any
 import numpy as np
 
 from ..._errors import M3Error
-from ...files import check_place, encoded, json_text, parse_json, read_json, write_files
+from ...files import (
+    check_place,
+    encoded,
+    json_text,
+    parse_json,
+    read_json,
+    write_at_once,
+    write_files,
+)
 from ._arrays import array_bytes, arrays_of
 
 _CHECKSUM = "checksum"
@@ -53,7 +61,8 @@ def write_pair(
 ) -> Path:
     """Write content, see `as_written`, arrays and the files `beside` them: all or none.
 
-    Raises `M3Error` where that cannot be done.
+    With files beside them the folder is the call's own: all appear in one step where that can be
+    had. Raises `M3Error` where they cannot be written.
     """
     check_places(path)
     plain = path.with_suffix(".npz")
@@ -71,7 +80,9 @@ def write_pair(
                 with suppress(OSError):
                     old.unlink()
 
-    write_files({**beside, by_digest: data, path: encoded(json_text(whole))}, then=settle)
+    text = encoded(json_text(whole))
+    if not beside or not write_at_once({**beside, plain: data, path: text}, then=settle):
+        write_files({**beside, by_digest: data, path: text}, then=settle)
     return path
 
 
