@@ -46,7 +46,9 @@ def write_at_once(
             tidy.enter_context(turn(folder))
             fresh = folder.parent / temporary_name()
             tidy.callback(remove_folder, fresh)
-            _make_anew(folder, fresh, contents)
+            fresh.mkdir()
+            tidy.enter_context(turn(fresh))  # whoever finds it by the name waits as well
+            _fill(fresh, folder, contents)
             if not folder.exists():
                 os.rename(fresh, folder)
             else:
@@ -63,9 +65,8 @@ def write_at_once(
     return True
 
 
-def _make_anew(folder: Path, fresh: Path, contents: Mapping[Path, bytes]) -> None:
-    """At `fresh`, the folder as it shall be."""
-    fresh.mkdir()
+def _fill(fresh: Path, folder: Path, contents: Mapping[Path, bytes]) -> None:
+    """Make a new folder what the old one shall be."""
     for path, content in contents.items():
         with told(path):
             store(fresh / path.name, content)

@@ -7,7 +7,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from ._disk import quietly, remove_folder
@@ -25,34 +25,27 @@ def temporary_name() -> str:
 @contextmanager
 def turn(folder: Path) -> Iterator[None]:
     """Keep other writers out of a folder, where the file system can, and clear it."""
-    with _locked(folder) as locked:
-        _clear(folder, mine=locked)
+    with ExitStack() as held:
+        _clear(folder, mine=_lock(folder, held))
         yield
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[bool]:
-    """Keep other writers out of a folder; False where the file system cannot do that."""
+def _lock(folder: Path, held: ExitStack) -> bool:
+    """Whether `held` now keeps other writers out of the folder of this name."""
     try:
         import fcntl
 
-        handle = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):
-        yield False
-        return
-    try:
-        try:
+        while True:
+            handle = os.open(folder, os.O_RDONLY)
+            held.callback(os.close, handle)
             fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError:
-            yield False
-            return
-        try:
-            yield True
-        finally:
             # Not left to closing: a forked process may hold the folder open, too.
-            quietly(fcntl.flock, handle, fcntl.LOCK_UN)
-    finally:
-        os.close(handle)
+            held.callback(quietly, fcntl.flock, handle, fcntl.LOCK_UN)
+            if os.path.samestat(os.fstat(handle), os.stat(folder)):
+                return True
+            held.close()  # meanwhile `write_at_once` has put another folder there
+    except (ImportError, OSError):
+        return False
 
 
 def _clear(folder: Path, mine: bool) -> None:
@@ -81,12 +74,13 @@ def away(folder: str, name: str) -> str:
 
 def _bring_home(link: Path) -> None:
     """A folder that a link of `away` stands for comes to stand in its place."""
-    up, *folder, name = Path(os.readlink(link)).parts
-    if (up, name) == (os.pardir, link.name) and len(folder) == 1 and _is_temporary(folder[0]):
-        real = link.parent.absolute().parent / folder[0]
-        if not real.is_symlink():
-            exchange(real / name, link.absolute())
-            remove_folder(real)
+    match Path(os.readlink(link)).parts:
+        case (os.pardir, folder, link.name) if _is_temporary(folder):
+            here = link.parent.resolve()
+            real = here.parent / folder
+            if not real.is_symlink():
+                exchange(real / link.name, here / link.name)
+                remove_folder(real)
 
 
 def _is_temporary(name: str) -> bool:
