@@ -4,8 +4,8 @@ What a killed process leaves is what stood there at that moment: it is copied be
 and read.
 """
 
-import dataclasses
 import os
+import pkgutil
 import re
 import shutil
 import subprocess
@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from benchmarks.support.recipes import fits_of
-from m3jax import Fits
+from m3jax import Fits, Recipe
+from m3jax.design import NextRuns
 
 from ..conftest import call, ok
 from .conftest import CONFIG, SMALL, files
@@ -37,13 +38,56 @@ LINES = {
         *("compare", "runs.csv", "--laws", "chinchilla", "--holdout", "compute"),
         *("--starts", 2, "--report", "{o}/page.html"),
     ),
-    "next": ("next", "drawn.json", "--budget", "1e18", "-o", "{o}/sheet.csv"),
+    "next": ("next", "other.json", "--budget", "1e18", "-o", "{o}/sheet.csv"),
     "run": ("run", "plain.toml", "--overwrite", "-o", "{o}/out"),
 }
 COMMANDS = [
-    pytest.param(name, marks=pytest.mark.slow if name in ("compare", "next", "run") else ())
+    pytest.param(name, marks=pytest.mark.slow if name in ("compare", "map", "run") else ())
     for name in LINES
 ]
+
+
+# What takes its time.
+FOUND = (
+    *("m3jax.optimization.map_regimes", "m3jax.optimization.optimize"),
+    *("m3jax.comparison.predict_held_out", "m3jax.comparison.score"),
+    *("m3jax.output.figures.comparison_figures", "m3jax.cli.commands._map._pictures"),
+    *("m3jax.pipeline._run.diagnose", "m3jax.pipeline._run._pictures"),
+)
+
+
+def sheet(*args, **kwargs):
+    """Further runs, made up."""
+    recipe = Recipe(*(np.ones(2) * value for value in (1e8, 1e8, 1.0, 0.5, 0.5, 0.5)))
+    two, one = np.ones(2), np.ones(1)
+    return NextRuns(
+        "a", "regret", recipe, two, two, two, 1e18, *[0.1] * 6, compute=one, target_tokens=one,
+        notes=(),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def found_once(home):
+    """Commands are called again and again here: what they find is kept, and then written."""
+
+    def once(function):
+        found = []
+
+        def call(*args, **kwargs):
+            if not found:
+                found.append(function(*args, **kwargs))
+            return found[0]
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for place in FOUND:
+            patch.setattr(place, once(pkgutil.resolve_name(place)))
+        patch.setattr("m3jax.pipeline._run.optimize", pkgutil.resolve_name(FOUND[1]))
+        for place in ("m3jax.fitting.fit", "m3jax.pipeline._run.fit"):
+            patch.setattr(place, lambda *args, **kwargs: Fits.load(home / "fits.json"))
+        patch.setattr("m3jax.design.next_runs", sheet)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +95,7 @@ def inputs(home):
     """The folder to work in."""
     plain = CONFIG[: CONFIG.index("[compare]")] + CONFIG[CONFIG.index("[optimize]") :]
     (home / "plain.toml").write_text(plain.format(output="out"), encoding="utf-8")
-    fits = fits_of(1, 3, "m3")
-    jitter = np.random.default_rng(1).normal(0, 0.01, (1, 20, fits.theta.shape[1]))
-    dataclasses.replace(fits, draws=fits.theta[:, None] + jitter).save(home / "drawn.json")
+    fits_of(1, 3, "m3").save(home / "other.json")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(home)
         yield home
@@ -90,9 +132,9 @@ def prepare(folder, names, inputs):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"of before: " + name.encode())
         if name.endswith("fits.json"):
-            shutil.copy(inputs / "drawn.json", folder / name)
+            shutil.copy(inputs / "other.json", folder / name)
     for path in folder.rglob("fits.json"):
-        Fits.load(inputs / "drawn.json").save(path)
+        Fits.load(inputs / "other.json").save(path)
     return shown(folder)
 
 
@@ -108,16 +150,15 @@ class Film:
     def __enter__(self):
         self.patch = pytest.MonkeyPatch()
         for place in (*(f"os.{name}" for name in self.CHANGES), "m3jax._writing._at_once.exchange"):
-            self.patch.setattr(place, self.filmed(self.patch, place))
+            self.patch.setattr(place, self.filmed(place))
         return self
 
     def __exit__(self, *error):
         self.patch.undo()
         self.take()
 
-    def filmed(self, patch, place):
-        module, name = place.rsplit(".", 1)
-        function = getattr(os if module == "os" else __import__(module, fromlist=[name]), name)
+    def filmed(self, place):
+        function = pkgutil.resolve_name(place)
 
         def call(*args, **kwargs):
             paths = [os.fspath(part) for part in args if isinstance(part, str | os.PathLike)]

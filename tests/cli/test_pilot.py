@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import math
+import os
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ from m3jax.pilot import (
     Training,
     carry_out,
     prepare,
+    read_card,
     read_pilot_config,
+    read_rows,
     recipes_from,
     seed_noise,
 )
@@ -150,6 +153,52 @@ def test_a_killed_pilot_goes_on_to_the_same_table(finished, folder):
     assert (folder / "runs.csv").read_bytes() == (finished[0] / "runs.csv").read_bytes()
 
 
+@pytest.mark.parametrize(("place", "kept"), [(0, 0), (2, 0), (6, 2)])
+def test_ctrl_c_says_how_many_runs_are_kept(folder, monkeypatch, place, kept):
+    """At the first writing, at that of the first ensemble and at that of the second."""
+    count, fsync = iter(range(1000)), os.fsync
+
+    def interrupt(handle):
+        if next(count) == place:
+            raise KeyboardInterrupt
+        fsync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", interrupt)
+        result = call("pilot", folder / "pilot.toml", "--json")
+    line = f"{kept} of 8 runs are kept in {folder}/runs.csv; the same command goes on from there"
+    assert (result.code, result.out) == (130, "")
+    assert result.err == f"m3jax: error: interrupted: {line}\n"
+    assert ok("pilot", folder / "pilot.toml", "--json").json["kept"] == kept
+
+
+ADDED = """
+import os, sys
+from pathlib import Path
+from m3jax.pilot import _table
+table, children = Path(sys.argv[1]), []
+for number in range(2):
+    children.append(os.fork())
+    if not children[-1]:
+        for i in range(20):
+            row = dict.fromkeys(_table.COLUMNS, "1") | {"run_id": f"{number}-{i}"}
+            _table.add_rows(table, [row], {})
+            _table.add_to_card(table, {f"{number}-{i}": {}})
+        os._exit(0)
+for child in children:
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
+
+def test_two_processes_that_add_to_one_table_lose_no_run(tmp_path):
+    table = tmp_path / "runs.csv"
+    code = [sys.executable, "-W", "ignore", "-c", ADDED, str(table)]
+    subprocess.run(code, check=True, timeout=120)
+    both = {f"{number}-{i}" for number in range(2) for i in range(20)}
+    assert {row["run_id"] for row in read_rows(table)} == both
+    assert set(read_card(table)) == both
+
+
 def test_a_full_disk_keeps_finished_runs(folder, monkeypatch):
     plan, left = planned(folder), [2]  # the card and one ensemble
 
@@ -173,6 +222,11 @@ def test_a_folder_that_cannot_be_written_to_is_told_first(folder, monkeypatch):
     (folder / "file").write_text("x")
     with pytest.raises(M3Error, match=r"runs\.csv: cannot be written: .*file is not a folder"):
         planned(folder, output=folder / "file" / "runs.csv")
+    for name in ("runs.csv", "runs.pilot.json"):
+        (folder / "taken" / name).mkdir(parents=True)
+        with pytest.raises(M3Error, match=f"{name}: is a folder, expected a file name"):
+            planned(folder, output=folder / "taken" / "runs.csv", source="not read before")
+        (folder / "taken" / name).rmdir()
 
     def refused(*_):
         raise PermissionError

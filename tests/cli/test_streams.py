@@ -39,12 +39,34 @@ def test_output_of_any_encoding(here, monkeypatch, encoding):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-@pytest.mark.parametrize("form", [(), ("--json",)])
-def test_a_full_disk_behind_standard_output_is_one_line(form):
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("laws",),
+        ("laws", "--json"),
+        ("--help",),
+        ("fit", "--help"),
+        pytest.param(("fit", "runs.csv", *SMALL, "--json"), marks=pytest.mark.slow),
+    ],
+)
+def test_a_full_disk_behind_standard_output_is_one_line(here, line):
     with open("/dev/full", "w") as full:
-        done = process("laws", *form, stdout=full)
+        done = process(*line, stdout=full)
     assert done.returncode == 2
     assert done.stderr == "m3jax: error: standard output: No space left on device\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["/proc/none", "/dev/full"])
+def test_a_cache_that_cannot_be_written_is_not_told_once_a_function(monkeypatch, place):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", place)
+    monkeypatch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    code = (
+        "from m3jax.cli._common import use_cache; use_cache(); import jax\n"
+        "for i in range(3): jax.jit(lambda x: x + i)(1.0)"
+    )
+    done = process(code=code)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow
