@@ -88,7 +88,7 @@ def test_a_run_that_fails_in_the_end_leaves_nothing(here, monkeypatch):
     def fail(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("os.replace", fail)
+    monkeypatch.setattr("os.fsync", fail)
     result = call("run", "study.toml")
     assert (result.code, result.out) == (2, "")
     assert "No space left on device" in result.err
