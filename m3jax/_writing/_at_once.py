@@ -56,7 +56,7 @@ def write_at_once(
                 with contextlib.suppress(OSError):  # what the name shows is whole either way
                     _bring_up_to_date(fresh, folder)
                     exchange(fresh, folder)
-        except OSError:
+        except (OSError, NotImplementedError):  # the latter of links, on some systems
             return False
         sync_folder(folder)
         sync_folder(folder.parent)
