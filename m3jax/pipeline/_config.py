@@ -18,6 +18,7 @@ from ..options import (
     read_toml,
     toml_kinds,
 )
+from ..runs.readers import placed
 
 # Section -> key -> kind of value, a key of `options.KINDS`.
 _KINDS: dict[str, dict[str, str]] = {
@@ -76,7 +77,7 @@ def read_config(path: str | os.PathLike[str]) -> RunConfig:
         title=content.get("title", path.stem),
         output=Path(content.get("output", Path("out") / path.stem)),
         overwrite=content.get("overwrite", False),
-        runs_path=(path.parent / runs.pop("path")),
+        runs_path=placed(runs.pop("path"), path.parent),
         runs=runs,
         fit=content.get("fit", {}),
         compare=content.get("compare"),

@@ -161,39 +161,6 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "none.db").exists()
 
 
-def test_tables_and_histories_of_weights_and_biases(tmp_path: Path) -> None:
-    """As its page exports them: every column quoted, the configuration among them."""
-    columns = {"run_id": "Name", "loss": "eval/loss"}
-    table = pd.DataFrame(
-        [{"Name": name, "State": "finished", "Runtime": 12, "epochs": 2, "eval/loss": loss} | recipe
-         for (name, recipe), loss in zip(RECIPES.items(), (3.0, 2.5), strict=True)]
-    )  # fmt: skip
-    table.to_csv(tmp_path / "runs.csv", index=False, quoting=1)
-    runs = RunTable.read(tmp_path / "runs.csv", columns=columns)
-    assert (runs.run_id.tolist(), runs.loss.tolist(), runs.notes) == (
-        ["small", "large"], [3.0, 2.5], (),
-    )  # fmt: skip
-    history = table.loc[[0, 0, 1, 1]].assign(_step=[1, 2, 1, 2], epochs=[1, 2, 1, 2])
-    history["eval/loss"] = [3.3, 3.0, 2.8, 2.5]
-    pytest.importorskip("pyarrow")
-    history.to_parquet(tmp_path / "history.parquet")
-    runs = RunTable.read(tmp_path / "history.parquet", columns=columns)
-    assert runs.run_id.tolist() == ["small", "small", "large", "large"]
-
-
-@pytest.mark.slow
-def test_the_table_that_weights_and_biases_keeps(tmp_path: Path) -> None:
-    wandb = pytest.importorskip("wandb", reason="pip install wandb")
-    rows = [recipe | {"epochs": 2, "loss": 3.0} for recipe in RECIPES.values()]
-    with wandb.init(
-        mode="offline", dir=tmp_path, project="pilot", settings={"silent": True}
-    ) as run:
-        run.log({"runs": wandb.Table(dataframe=pd.DataFrame(rows))})
-    (path,) = tmp_path.rglob("*.table.json")
-    runs = RunTable.read(path)
-    assert runs.recipe.n_params.tolist() == [1e6, 4e6]
-
-
 @pytest.mark.parametrize("package", ["mlflow", "tensorboard"])
 def test_the_extra_is_named(tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import sys

@@ -1,7 +1,7 @@
 """Sources of run tables: one file a format, and one line here.
 
-A reader turns the bytes of a file, and its name for errors, into a `Raw`; that of a folder or a
-database takes the path. Names, units and checks of cells are not its business.
+A reader turns the bytes of a file, and its name for errors, into a `Raw`; that of a folder, a
+database or a log takes the path. Names, units and checks of cells are not its business.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from ._raw import Raw, numbered
 from ._tensorboard import EVENTS, read_tensorboard
 from ._trainer_state import FILE as TRAINER_STATE
 from ._trainer_state import read_trainer_folder
+from ._wandb import LOGS, ON_SERVER, read_wandb, read_wandb_project
 
-__all__ = ["READERS", "Raw", "name_of", "numbered", "read_raw"]
+__all__ = ["READERS", "Raw", "name_of", "numbered", "placed", "read_raw"]
 
 Reader = Callable[[bytes, str], Raw]
 
@@ -38,23 +39,41 @@ READERS: dict[str, Reader] = {
     ".parquet": read_parquet,
     ".xlsx": read_excel,
 }
-# Ending of a database's name -> reader, and what a folder has somewhere below it -> reader.
-DATABASES: dict[str, Callable[[Path], Raw]] = {".db": read_mlflow, ".sqlite": read_mlflow}
+# Ending of a tracker's own file -> reader, and what a folder has somewhere below it -> reader.
+TRACKERS: dict[str, Callable[[Path], Raw]] = {
+    ".db": read_mlflow,
+    ".sqlite": read_mlflow,
+    ".wandb": read_wandb,
+}
 FOLDERS: dict[str, Callable[[Path], Raw]] = {
     f"**/{TRAINER_STATE}": read_trainer_folder,
+    f"**/{LOGS}": read_wandb,
     f"**/{EVENTS}": read_tensorboard,
     "*/meta.yaml": read_mlflow,
 }
 _STANDARD_INPUT = Path("-")
 
 
+def placed(source: str, folder: Path) -> Path:
+    """A source that was named in a file of this folder; one on a server is nowhere in it."""
+    return Path(source) if _is_on_server(Path(source)) else folder / source
+
+
+def _is_on_server(path: Path) -> bool:
+    return path.as_posix().startswith(ON_SERVER)
+
+
 def name_of(path: Path) -> str:
     """What errors call a source."""
+    if _is_on_server(path):
+        return path.as_posix()
     return "standard input" if path == _STANDARD_INPUT else path.name
 
 
 def read_raw(path: Path) -> Raw:
-    """The raw cells of a file, a database or a folder, or of standard input for "-".
+    """The raw cells of a file, a database or a folder; of standard input for "-".
+
+    `wandb:entity/project` is a project on a server of Weights & Biases.
 
     Raises `M3Error` on an unknown ending or an unreadable file.
     """
@@ -63,12 +82,14 @@ def read_raw(path: Path) -> Raw:
         if path == _STANDARD_INPUT:
             content = sys.stdin.buffer.read()
             return _reader_for(content)(content, name)
+        if _is_on_server(path):
+            return read_wandb_project(name)
         if path.is_dir():
             return _folder_reader(path)(path)
         endings = [ending.lower() for ending in path.suffixes[-2:]]
         compressed = endings[-1:] == [".gz"]
-        if endings[-1:] and endings[-1] in DATABASES:
-            return DATABASES[endings[-1]](path)
+        if endings[-1:] and endings[-1] in TRACKERS:
+            return TRACKERS[endings[-1]](path)
         reader = READERS.get("".join(endings[:-1] if compressed else endings[-1:]))
         if reader is None:
             raise M3Error(
@@ -94,7 +115,7 @@ def _folder_reader(folder: Path) -> Callable[[Path], Raw]:
             return reader
     raise M3Error(
         f"{folder}: a folder without runs, expected {TRAINER_STATE} files, TensorBoard's event "
-        "files or an MLflow store below it"
+        "files, logs of Weights & Biases or an MLflow store below it"
     )
 
 

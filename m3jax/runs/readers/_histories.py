@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..._errors import M3Error
 from ...files import read_json
+from ...formatting import enumeration, quantity
 from ._raw import Raw, numbered
 
 RECIPE = "recipe.json"
@@ -46,6 +48,20 @@ def recipe_beside(folder: Path) -> dict[str, Any]:
     if not isinstance(recipe, dict):
         raise M3Error(f'{path}: expected an object such as {{"n_params": 124e6, …}}')
     return recipe
+
+
+def prefixed(values: Mapping[str, Any], taken: Container[str], prefix: str) -> dict[str, Any]:
+    """The same, what is called like something else as `PREFIX.NAME`."""
+    return {f"{prefix}.{name}" if name in taken else name: value for name, value in values.items()}
+
+
+def unfinished(states: Sequence[str], finished: str) -> list[str]:
+    """A note of the runs whose state is another than `finished`, if there are some."""
+    others = Counter(state for state in states if state != finished)
+    if not others:
+        return []
+    parts = [f"{count} {state}" for state, count in others.items()]
+    return [f"of {quantity(len(states), 'run')} {enumeration(parts)}, and read like the others"]
 
 
 def raw_of(histories: Sequence[History], name: str, notes: Iterable[str] = ()) -> Raw:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..._errors import M3Error
-from ...formatting import enumeration, quantity
+from ._histories import prefixed, unfinished
 from ._raw import Raw, numbered
 
 if TYPE_CHECKING:
@@ -46,7 +45,8 @@ def read_mlflow(path: Path) -> Raw:
     if not runs:
         raise M3Error(f"{path}: no run in this store, expected some")
     records = [_record(run, names[run.info.experiment_id]) for run in runs]
-    return Raw(numbered(pd.DataFrame(records, dtype=object)), tuple(_unfinished(runs)))
+    states = unfinished([run.info.status for run in runs], "FINISHED")
+    return Raw(numbered(pd.DataFrame(records, dtype=object)), tuple(states))
 
 
 def _check_database(path: Path) -> None:
@@ -66,22 +66,6 @@ def _record(run: Run, experiment: str) -> dict[str, Any]:
         "experiment": experiment,
         "status": run.info.status,
     }
-    taken = about | run.data.params
-    metrics = {
-        f"metrics.{name}" if name in taken else name: value
-        for name, value in run.data.metrics.items()
-    }
+    metrics = prefixed(run.data.metrics, about | run.data.params, "metrics")
     # What the user logged about the run under one of these names is not what MLflow knows.
-    params = {
-        f"params.{name}" if name in about else name: value
-        for name, value in run.data.params.items()
-    }
-    return about | params | metrics
-
-
-def _unfinished(runs: list[Run]) -> list[str]:
-    states = Counter(run.info.status for run in runs if run.info.status != "FINISHED")
-    if not states:
-        return []
-    parts = [f"{count} {status}" for status, count in states.items()]
-    return [f"of {quantity(len(runs), 'run')} {enumeration(parts)}, and read like the others"]
+    return about | prefixed(run.data.params, about, "params") | metrics
