@@ -30,7 +30,7 @@ Table = Annotated[
     typer.Argument(
         metavar="TABLE",
         help="Run table: .csv, .tsv, .json, .jsonl, .parquet or .xlsx, perhaps .gz; a tracker's"
-        " folder or database; - for standard input.",
+        " folder, database or log; wandb:entity/project; - for standard input.",
     ),
 ]
 FitFile = Annotated[

@@ -18,6 +18,12 @@ HEADER = "n_params,target_tokens,epochs,target_ratio,final_ratio,first_ratio,los
 
 ROWS = ["1e6,1e6,2,0.5,0.5,0.5,3.0", "1e6,2e6,2,0.5,1.0,0.1,2.9", "2e6,2e6,4,1,1,1,2.8"]
 
+# Of two runs, as trackers keep them.
+RECIPES: dict[str, dict[str, Any]] = {
+    "small": {"n_params": 1e6, "target_tokens": 2e6, "target_ratio": 0.5, "language": "id"},
+    "large": {"n_params": 4e6, "target_tokens": 2e6, "target_ratio": 1.0, "language": "id"},
+}
+
 
 def write(folder: Path, text: str, name: str = "runs.csv") -> Path:
     path = folder / name
@@ -57,3 +63,13 @@ def same(one: RunTable, other: RunTable) -> None:
     assert (one.seed is None) == (other.seed is None)
     if one.seed is not None:
         np.testing.assert_array_equal(one.seed, other.seed)
+
+
+def same_runs(runs: RunTable) -> None:
+    """The runs of `RECIPES` and nothing else, of two evaluations each."""
+    table = runs.to_frame().sort_values(["run_id", "epochs"])
+    assert table.run_id.tolist() == ["large", "large", "small", "small"]
+    assert table.n_params.tolist() == [4e6, 4e6, 1e6, 1e6]
+    assert table.epochs.tolist() == [1.0, 2.0, 1.0, 2.0]
+    assert table.loss.tolist() == pytest.approx([2.8, 2.5, 3.3, 3.0], rel=1e-6)
+    assert runs.languages == ("id",)

@@ -5,20 +5,11 @@ import os
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from m3jax.runs import RunTable
 
-from .tables import refused
-
-# The clients warn of their own future.
-pytestmark = pytest.mark.filterwarnings("ignore")
-
-RECIPES: dict[str, dict[str, Any]] = {
-    "small": {"n_params": 1e6, "target_tokens": 2e6, "target_ratio": 0.5, "language": "id"},
-    "large": {"n_params": 4e6, "target_tokens": 2e6, "target_ratio": 1.0, "language": "id"},
-}
+from .tables import RECIPES, refused, same_runs
 
 
 def log_history(last: float) -> list[dict[str, Any]]:
@@ -44,15 +35,6 @@ def write_state(folder: Path, history: list[dict[str, Any]]) -> Path:
     else:
         TrainerState(global_step=step, log_history=history).save_to_json(str(path))
     return path
-
-
-def same_runs(runs: RunTable) -> None:
-    """Two runs of two evaluations each."""
-    assert runs.run_id.tolist() == ["large", "large", "small", "small"]
-    assert runs.recipe.n_params.tolist() == [4e6, 4e6, 1e6, 1e6]
-    assert runs.recipe.epochs.tolist() == [1.0, 2.0, 1.0, 2.0]
-    assert runs.loss.tolist() == pytest.approx([2.8, 2.5, 3.3, 3.0], rel=1e-6)
-    assert runs.languages == ("id",)
 
 
 def test_trainer_states_of_a_folder_of_runs(tmp_path: Path) -> None:
@@ -120,6 +102,7 @@ def test_tensorboard(tmp_path: Path, as_tensors: bool) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")  # MLflow's
 @pytest.mark.parametrize("store", ["mlflow.db", "mlruns"])
 def test_mlflow(tmp_path: Path, store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("mlflow", reason="pip install 'm3jax[mlflow]'")

@@ -33,7 +33,8 @@ def read_mlflow(path: Path) -> Raw:
     try:
         client = MlflowClient(tracking_uri=uri, registry_uri=uri)
         names = {each.experiment_id: each.name for each in client.search_experiments()}
-        runs, page = [], None
+        runs: list[Run] = []
+        page = None
         while names:
             found = client.search_runs(list(names), page_token=page)
             runs += found

@@ -102,9 +102,10 @@ def _parsed(records: Iterable[bytes], log: Path) -> Iterator[Any]:
         from wandb.proto import wandb_internal_pb2
     except ImportError as error:
         raise _needs_client(log) from error
+    messages: Any = wandb_internal_pb2  # whose classes are made while it is imported
     for record in records:
         try:
-            yield wandb_internal_pb2.Record.FromString(record)
+            yield messages.Record.FromString(record)
         except DecodeError as error:
             raise M3Error(
                 f"{log.name}: holds a record that the client does not know, expected a file of"
@@ -120,8 +121,7 @@ def _values(items: Iterable[Any], log: Path) -> dict[str, Any]:
 
 
 def _cells(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """Numbers, texts and truth values by dotted name; lists, media and the client's own left out.
-    """
+    """Numbers, texts and truth values by dotted name; not lists, media and the client's own."""
     flat = dict(pair for name, value in values for pair in _flat(name, value))
     others = (
         _INTERNAL,
