@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -144,13 +145,24 @@ def test_a_database_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert not (tmp_path / "none.db").exists()
 
 
-@pytest.mark.parametrize("package", ["mlflow", "tensorboard"])
-def test_the_extra_is_named(tmp_path: Path, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
+@pytest.mark.parametrize(
+    ("package", "source"),
+    [
+        ("mlflow", "mlflow.db"),
+        ("tensorboard", "events"),
+        ("wandb", "wandb:team/project"),
+        ("wandb", "run-a.wandb"),
+    ],
+)
+def test_the_extra_is_named(
+    tmp_path: Path, package: str, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in [name for name in sys.modules if name.split(".")[0] == package] or [package]:
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setitem(sys.modules, package, None)
-    (tmp_path / "events.out.tfevents.1.host").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    Path("events").mkdir()
+    Path("events/events.out.tfevents.1.host").write_bytes(b"")
+    Path("run-a.wandb").write_bytes(b"")
     with refused(f"m3jax[{package}]"):
-        RunTable.read(tmp_path if package == "tensorboard" else tmp_path / "mlflow.db")
+        RunTable.read(source)

@@ -1,7 +1,9 @@
 """Runs of Weights & Biases: exported, kept by its own client, and on a server that is made up."""
 
 import functools
+import struct
 import types
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -143,10 +145,17 @@ def test_the_table_that_the_client_kept(written: Path) -> None:
     assert RunTable.read(path).recipe.n_params.tolist() == [1e6, 4e6]
 
 
+@pytest.mark.slow
 def test_files_of_something_else(tmp_path: Path) -> None:
+    pytest.importorskip("wandb", reason="pip install 'm3jax[wandb]'")
     path = tmp_path / "run-a.wandb"
     path.write_bytes(b"n_params,loss\n")
     with refused("run-a.wandb: expected a log of Weights & Biases, which begins with b':W&B"):
+        RunTable.read(path)
+    unknown = b"\xff"
+    head = struct.pack("<IHB", zlib.crc32(unknown, zlib.crc32(b"\x01")), len(unknown), 1)
+    path.write_bytes(b":W&B\xe1\xbe\x00" + head + unknown)
+    with refused("run-a.wandb: holds a record that the client does not know"):
         RunTable.read(path)
     path.write_bytes(b"")
     with refused("run-a.wandb: nothing logged in 1 run, expected losses"):
