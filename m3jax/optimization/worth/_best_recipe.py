@@ -84,15 +84,20 @@ def _solved(
     held_theta, lanes = jax.lax.stop_gradient((theta, problems))
     count = len(built)
     terms, states, _ = screen_starts(law, jnp.repeat(held_theta[:, None], count, axis=1), lanes)
-    # Both starts as lanes of one path.
-    state = jax.tree.map(lambda *pair: jnp.concatenate(pair, axis=-1), *states)
-    terms, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, 2), (terms, lanes))
+    # All starts as lanes of one path.
+    state = jax.tree.map(lambda *each: jnp.concatenate(each, axis=-1), *states)
+    terms, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, len(states)), (terms, lanes))
     end = solve_interior_point(terms, lanes, state, _STEPS)
-    first, second = log_sum_exp(terms, end.u).reshape(2, count)
-    u, multipliers = (
-        jnp.stack([jnp.where(second < first, x[count:], x[:count]) for x in part])
-        for part in (end.u, end.multipliers)
+    reached = log_sum_exp(terms, end.u).reshape(len(states), count)
+    at: tuple[Array, ...] = tuple(
+        jnp.stack(part).reshape(-1, len(states), count) for part in (end.u, end.multipliers)
     )
+    lowest, *found = (leaf[..., 0, :] for leaf in (reached, *at))
+    for i in range(1, len(states)):
+        less = reached[i] < lowest
+        lowest = jnp.where(less, reached[i], lowest)
+        found = [jnp.where(less, leaf[:, i], old) for leaf, old in zip(at, found, strict=True)]
+    u, multipliers = found
 
     def settled(problem: RecipeProblem, u: Array, multipliers: Array) -> tuple[Array, Recipe]:
         u, _ = differentiable_optimum(law, theta, problem, u, multipliers)
