@@ -89,6 +89,10 @@ def test_compare_takes_the_same_flags(export):
     flags = (*MAP, *ROWS, *MORE)
     said = ok("compare", "export.csv", *options, *flags).out
     assert "keep_best: 46 of 93 rows left out" in " ".join(said.split())
+    # or those of a fit
+    ok("fit", "export.csv", *QUICK, *flags, "-o", "mapped.json")
+    typed = ok("compare", "export.csv", *options, *flags, "--json").json
+    assert ok("compare", "export.csv", *options, "--like", "mapped.json", "--json").json == typed
     refused = call("compare", "export.csv", *options, *MAP, "--where", "siz=1")
     assert "where: 'siz' is not among the columns" in refused.err
     assert "did you mean 'size'" in refused.err

@@ -16,6 +16,7 @@ from .._common import (
     print_json,
     progress_bar,
     read_table,
+    read_table_of,
     use_cache,
 )
 from .._derived import with_options
@@ -38,6 +39,14 @@ def compare_command(
     *,
     reading: dict[str, Any],
     options: dict[str, Any],
+    like: Annotated[
+        Path | None,
+        typer.Option(
+            "--like",
+            help="Read the table as this fit's was: its names, units and rows, where they are not"
+            " given here.",
+        ),
+    ] = None,
     report: Annotated[
         Path | None, typer.Option("--report", help="Write a page with figures to this .html file.")
     ] = None,
@@ -48,6 +57,7 @@ def compare_command(
     Example: m3jax compare runs.csv --laws m3,chinchilla --holdout compute,epochs
     """
     from ...comparison import predict_held_out, score
+    from ...fitting import Fits
 
     if report is not None and report.suffix != ".html":
         raise M3Error(f"{report}: expected a file name ending in .html")
@@ -59,7 +69,10 @@ def compare_command(
         new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     chosen = CompareOptions.of(**options)
     law_names = arguments.names("--laws", laws)
-    runs = read_table(table, reading)
+    if like is None:
+        runs = read_table(table, reading)
+    else:
+        runs = read_table_of(Fits.load(like), table, reading)
     use_cache()
     with progress_bar(as_json) as progress:
         held_out = predict_held_out(runs, law_names, progress=progress, **options)
