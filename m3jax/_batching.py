@@ -10,6 +10,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from ._arithmetic import in_double_precision
+
 _compiled_kinds: set[Any] = set()
 
 
@@ -39,7 +41,7 @@ def dispatch(calls: Sequence[Any], work: Callable[[Any], Any], kind: Any) -> Ite
     threads = worker_count()
 
     def on(number: int) -> Any:
-        with jax.enable_x64(True), jax.default_device(jax.local_devices()[0]):
+        with in_double_precision(), jax.default_device(jax.local_devices()[0]):
             return work(calls[number])
 
     alone = 0 if kind in _compiled_kinds else 1

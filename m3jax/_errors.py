@@ -67,3 +67,12 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     more = len(known) - _MOST_KNOWN
     shown = ", ".join(known[:_MOST_KNOWN]) or "none"
     return f"known: {shown}" + (f" and {more} more" if more > 0 else "")
+
+
+def shown(value: object) -> str:
+    """A value in a message: in one line, and not the whole of it where it is long."""
+    try:
+        text = " ".join(repr(value).split())
+    except (ValueError, RecursionError):  # of thousands of digits, or of lists in lists
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= 120 else f"{text[:117]}..."

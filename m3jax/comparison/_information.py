@@ -20,7 +20,8 @@ def information_criteria(
     scales = np.geomspace(1e-14, 1e14, 6001) * delta**2
     root = np.sqrt(scales)
     within = np.sqrt(2 * math.pi) * root * np.vectorize(math.erf)(delta / (math.sqrt(2) * root))
-    beyond = 2 * (scales / delta) * np.exp(-(delta**2) / (2 * scales))
+    with np.errstate(under="ignore"):
+        beyond = 2 * (scales / delta) * np.exp(-(delta**2) / (2 * scales))
     deviance = 2 * np.min(objective / scales + runs * np.log(within + beyond))
     count = coefficients + 1
     return float(deviance + 2 * count), float(deviance + count * math.log(runs))

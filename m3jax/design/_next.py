@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from .._arithmetic import in_double_precision
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..fitting import Fits, predict
@@ -97,7 +98,7 @@ def next_runs(
             " runs what the fit says they need"
         )
     noise = noise_of(fits, i) if options.noise is None else options.noise
-    with jax.enable_x64(True):
+    with in_double_precision():
         report("solving the draws", 0, 1)
         normal = normals(_SAMPLES, options.runs, options.seed)
         belief = _belief(fits, i, recommendations, count, noise, normal)

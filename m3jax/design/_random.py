@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import jax
 import numpy as np
 
+from .._arithmetic import in_double_precision
 from .._errors import M3Error
 from ..fitting import Fits
 from ..options import Bounds, NextOptions
@@ -19,7 +19,7 @@ SPENT = 0.98  # of the budget that is planned with; rounding may take the rest
 
 def check_cost(language: str, space: RunSpace, budget: float, runs: int) -> None:
     """Raise `M3Error` if the cheapest runs of a space cost more than the budget."""
-    with jax.enable_x64(True):
+    with in_double_precision():
         cheapest = space.cheapest()[2]
     if cheapest * runs > SPENT * budget:
         raise M3Error(
@@ -61,6 +61,6 @@ def random_runs(
         ladder=options.ladder,
     )
     check_cost(name, space, options.budget, options.runs)
-    with jax.enable_x64(True):
+    with in_double_precision():
         rng = np.random.default_rng([options.seed, 4])
         return space.rounded(*random_design(space, SPENT * options.budget, options.runs, rng))

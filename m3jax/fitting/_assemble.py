@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 
-import jax
 import numpy as np
 
+from .._arithmetic import in_double_precision
 from ._fits import Fits
 from ._messages import at_bounds
 from .diagnosis import grades
@@ -36,7 +36,7 @@ def assemble(
         messages[i].insert(0, "the fit stopped at its iteration limit; try more starts")
 
     def grading() -> tuple[str, ...]:
-        with jax.enable_x64(True):
+        with in_double_precision():
             return grades(fits, _linearised(fitted))
 
     fits = Fits(

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._arithmetic import in_double_precision
 from .._errors import M3Error, suggestion
 from .._version import __version__
 from ..laws import Law
@@ -328,7 +329,7 @@ def predict(law: Law, thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
     # Repeat the last recipe up to a power of two, so that few shapes are ever compiled.
     full = np.minimum(np.arange(1 << max(size - 1, 0).bit_length()), max(size - 1, 0))
     flat = Recipe(*(np.asarray(leaf, dtype=np.float64).reshape(-1)[full] for leaf in leaves))
-    with jax.enable_x64(True):
+    with in_double_precision():
         loss = np.asarray(_predict(law, np.asarray(thetas, dtype=np.float64), flat))
     if not np.all(np.isfinite(loss)):
         raise M3Error(f"law {law.name}: the predicted loss of a recipe is not finite")

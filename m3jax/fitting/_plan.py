@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any
 
-import jax
 import numpy as np
 
+from .._arithmetic import in_double_precision
 from .._errors import M3Error
 from .._progress import Progress
 from ..formatting import quantity
@@ -60,7 +60,7 @@ class FitPlan:
 
     def fit(self, report: Progress) -> Fits:
         """Fits of all languages of the plan."""
-        with jax.enable_x64(True):
+        with in_double_precision():
             if self.priors is None:
                 return self._with_weak_prior(report)
             if self.weighed.all():
@@ -174,7 +174,7 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
     if prior is not None and weighed.any():
         delta, seed = options.huber_delta, options.seed
         rows = problem.take(np.flatnonzero(weighed))
-        with jax.enable_x64(True):
+        with in_double_precision():
             priors = estimate_priors(law, rows, prior, pool, delta, seed, report)
     return FitPlan(law, problem, failed, settings, weighed, priors)
 

@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
-from .._errors import M3Error, nearest, option_name, suggestion
+from .._errors import M3Error, nearest, option_name, shown, suggestion
 from ._kinds import KINDS, converted_to
 
 T = TypeVar("T")
@@ -227,15 +227,6 @@ def expected(known: Option) -> str:
     if known.choices:
         return " or ".join(map(repr, known.choices))
     return known.allowed.words if known.allowed else KINDS[known.kind]
-
-
-def shown(value: Any) -> str:
-    """A value in a message: in one line, and not the whole of it where it is long."""
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # of thousands of digits, or of lists in lists
-        return f"a value of type {type(value).__name__}"
-    return text if len(text) <= 120 else f"{text[:117]}..."
 
 
 def _checked(name: str, known: Option, value: Any) -> Any:

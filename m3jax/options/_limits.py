@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .._errors import M3Error, option_name
+from .._errors import M3Error, option_name, shown
 from ._core import (
     POSITIVE,
     PROPER_SHARE,
@@ -16,7 +16,6 @@ from ._core import (
     counted,
     option,
     same_as,
-    shown,
 )
 
 Bounds = tuple[float, float]

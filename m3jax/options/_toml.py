@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .._errors import M3Error, suggestion
-from ._core import shown
+from .._errors import M3Error, shown, suggestion
 from ._kinds import KINDS, converted_to
 
 Kinds = Mapping[str, str]  # key -> kind, a key of `KINDS`

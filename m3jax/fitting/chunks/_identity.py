@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..._arithmetic import in_double_precision
 from ..._batching import take_rows
 from ..._version import __version__
 from ...runs import RunTable
@@ -61,7 +62,7 @@ def _probed_losses(plan: FitPlan) -> list[float]:
     if not plan.problem.languages:
         return []
     theta = np.mean(plan.law.theta_start(), axis=0)
-    with jax.enable_x64(True), jax.default_device(jax.local_devices()[0]):
+    with in_double_precision(), jax.default_device(jax.local_devices()[0]):
         first_language = take_rows(plan.problem.recipe, 0)
         losses = np.asarray(plan.law.log_loss_theta(theta, first_language))
     return [float(f"{value:.6g}") for value in np.nan_to_num(losses)[:_PROBED_LOSSES]]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
+from ..._arithmetic import in_double_precision
 from ..._errors import M3Error
 from ...recipe import Array
 from ...runs import RunTable
@@ -61,7 +62,7 @@ def delta_interval(
     """
     level = level_of(fits, level)
     linearised = _linearised(fits, runs, language)
-    with jax.enable_x64(True):
+    with in_double_precision():
         theta = jax.numpy.asarray(linearised.theta)
         value = np.asarray(function(theta), dtype=np.float64)
         slope = np.asarray(jax.jacfwd(function)(theta), dtype=np.float64)

@@ -8,6 +8,7 @@ from functools import partial
 import jax
 import numpy as np
 
+from ..._arithmetic import in_double_precision
 from ..._batching import take_rows
 from ..._errors import M3Error
 from ...laws import Law
@@ -52,7 +53,7 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
     # Repeat the last language up to a power of two, so that few shapes are ever compiled.
     full = np.minimum(np.arange(1 << (len(names) - 1).bit_length()), len(names) - 1)
     recipe = take_rows(batch.recipe, full)
-    with jax.enable_x64(True):
+    with in_double_precision():
         predicted, jacobians = map(
             np.asarray,
             _log_loss_and_jacobian(fits.law, fits.theta[np.array(language_index)[full]], recipe),

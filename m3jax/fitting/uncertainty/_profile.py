@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
+from ..._arithmetic import in_double_precision
 from ..._errors import M3Error
 from ...laws import Law, LogSpaceLaw
 from ...runs import RunTable
@@ -94,7 +95,7 @@ def profile(
         if fits.frozen[i, fits.law.names.index(coefficient)]:
             raise M3Error(f"language {name!r}: {coefficient} was held in the fit, not fitted")
     (linearised,) = linearise(fits, runs, [name])
-    with jax.enable_x64(True):
+    with in_double_precision():
         return {c: _profile(linearised, name, c, points, level) for c in coefficients}
 
 

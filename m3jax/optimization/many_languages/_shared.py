@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._arithmetic import in_double_precision
 from ..._errors import M3Error
 from ...fitting import Fits
 from ...laws import Law
@@ -75,7 +76,7 @@ def shared_model(fits: Fits, *, options: SplitOptions) -> SharedModel:
     budget = float(np.log(options.compute / 6.0))
     convex = is_posynomial(fits.law)
     best: SharedOptimum | None = None
-    with jax.enable_x64(True):
+    with in_double_precision():
         for regime in (SINGLE_STAGE, TWO_STAGE):
             if not questions.offered[regime].all():
                 continue
@@ -116,7 +117,7 @@ def shared_model(fits: Fits, *, options: SplitOptions) -> SharedModel:
         final_ratio=ratio * np.exp(q),
         first_ratio=ratio * (share if regime == TWO_STAGE else 1.0),
     )
-    with jax.enable_x64(True):
+    with in_double_precision():
         loss = np.exp(np.asarray(_log_losses(fits.law, theta, recipe)))
     return SharedModel(
         languages=questions.languages,

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ..._arithmetic import in_double_precision
 from ..._progress import Progress, silent
 from ...fitting import Scope
 from ...laws import Law
@@ -197,7 +198,7 @@ class Questions:
                 continue
             questions = self.take(lanes)
             recipe = recipes(solved.z[regime][:, lanes], questions.values, regime)
-            with jax.enable_x64(True):
+            with in_double_precision():
                 predicted = jax.vmap(self.law.log_loss_theta)(questions.theta, recipe)
             log_loss[regime, lanes] = np.asarray(predicted)
         return dataclasses.replace(solved, log_loss=log_loss)
@@ -250,7 +251,7 @@ class Questions:
                 "source": source.theta[rows[self.language]],
                 "most": np.full(len(self), np.log(self.limits.max_source_loss or np.nan)),
             }
-        with jax.enable_x64(True):
+        with in_double_precision():
             return solve(
                 self.law,
                 self.theta.T.copy(),

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._arithmetic import in_double_precision
 from ...laws import Law
 from ...recipe import Array, Recipe
 
@@ -21,7 +22,7 @@ def optimal_corpus(law: Law, theta: np.ndarray, compute: np.ndarray) -> np.ndarr
     Minimises the loss at r = 1 and one epoch over D, with N = C / (6·D). Infinite where the law has
     no minimum between one token and one parameter.
     """
-    with jax.enable_x64(True):
+    with in_double_precision():
         return np.asarray(_optimal(law, jnp.asarray(theta), jnp.asarray(compute)))
 
 

@@ -8,7 +8,6 @@ general way.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -34,6 +33,7 @@ from ._recipe_problem import RecipeProblem
 
 _NO_DIFFERENCE = 1e-10  # of log losses
 _FEW = 1 << 13  # problems that are solved in one batch whatever their regime
+_MANY = 1 << 16  # of one regime in a batch: what their arrays take is bounded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,24 +159,27 @@ class _Batch(NamedTuple):
 def _batches(
     question: Question, regimes: np.ndarray, ladder: Sequence[float] | None, only: Iterable[int]
 ) -> Iterator[_Batch]:
-    """All problems that have a solution: few together, many by regime and size."""
-    lift = int(regimes.sum()) * len(ladder or (0,)) <= _FEW
+    """All problems that have a solution: few together, many by regime and so many sizes."""
+    sizes = np.asarray(ladder if ladder else [np.nan])
+    lift = int(regimes.sum()) * len(sizes) <= _FEW
     parts: list[_Batch] = []
-    for regime, size in itertools.product(only, ladder or (None,)):
+    for regime in only:
         offered = np.flatnonzero(regimes[regime])
-        if not len(offered):
-            continue
-        asking = jax.tree.map(lambda leaf, o=offered: leaf[..., o], question)
-        if size is not None:
-            asking = _at_size(asking, size)
-        for in_part in (False, True):
-            problem, possible = build_problem(asking, regime, lift=lift, in_part=in_part)
-            lanes = offered[possible]
-            if len(lanes):
-                parts.append(_Batch(np.full(len(lanes), regime), lanes, problem.take(possible)))
-        if parts and not lift:
-            yield _joined(parts)
-            parts = []
+        at_once = max(1, _MANY // max(1, len(offered)))
+        for i in range(0, len(sizes) if len(offered) else 0, at_once):
+            some = sizes[i : i + at_once]
+            asked = np.tile(offered, len(some))
+            asking = jax.tree.map(lambda leaf, o=asked: leaf[..., o], question)
+            if ladder:
+                asking = _at_size(asking, np.repeat(some, len(offered)))
+            for in_part in (False, True):
+                problem, possible = build_problem(asking, regime, lift=lift, in_part=in_part)
+                lanes = asked[possible]
+                if len(lanes):
+                    parts.append(_Batch(np.full(len(lanes), regime), lanes, problem.take(possible)))
+            if parts and not lift:
+                yield _joined(parts)
+                parts = []
     if parts:
         yield _joined(parts)
 
@@ -194,8 +197,8 @@ def _joined(parts: Sequence[_Batch]) -> _Batch:
     return joined
 
 
-def _at_size(question: Question, size: float) -> Question:
-    """The question with one model size, impossible where that is out of bounds."""
+def _at_size(question: Question, size: np.ndarray) -> Question:
+    """The questions with one model size each, impossible where that is out of bounds."""
     inside = (question.low[0] <= size * (1 + 1e-9)) & (size <= question.high[0] * (1 + 1e-9))
     low, high = np.array(question.low), np.array(question.high)
     low[0], high[0] = size, np.where(inside, size, size / 2)

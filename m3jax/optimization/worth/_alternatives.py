@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..._errors import M3Error
+from ..._errors import M3Error, shown
 from ...recipe import REGIMES
 from .._result import Recommendations
 
@@ -31,7 +31,7 @@ def compute_gain(recommendations: Recommendations, regime: str = REGIMES[0]) -> 
     Raises `M3Error` on an unknown regime.
     """
     if regime not in REGIMES:
-        raise M3Error(f"unknown regime {regime!r}; known: {', '.join(REGIMES)}")
+        raise M3Error(f"unknown regime {shown(regime)}; known: {', '.join(REGIMES)}")
     k = REGIMES.index(regime)
     shape = recommendations.feasible.shape
     feasible = recommendations.feasible.ravel()

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ..._arithmetic import in_double_precision
+
 
 def in_double(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of pytrees of numbers, computed in float64 whatever precision the caller has.
@@ -41,13 +43,13 @@ def in_double(function: Callable[..., Any]) -> Callable[..., Any]:
     @jax.custom_jvp
     def call(arguments: tuple[Any, ...]) -> Any:
         dtype = jnp.result_type(float)
-        with jax.enable_x64(True):
+        with in_double_precision():
             return rounded(value_in_double(doubled(arguments)), dtype)
 
     @call.defjvp
     def _derivative(primals: Any, tangents: Any) -> tuple[Any, Any]:
         dtype = jnp.result_type(float)
-        with jax.enable_x64(True):
+        with in_double_precision():
             jacobian, values = rounded(jacobian_in_double(doubled(primals[0])), dtype)
         outer, tree = jax.tree.flatten(values)
         changes = jax.tree.leaves(tangents[0])

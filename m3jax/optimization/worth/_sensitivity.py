@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..._arithmetic import in_double_precision
 from ..._errors import M3Error
 from ...laws import Law
 from ...recipe import REGIMES, TWO_STAGE, Array
@@ -60,7 +61,7 @@ def sensitivities(recommendations: Recommendations, *position: int) -> Sensitivi
     p = int(np.ravel_multi_index(position, recommendations.feasible.shape))
     regime = int(recommendations.regime[position])
     law, recipe = questions.law, recommendations.at(*position)
-    with jax.enable_x64(True):
+    with in_double_precision():
         question = jax.tree.map(lambda leaf: jnp.asarray(leaf[..., p]), questions.values)
         if questions.limits.ladder is not None:
             question = dataclasses.replace(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
+from ..._arithmetic import in_double_precision
 from ..._errors import M3Error
 from ...fitting import Fits
 from ...runs import RunTable
@@ -42,7 +42,7 @@ def fit_quality(fits: Fits, runs: RunTable) -> Figure:
     if not np.any(of_run >= 0):
         raise M3Error("none of the runs is of a fitted language")
     runs, of_run = runs.select(of_run >= 0), of_run[of_run >= 0]
-    with jax.enable_x64(True):
+    with in_double_precision():
         coefficients = fits.law.from_theta(fits.theta[of_run])
         predicted = np.asarray(fits.law.loss(coefficients, runs.recipe))
     residual = 100 * np.log(runs.loss / predicted)
