@@ -6,11 +6,10 @@ from pathlib import Path
 
 import jax
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from benchmarks.support.synthetic import run_table, true_theta
 
-from ..conftest import ok
+from ..conftest import CACHE, ok
 
 SMALL = ("--law", "chinchilla", "--starts", 2, "--draws", 2)
 
@@ -44,19 +43,16 @@ def process(*arguments, code: str = "from m3jax.cli import main; main()", **opti
 
 
 @pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    """Compiled code goes to a folder of the tests; JAX's settings are put back afterwards."""
+def cache():
+    """The user's folder of caches is that of the tests; JAX's settings are put back afterwards."""
     names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
     before = {name: getattr(jax.config, name) for name in names}
-    folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(folder))
+        patch.setenv("XDG_CACHE_HOME", str(CACHE))
         patch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
-        compilation_cache.reset_cache()
-        yield folder
+        yield CACHE
     for name, value in before.items():
         jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from ._batched import screen_starts
 from ._best_regime import REGIME_TIE, best_regime
 from ._branch_and_bound import plane_above_text, secant
 from ._faces import build_problem
-from ._interior_point import solve_interior_point
+from ._interior_point import PrimalDualIterate, solve_interior_point
 from ._limits import HELD_WIDTH, LIMIT_INDEX, LIMITS, NAMED_LIMITS, can_bind
 from ._log_sum_exp import (
     has_terms,
@@ -26,6 +26,7 @@ __all__ = [
     "REGIME_TIE",
     "NonlinearProgram",
     "Objective",
+    "PrimalDualIterate",
     "Question",
     "RecipeProblem",
     "RegimeOptima",

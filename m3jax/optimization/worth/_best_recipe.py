@@ -15,6 +15,7 @@ from ...laws import Law
 from ...recipe import TWO_STAGE, Array, Recipe
 from ..solvers import (
     NAMED_LIMITS,
+    PrimalDualIterate,
     Question,
     RecipeProblem,
     build_problem,
@@ -88,31 +89,25 @@ def _solved(
     state = jax.tree.map(lambda *each: jnp.concatenate(each, axis=-1), *states)
     terms, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, len(states)), (terms, lanes))
     end = solve_interior_point(terms, lanes, state, _STEPS)
-    reached = log_sum_exp(terms, end.u).reshape(len(states), count)
-    at: tuple[Array, ...] = tuple(
-        jnp.stack(part).reshape(-1, len(states), count) for part in (end.u, end.multipliers)
-    )
-    lowest, *found = (leaf[..., 0, :] for leaf in (reached, *at))
-    for i in range(1, len(states)):
-        less = reached[i] < lowest
-        lowest = jnp.where(less, reached[i], lowest)
-        found = [jnp.where(less, leaf[:, i], old) for leaf, old in zip(at, found, strict=True)]
-    u, multipliers = found
-
-    def settled(problem: RecipeProblem, u: Array, multipliers: Array) -> tuple[Array, Recipe]:
-        u, _ = differentiable_optimum(law, theta, problem, u, multipliers)
-        recipe = problem.recipe(u)
-        return jnp.exp(law.log_loss_theta(theta, recipe)), recipe
-
-    losses, recipes = jax.vmap(settled, in_axes=-1)(problems, u, multipliers)
-    losses = jnp.where(possible, losses, jnp.inf)
+    reached = jnp.where(jnp.tile(possible, len(states)), log_sum_exp(terms, end.u), jnp.inf)
     # The first of the lowest, written so that `in_double` can have it.
-    best = jax.tree.map(lambda leaf: leaf[0], (losses, recipes))
-    for i in range(1, count):
-        lower = losses[i] < best[0]
-        best = jax.tree.map(
-            lambda leaf, at_best, i=i, lower=lower: jnp.where(lower, leaf[i], at_best),
-            (losses, recipes),
-            best,
+    lowest, (problem, u, multipliers) = reached[0], _lane(0, problems, end)
+    for i in range(1, len(reached)):
+        less = reached[i] < lowest
+        lowest, problem, u, multipliers = jax.tree.map(
+            lambda new, old, less=less: jnp.where(less, new, old),
+            (reached[i], *_lane(i, problems, end)),
+            (lowest, problem, u, multipliers),
         )
-    return best
+    u, _ = differentiable_optimum(law, theta, problem, u, multipliers)
+    recipe = problem.recipe(u)
+    loss = jnp.exp(law.log_loss_theta(theta, recipe))
+    return jnp.where(jnp.isfinite(lowest), loss, jnp.inf), recipe
+
+
+def _lane(
+    i: int, problems: RecipeProblem, end: PrimalDualIterate
+) -> tuple[RecipeProblem, Array, Array]:
+    """Problem, u (d,) and multipliers (m,) of one lane; those of `problems` come round again."""
+    problem = jax.tree.map(lambda leaf: leaf[..., i % leaf.shape[-1]], problems)
+    return problem, jnp.stack(end.u)[:, i], jnp.stack(end.multipliers)[:, i]

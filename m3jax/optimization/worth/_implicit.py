@@ -49,11 +49,13 @@ def differentiable_optimum(
     active = multipliers > jnp.maximum(slacks, 1e-12)
     w = jnp.concatenate([u, jnp.where(active, multipliers, 0.0)])
     frozen = partial(kkt_system, law, theta_, problem_, active)
-    for _ in range(_POLISH):
+
+    def polished(_: int, w: Array) -> Array:
         step = jnp.linalg.pinv(jax.jacfwd(frozen)(w), rtol=1e-12) @ frozen(w)
-        step = jnp.where(jnp.all(jnp.isfinite(step)) & (jnp.max(jnp.abs(step)) < 1e-2), step, 0.0)
-        w = w - step
-    w = held(w)
+        sound = jnp.all(jnp.isfinite(step)) & (jnp.max(jnp.abs(step)) < 1e-2)
+        return w - jnp.where(sound, step, 0.0)
+
+    w = held(jax.lax.fori_loop(0, _POLISH, polished, held(w)))
     inverse = held(jnp.linalg.pinv(jax.jacfwd(frozen)(w), rtol=1e-12))
     moved = w - inverse @ kkt_system(law, theta, problem, active, w)
     d = u.shape[0]

@@ -14,14 +14,9 @@ from .workers import LAW, OPTIONS, WORKER, made_up
 
 
 @pytest.fixture(scope="session")
-def environment(tmp_path_factory):
-    """Of a worker: what is compiled once is there for the next."""
-    return os.environ | {
-        "JAX_PLATFORMS": "cpu",
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("xla")),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "PYTHONPATH": str(ROOT),
-    }
+def environment():
+    """Of a worker."""
+    return os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
 
 
 @pytest.fixture(scope="session")
