@@ -13,20 +13,24 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# All workers, and the processes that tests start, share what is compiled: half the time of a whole
-# run. Set before JAX reads it, in the process that starts the workers; name a folder to keep it.
-if "M3JAX_TEST_CACHE" not in os.environ:
-    _folder = tempfile.TemporaryDirectory(prefix="m3jax-tests-")
-    os.environ["M3JAX_TEST_CACHE"] = _folder.name
-CACHE = Path(os.environ["M3JAX_TEST_CACHE"])
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE / "m3jax" / "xla")
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-
 import jax
 import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# All workers, and the processes that tests start, share what is compiled: half the time of a whole
+# run. The variable may name a folder, to keep it.
+if "M3JAX_TEST_CACHE" not in os.environ:
+    _folder = tempfile.TemporaryDirectory(prefix="m3jax-tests-")
+    os.environ["M3JAX_TEST_CACHE"] = _folder.name
+CACHE = Path(os.environ["M3JAX_TEST_CACHE"])
+for _name, _value in {
+    "jax_compilation_cache_dir": str(CACHE / "m3jax" / "xla"),
+    "jax_persistent_cache_min_compile_time_secs": 0.2,
+}.items():
+    os.environ[_name.upper()] = str(_value)
+    jax.config.update(_name, _value)
 
 
 @pytest.fixture(scope="session")
