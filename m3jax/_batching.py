@@ -10,7 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from ._arithmetic import in_double_precision
+from .computing import in_double_precision
 
 _compiled_kinds: set[Any] = set()
 

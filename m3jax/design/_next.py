@@ -7,9 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from .._arithmetic import in_double_precision
 from .._errors import M3Error
 from .._progress import Progress, silent
+from ..computing import in_double_precision
 from ..fitting import Fits, predict
 from ..optimization import Questions, Recommendations, best_regime, optimize
 from ..options import FEWEST_DRAWS, Limits, NextOptions, takes

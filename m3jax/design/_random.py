@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from .._arithmetic import in_double_precision
 from .._errors import M3Error
+from ..computing import in_double_precision
 from ..fitting import Fits
 from ..options import Bounds, NextOptions
 from ..recipe import Recipe

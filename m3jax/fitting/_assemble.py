@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from .._arithmetic import in_double_precision
+from ..computing import in_double_precision
 from ._fits import Fits
 from ._messages import at_bounds
 from .diagnosis import grades

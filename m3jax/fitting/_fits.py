@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Mapping
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .._arithmetic import in_double_precision
 from .._errors import M3Error, suggestion
 from .._version import __version__
+from ..computing import in_double_precision, jit_by_first
 from ..laws import Law
 from ..recipe import Array, Recipe
 from ..variables import VARIABLES
@@ -336,7 +336,7 @@ def predict(law: Law, thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
     return loss[:, :size].reshape(-1, *shape)
 
 
-@partial(jax.jit, static_argnames="law")
+@jit_by_first
 def _predict(law: Law, thetas: Array, recipe: Recipe) -> Array:
     return jnp.exp(jax.vmap(lambda theta: law.log_loss_theta(theta, recipe))(thetas))
 

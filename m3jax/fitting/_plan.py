@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from .._arithmetic import in_double_precision
 from .._errors import M3Error
 from .._progress import Progress
+from ..computing import in_double_precision
 from ..formatting import quantity
 from ..laws import Law, get_law
 from ..options import FitOptions

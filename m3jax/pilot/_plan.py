@@ -110,6 +110,9 @@ def prepare(
         raise M3Error("expected one of a budget, minutes or recipes")
     if not targets:
         raise M3Error("expected at least one target text")
+    for language in targets:
+        if not language.strip() or language != language.strip():
+            raise M3Error(f"language {language!r}: expected a name without blanks around it")
     if not training.decay_fraction <= design.stage_fraction[0]:
         # A final stage is to begin while the learning rate is still high.
         raise M3Error(

@@ -359,6 +359,12 @@ def test_given_recipes_are_trained(folder):
             ("{f}/target.txt", "{f}/source.txt", "-l", "X", "-o", "{f}/new.csv"),
             "expected one of --budget, --minutes and --recipes",
         ),
+        (
+            ("{f}/target.txt", "{f}/source.txt", "-l", "X ", "-o", "{f}/new.csv", "--budget", "1"),
+            "language 'X ': expected a name without blanks around it",
+        ),
+        (("{f}/pilot.toml", "--seed", "-1"), "--seed: expected a whole number >= 0"),
+        (("{f}/pilot.toml", "--max-overlap", "nan"), "--max-overlap: expected a number from 0"),
         (("{f}/pilot.toml", "--budget", "1", "--minutes", "1"), "expected one of --budget"),
         (("{f}/pilot.toml", "--budget", "many"), "--budget: expected a number"),
         (("{f}/pilot.toml", "--budget", "10"), "too small for 8 runs: expected at least"),

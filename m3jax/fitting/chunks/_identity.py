@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..._arithmetic import in_double_precision
 from ..._batching import take_rows
 from ..._version import __version__
+from ...computing import in_double_precision
 from ...runs import RunTable
 from .._plan import FitPlan
 

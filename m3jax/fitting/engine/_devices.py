@@ -10,20 +10,27 @@ against 7 s).
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial, wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, PartitionSpec
 
+from ...computing import KEPT
+from ...laws import Law
+
 ROWS_ON_CPU = 32  # of a call: its arrays stay near the cache
 _LANE_BYTES = 600  # per run that a lane needs on an accelerator: a few copies of its Jacobian
 
 
-@cache
-def jit_over_devices(function: Callable[..., Any], *static: str) -> Callable[..., Any]:
+@lru_cache(maxsize=4 * KEPT)
+def jit_over_devices(
+    function: Callable[..., Any], *static: str, law: Law | None = None
+) -> Callable[..., Any]:
     """`jit`, with the leading axis of all arrays split over this machine's devices.
+
+    Of `function(law, ...)` where a law is given.
 
     On a CPU one thread a call, for calls run side by side better than that.
     """
@@ -31,24 +38,24 @@ def jit_over_devices(function: Callable[..., Any], *static: str) -> Callable[...
     if jax.default_backend() == "gpu" and jax.process_count() > 1:
         # It waits for all processes to compile the same; ours each do so when they get there.
         options["xla_gpu_shard_autotuning"] = False
+    if law is not None:
+        function = partial(function, law)
     devices = jax.local_devices()
     if len(devices) > 1:
-        mesh = Mesh(np.array(devices), ("rows",))
-        function = _over_mesh(function, mesh, 1 if "law" in static else 0)
+        function = _over_mesh(function, Mesh(np.array(devices), ("rows",)))
     return jax.jit(function, static_argnames=static, compiler_options=options)
 
 
-def _over_mesh(function: Callable[..., Any], mesh: Mesh, leading: int) -> Callable[..., Any]:
-    """`function` on a mesh, after so many leading arguments that are not arrays."""
+def _over_mesh(function: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
+    """`function` of arrays, on a mesh."""
 
     @wraps(function)
-    def on_mesh(*args: Any, **static: Any) -> Any:
-        arrays = args[leading:]
+    def on_mesh(*arrays: Any, **static: Any) -> Any:
         specs = jax.tree.map(
             lambda leaf: PartitionSpec("rows") if np.ndim(leaf) else PartitionSpec(), arrays
         )
         return jax.shard_map(
-            partial(function, *args[:leading], **static),
+            partial(function, **static),
             mesh=mesh,
             in_specs=specs,
             out_specs=PartitionSpec("rows"),

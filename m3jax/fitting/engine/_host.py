@@ -9,13 +9,14 @@ float64 throughout. Fits go on side by side: `data` and x have a leading axis of
 from __future__ import annotations
 
 import dataclasses
-from functools import cache, partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from ..._batching import take_rows
+from ...computing import KEPT
 from ...laws import Law, LogSpaceLaw
 from ...recipe import Array, Recipe
 from ._amplitudes import amplitude_indices, best_log_amplitudes
@@ -29,7 +30,7 @@ _FINISH = 300  # iterations
 _FIRST_DAMPING, _LEAST_DAMPING = 1e-3, 1e-12
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _compiled(law: Law) -> Any:
     """Log losses (B, n) of `law` at theta (B, p) and their derivatives (B, n, p)."""
 

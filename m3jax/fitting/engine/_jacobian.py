@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import lru_cache
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ...computing import KEPT
 from ...laws import Law, LogSpaceLaw
 from ...recipe import Array
 from ._objective import FitData
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _is_separable(law: Law) -> bool:
     """Whether each exponent goes with one feature, and shapes bend features and nothing else."""
     if not isinstance(law, LogSpaceLaw) or law.shapes is None:

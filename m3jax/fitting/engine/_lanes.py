@@ -63,7 +63,7 @@ def fit_lanes(
         np.zeros(total, dtype=np.int64),
         np.zeros(total, dtype=bool),
     )
-    run = jit_over_devices(minimise_rows, "law", "precision", "exact")
+    run = jit_over_devices(minimise_rows, "precision", "exact", law=law)
     runs = data.weight.shape[1]
     size = rows_per_call(runs, lanes, _EXACT_ROWS_ON_CPU if exact else ROWS_ON_CPU)
     kind = minimise_rows, law, runs, size, lanes, precision, exact
@@ -81,7 +81,6 @@ def fit_lanes(
             call_languages = fill_rows(languages[call], size)
             row_data = take_rows(data, call_languages)
             solution: Solution = run(
-                law,
                 out.x[call_tasks],
                 row_data,
                 (resampler or _unchanged(row_data))(call_tasks, call_languages),
@@ -117,12 +116,12 @@ def best_candidates(law: Law, candidates: np.ndarray, data: FitData, count: int)
     rows = padded.reshape(total * groups, LANES_PER_ROW, p)
     languages = np.repeat(np.arange(total), groups)
     runs = data.weight.shape[1]
-    run = jit_over_devices(rank_candidates, "law")
+    run = jit_over_devices(rank_candidates, law=law)
     size = rows_per_call(runs, LANES_PER_ROW)
 
     def rank_call(call: slice) -> tuple[np.ndarray, np.ndarray]:
         row_data = take_rows(data, fill_rows(languages[call], size))
-        x, value = run(law, fill_rows(rows[call], size), row_data)
+        x, value = run(fill_rows(rows[call], size), row_data)
         count = len(rows[call])
         return np.asarray(x)[:count], np.asarray(value)[:count]
 
@@ -137,11 +136,11 @@ def best_candidates(law: Law, candidates: np.ndarray, data: FitData, count: int)
 def residuals_and_jacobian(law: Law, x: np.ndarray, data: FitData) -> FitResiduals:
     """Misfit (L,), residuals (L, n) and Jacobian (L, n, p) at x (L, p), in NumPy arrays."""
     runs = data.weight.shape[1]
-    run, size = jit_over_devices(fit_residuals, "law"), rows_per_call(runs, 1)
+    run, size = jit_over_devices(fit_residuals, law=law), rows_per_call(runs, 1)
 
     def call_residuals(call: slice) -> FitResiduals:
         rows = fill_rows(np.arange(len(x))[call], size)
-        residuals = run(law, x[rows], take_rows(data, rows))
+        residuals = run(x[rows], take_rows(data, rows))
         return FitResiduals(*(np.asarray(leaf)[: len(x[call])] for leaf in residuals))
 
     calls = _call_slices(len(x), size)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from ..._arithmetic import in_double_precision
 from ..._errors import M3Error
+from ...computing import in_double_precision
 from ...recipe import Array
 from ...runs import RunTable
 from .._fits import Fits

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import partial
 
 import jax
 import numpy as np
 
-from ..._arithmetic import in_double_precision
 from ..._batching import take_rows
 from ..._errors import M3Error
+from ...computing import in_double_precision, jit_by_first
 from ...laws import Law
 from ...recipe import Array, Recipe
 from ...runs import RunTable
@@ -96,7 +95,7 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
     return out
 
 
-@partial(jax.jit, static_argnames="law")
+@jit_by_first
 def _log_loss_and_jacobian(law: Law, thetas: Array, recipes: Recipe) -> tuple[Array, Array]:
     """Log losses (L, n) and their derivatives (L, n, p) at thetas (L, p)."""
 

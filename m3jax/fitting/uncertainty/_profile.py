@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import jax
 import numpy as np
 
-from ..._arithmetic import in_double_precision
 from ..._errors import M3Error
+from ...computing import in_double_precision
 from ...laws import Law, LogSpaceLaw
 from ...runs import RunTable
 from .._fits import Fits

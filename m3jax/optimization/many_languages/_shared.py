@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._arithmetic import in_double_precision
 from ..._errors import M3Error
+from ...computing import in_double_precision, jit_by_first
 from ...fitting import Fits
 from ...laws import Law
 from ...options import Limits, SplitOptions, default_of, takes
@@ -156,12 +156,12 @@ def _standings(questions: Questions, recipe: Recipe, by_row: np.ndarray) -> tupl
     )
 
 
-@partial(jax.jit, static_argnames="law")
+@jit_by_first
 def _log_losses(law: Law, theta: Array, recipe: Recipe) -> Array:
     return jax.vmap(lambda t, r: law.log_loss_theta(t, r))(theta, recipe)
 
 
-@partial(jax.jit, static_argnames="law")
+@jit_by_first
 def _losses_with_derivatives(
     law: Law, theta: Array, text: TargetText, y: Array, share: Array
 ) -> Any:

@@ -6,12 +6,13 @@ Functions are cached by law and constraint, so that compiled code is found again
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from ...computing import KEPT
 from ...laws import Law
 from ...options import Limits
 from ...recipe import Array, Recipe
@@ -20,7 +21,7 @@ from ..solvers import NonlinearProgram, Objective, objective_of
 _SMOOTHING = 1e-4  # nats within which the largest of several regrets is smoothed
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _over_draws(law: Law, objective: str, level: float) -> Objective:
     """An objective over draws: arguments are "draws" (B, p) and "best" (B,) log losses.
 
@@ -40,12 +41,12 @@ def _over_draws(law: Law, objective: str, level: float) -> Objective:
     return value
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _user_constraint(constraint: Callable[[Recipe], Array]) -> Objective:
     return lambda args, recipe: jnp.asarray(constraint(recipe))
 
 
-@cache
+@lru_cache(maxsize=KEPT)
 def _source_loss(law: Law) -> Objective:
     """Log loss on source text less its cap: arguments are "source" (q,) and "most" ()."""
     return lambda args, recipe: law.log_loss_theta(args["source"], recipe) - args["most"]

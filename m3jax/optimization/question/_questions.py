@@ -9,8 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ..._arithmetic import in_double_precision
 from ..._progress import Progress, silent
+from ...computing import in_double_precision
 from ...fitting import Scope
 from ...laws import Law
 from ...options import Limits

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._arithmetic import in_double_precision
+from ...computing import in_double_precision, jit_by_first
 from ...laws import Law
 from ...recipe import Array, Recipe
 
@@ -26,7 +24,7 @@ def optimal_corpus(law: Law, theta: np.ndarray, compute: np.ndarray) -> np.ndarr
         return np.asarray(_optimal(law, jnp.asarray(theta), jnp.asarray(compute)))
 
 
-@partial(jax.jit, static_argnames="law")
+@jit_by_first
 def _optimal(law: Law, theta: Array, compute: Array) -> Array:
     """A grid over log D brackets the minimum, bisection on the sign of the slope finds it."""
 

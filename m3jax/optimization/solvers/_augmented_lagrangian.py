@@ -23,6 +23,7 @@ import numpy as np
 import optax
 from jax.scipy.linalg import cho_solve
 
+from ...computing import jit_by_first
 from ...recipe import Array, Recipe
 from ._batched import LocalOptima, halton
 from ._limits import LIMIT_INDEX, LIMITS
@@ -163,7 +164,7 @@ def _polish(
     return state.u, state.multipliers, state.kkt
 
 
-@partial(jax.jit, static_argnames=("program", "spread", "descents"))
+@partial(jit_by_first, static_argnames=("spread", "descents"))
 def _solve_lanes(
     program: NonlinearProgram, args: Any, problem: RecipeProblem, *, spread: int, descents: int
 ) -> Any:

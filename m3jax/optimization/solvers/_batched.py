@@ -7,7 +7,7 @@ go on.
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._batching import dispatch
+from ...computing import KEPT
 from ...laws import Law
 from ...recipe import Array
 from ._interior_point import (
@@ -70,11 +71,14 @@ def halton(count: int, dimensions: int = 4) -> np.ndarray:
     return points
 
 
-@cache
-def jitted(function: Any, *static: str) -> Any:
-    """`jit`; on a CPU one thread a call, for calls run side by side better than that."""
+@lru_cache(maxsize=4 * KEPT)
+def jitted(function: Any, law: Law | None = None) -> Any:
+    """`jit`, of `function(law, ...)` where there is a law.
+
+    On a CPU one thread a call, for calls run side by side better than that.
+    """
     options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else {}
-    return jax.jit(function, static_argnames=static, compiler_options=options)
+    return jax.jit(function if law is None else partial(function, law), compiler_options=options)
 
 
 def screen_starts(
@@ -185,15 +189,17 @@ def solve_paths(
     return out
 
 
-def map_lanes(function: Any, total: int, kind: Any, *trees: Any, static: Any = None) -> Any:
-    """A jitted function of lanes over any number of them (NumPy leaves, lanes last)."""
+def map_lanes(function: Any, total: int, kind: Any, *trees: Any, law: Law | None = None) -> Any:
+    """A jitted function of lanes over any number of them (NumPy leaves, lanes last).
+
+    Of the law, too, where one is given.
+    """
     calls = lane_chunks(total)
-    run = jitted(function, "law") if static is not None else jitted(function)
-    first = () if static is None else (static,)
+    run = jitted(function, law)
 
     def work(lanes: np.ndarray) -> Any:
         part = jax.tree.map(lambda leaf: leaf[..., lanes], trees)
-        return jax.tree.map(np.asarray, run(*first, *part))
+        return jax.tree.map(np.asarray, run(*part))
 
     parts = list(dispatch(calls, work, (function, kind, len(calls[0]))))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1)[..., :total], *parts)
@@ -212,7 +218,7 @@ def solve_fast(law: Law, theta: np.ndarray, problem: RecipeProblem) -> LocalOpti
     total = theta.shape[-1]
     convex = is_convex(law, problem)
     kind = law, problem.regime, problem.rows, problem.serves
-    terms, starts, worse = map_lanes(screen_starts, total, kind, theta, problem, static=law)
+    terms, starts, worse = map_lanes(screen_starts, total, kind, theta, problem, law=law)
 
     def descended(
         terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate

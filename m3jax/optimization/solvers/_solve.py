@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._errors import M3Error
+from ...computing import KEPT
 from ...laws import Law
 from ...options import METHODS
 from ...recipe import REGIMES, Array, Recipe
@@ -63,7 +64,7 @@ class RegimeOptima:
     beyond: np.ndarray
 
 
-@cache  # one function a law, so that compiled code is found again
+@lru_cache(maxsize=KEPT)  # one function a law, so that compiled code is found again
 def objective_of(law: Law) -> Objective:
     """The log loss of a law: arguments are {"theta": (p,)}."""
     return lambda args, recipe: law.log_loss_theta(args["theta"], recipe)
@@ -228,7 +229,7 @@ def _duality_gap(
     u = [n, k, r, f - problem.tilt * r][: len(problem.low)]
     multipliers = [optima.multipliers[LIMIT_INDEX[name]] for name in problem.rows]
     count = len(n)
-    terms = map_lanes(as_log_sum_exp, count, ("terms", problem.regime), theta, problem, static=law)
+    terms = map_lanes(as_log_sum_exp, count, ("terms", problem.regime), theta, problem, law=law)
     state = PrimalDualIterate(u, multipliers, optima.kkt)
     bound = map_lanes(lower_bound, count, "lower_bound", terms, problem, state)
     sound = np.isfinite(optima.log_loss) & np.isfinite(bound)
@@ -270,7 +271,7 @@ def _record_clashing_limits(out: RegimeOptima, question: Question, regimes: np.n
 def _prove(law: Law, out: RegimeOptima, batch: _Batch, theta: np.ndarray, gap: float) -> np.ndarray:
     """Proven bounds of a batch; where branch and bound sees better, polish that and take it."""
     problem, count = batch.problem, len(batch.lanes)
-    terms = map_lanes(as_log_sum_exp, count, ("terms", problem.regime), theta, problem, static=law)
+    terms = map_lanes(as_log_sum_exp, count, ("terms", problem.regime), theta, problem, law=law)
     known = out.log_loss[batch.regime, batch.lanes]
     proof = branch_and_bound(terms, problem, np.zeros((len(problem.low), count)), known, gap)
     better = np.flatnonzero(proof.log_loss < known - 1e-9)

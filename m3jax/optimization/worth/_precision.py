@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ..._arithmetic import in_double_precision
+from ...computing import in_double_precision
 
 
 def in_double(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..._arithmetic import in_double_precision
 from ..._errors import M3Error
+from ...computing import in_double_precision, jit_by_first
 from ...laws import Law
 from ...recipe import REGIMES, TWO_STAGE, Array
 from ...variables import DECISION_VARIABLES, LIMIT_WORDS
@@ -131,7 +131,7 @@ def _relative_changes(jacobian: np.ndarray, index: int, scale: float) -> dict[st
     }
 
 
-@partial(jax.jit, static_argnames=("law", "regime", "in_part", "rows"))
+@partial(jit_by_first, static_argnums=(0, 1, 2))
 def _derived(
     law: Law,
     regime: int,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..._arithmetic import in_double_precision
 from ..._errors import M3Error
+from ...computing import in_double_precision
 from ...fitting import Fits
 from ...runs import RunTable
 from ...variables import VARIABLES

@@ -15,7 +15,7 @@ from ..known_fits import fits_of
 
 
 @pytest.mark.slow
-def test_a_ladder_of_sizes():
+def test_a_ladder_of_sizes(monkeypatch):
     fits = fits_of("m3", 3)
     ladder = [3e7, 1e8, 4e8, 1.6e9]
     options = {"compute": 1e20, "target_tokens": 1e8, **_recipes.BOUNDS}
@@ -24,6 +24,11 @@ def test_a_ladder_of_sizes():
     assert np.all(np.min(np.abs(np.log(sizes[:, None] / ladder)), axis=1) < 1e-9)
     each = [optimize(fits, **{**options, "n_params": (n, n)}).loss for n in ladder]
     np.testing.assert_allclose(found.loss, np.min(each, axis=0), rtol=1e-7)
+    # A longer one goes by regime, and so many sizes at a time.
+    solve = "m3jax.optimization.solvers._solve"
+    monkeypatch.setattr(f"{solve}._FEW", 0)
+    monkeypatch.setattr(f"{solve}._MANY", 2 * len(fits.languages))
+    np.testing.assert_allclose(optimize(fits, ladder=ladder, **options).loss, found.loss, rtol=1e-7)
     with pytest.raises(M3Error, match="no size of the ladder"):
         optimize(fits, ladder=[1e3], **options)
 

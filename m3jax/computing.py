@@ -1,0 +1,43 @@
+"""How m3jax computes with JAX, whatever its caller does: the arithmetic, and what is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache, partial, wraps
+from typing import Any
+
+import jax
+
+KEPT = 32  # laws, of each function; those of the registry are 18
+
+
+@contextmanager
+def in_double_precision() -> Iterator[None]:
+    """64 bits, and JAX as it comes: a caller's stricter rules and traps are for their code."""
+    with (
+        jax.enable_x64(True),
+        jax.numpy_rank_promotion("allow"),
+        jax.numpy_dtype_promotion("standard"),
+        jax.debug_nans(False),
+        jax.debug_infs(False),
+    ):
+        yield
+
+
+def jit_by_first(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+    """`jit` of `function(first, ...)`, compiled for each `first`, which must be hashable.
+
+    `jax.jit` keeps what it has compiled for a static argument for ever: tens of megabytes a law, be
+    it one that a notebook makes anew with every run of a cell. Here the last `KEPT` are.
+    """
+
+    @lru_cache(maxsize=KEPT)
+    def compiled(first: Any) -> Callable[..., Any]:
+        return jax.jit(partial(function, first), **options)
+
+    @wraps(function)
+    def call(first: Any, *rest: Any, **named: Any) -> Any:
+        return compiled(first)(*rest, **named)
+
+    return call

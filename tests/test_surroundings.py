@@ -1,0 +1,45 @@
+"""A caller's settings of JAX and NumPy are about the caller's code: m3jax computes as it does."""
+
+import jax
+import numpy as np
+import pytest
+
+from m3jax import RunTable, diagnose, fit, next_runs, optimize
+from m3jax.comparison import predict_held_out, score
+
+from .conftest import ROOT
+
+QUESTION = {"compute": 1e12, "target_tokens": 2**16}
+
+
+def answers():
+    """What everything finds on a table, as plain numbers and words."""
+    runs = RunTable.read(ROOT / "m3jax" / "data" / "tiny_two_stage.csv")
+    fits = fit(runs, starts=2, draws=8)
+    language = fits.languages[0]
+    held_out = predict_held_out(runs, ["chinchilla"], holdouts=["folds"], starts=2)
+    return {
+        "theta": fits.theta_draws,
+        "predicted": np.asarray(fits.predict(runs.recipe, language=language)),
+        "diagnosed": {name: found.to_dict() for name, found in diagnose(fits, runs).items()},
+        "recommended": optimize(fits, **QUESTION).to_dict(),
+        "next": next_runs(fits, language=language, runs=2, budget=1e12, **QUESTION).records(),
+        "compared": [one.to_dict() for one in score(runs, held_out)],
+    }
+
+
+@pytest.mark.slow
+def test_strict_settings_change_nothing():
+    usual = answers()
+    with (
+        jax.numpy_rank_promotion("raise"),
+        jax.numpy_dtype_promotion("strict"),
+        jax.debug_nans(True),
+        jax.debug_infs(True),
+        jax.enable_x64(True),
+        np.errstate(all="raise"),
+    ):
+        strict = answers()
+    assert list(strict) == list(usual)
+    for name, found in strict.items():
+        np.testing.assert_equal(found, usual[name], err_msg=name)
