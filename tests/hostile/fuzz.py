@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from m3jax import Fits, M3Error, Recipe, get_law
+from m3jax import Fits, M3Error, Recipe, RunTable, get_law
 from m3jax.cli import main
 from m3jax.fitting import Prior
 from m3jax.fitting.fit_file import signed
@@ -238,8 +238,47 @@ def command_line(draw: random.Random, folder: Path) -> None:
         raise M3Error(err.getvalue().rstrip("\n"))
 
 
+def run_table(draw: random.Random, folder: Path) -> None:
+    """A table with other cells, keys or bytes, in a format that people have."""
+    table = [
+        {"run_id": f"r{i}", "language": "Indonesian", "n_params": 1e7 * (1 + i), "loss": 3 - i / 9}
+        | {"target_tokens": 1e8, "epochs": 1.0 + i, "target_ratio": 0.5, "weight": 1.0}
+        for i in range(6)
+    ]
+    for _ in range(draw.choice((0, 1, 1, 3))):
+        values.change(draw, table, values.value(draw))
+    suffix = draw.choice((".csv", ".tsv", ".json", ".jsonl"))
+    path = folder / f"table{suffix}"
+    try:
+        if suffix == ".json":
+            text = json.dumps(table)
+        elif suffix == ".jsonl":
+            text = "\n".join(map(json.dumps, table))
+        else:
+            mark = "," if suffix == ".csv" else "\t"
+            head = list(table[0])
+            text = "\n".join([mark.join(map(str, head))] + [
+                mark.join(str(row.get(name, "")) for name in head) for row in table
+            ])  # fmt: skip
+        path.write_text(text, encoding="utf-8")
+    except (TypeError, ValueError, AttributeError, IndexError):  # no table that can be written
+        return
+    if draw.random() < 0.5:
+        path.write_bytes(values.damaged(draw, path.read_bytes()))
+    runs = RunTable.read(
+        path,
+        skip_incomplete=draw.random() < 0.3,
+        keep_best=draw.random() < 0.2,
+        thousands=draw.random() < 0.1,
+    )
+    numbers = [runs.loss, runs.weight, *(leaf for leaf in dataclasses.astuple(runs.recipe))]
+    if not len(runs) or not all(np.all(np.isfinite(leaf)) for leaf in numbers):
+        raise Finding("a table without runs, or a number that is not finite")
+
+
 _FUNCTIONS = (
-    fit_bytes, fit_content, fit_arrays, config_text, prior_text, option_values, command_line,
+    run_table, fit_bytes, fit_content, fit_arrays, config_text, prior_text, option_values,
+    command_line,
 )  # fmt: skip
 KINDS: dict[str, Callable[[random.Random, Path], None]] = {f.__name__: f for f in _FUNCTIONS}
 

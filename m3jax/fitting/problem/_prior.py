@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..._errors import M3Error
+from ..._errors import M3Error, shown
 from ...files import parse_json, write_json
 from ...laws import Law, LogSpaceLaw
 from ._space import TERM_BOUNDS, ParameterSpace
@@ -136,7 +136,7 @@ def _parsed(text: str, where: str, law: Law | None) -> Prior:
         raise M3Error(f'{where}: expected "source", text')
     for name, span in ranges.items():
         if not (isinstance(span, list) and len(span) == 2):
-            raise M3Error(f"{where}, prior {name}: expected [low, high], got {str(span)[:80]}")
+            raise M3Error(f"{where}, prior {name}: expected [low, high], got {shown(span)}")
     return Prior({name: (span[0], span[1]) for name, span in ranges.items()}, source)
 
 
