@@ -53,5 +53,5 @@ def test_strict_settings_change_nothing():
     assert list(strict) == list(usual)
     for name, found in strict.items():
         # Other code is compiled where other settings are.
-        close = {"rtol": 1e-3, "atol": 1e-6, "err_msg": name}
+        close = {"rtol": 1e-8, "atol": 1e-10, "err_msg": name}
         np.testing.assert_allclose(numbers(found), numbers(usual[name]), **close)

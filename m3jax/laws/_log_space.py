@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 import jax.numpy as jnp
 import numpy as np
 
+from ..computing import in_double_precision
 from ..recipe import Array, Recipe
 from ._base import Law, LossFunction
 
@@ -117,8 +118,10 @@ class LogSpaceLaw(Law):
         """
         low, high = self.theta_start()
         named = dict(zip(self.names, (low + high) / 2, strict=True))
+        with in_double_precision():
+            features = self.log_features(named, recipe)
         middle = {}
-        for name, value in self.log_features(named, recipe).items():
+        for name, value in features.items():
             value = np.broadcast_to(np.asarray(value), mask.shape)
             there = mask & (value > ABSENT)
             count = np.maximum(there.sum(axis=-1), 1)
