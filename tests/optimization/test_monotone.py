@@ -10,8 +10,8 @@ from .monotone import rises
 @pytest.mark.parametrize(
     ("name", "count"),
     [
-        ("m3", 1300),
-        pytest.param("m3_posynomial", 600, marks=pytest.mark.slow),
+        ("m3", 2000),
+        pytest.param("m3_posynomial", 1000, marks=pytest.mark.slow),
         pytest.param("data_constrained", 100, marks=pytest.mark.slow),
     ],
 )

@@ -9,14 +9,14 @@ float64 throughout. Fits go on side by side: `data` and x have a leading axis of
 from __future__ import annotations
 
 import dataclasses
-from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from functools import partial
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from ..._batching import take_rows
-from ...computing import KEPT
+from ...computing import jit_by_first
 from ...laws import Law, LogSpaceLaw
 from ...recipe import Array, Recipe
 from ._amplitudes import amplitude_indices, best_log_amplitudes
@@ -30,14 +30,11 @@ _FINISH = 300  # iterations
 _FIRST_DAMPING, _LEAST_DAMPING = 1e-3, 1e-12
 
 
-@lru_cache(maxsize=KEPT)
-def _compiled(law: Law) -> Any:
+@jit_by_first
+def _log_loss_and_slope(law: Law, theta: Array, recipe: Recipe) -> tuple[Array, Array]:
     """Log losses (B, n) of `law` at theta (B, p) and their derivatives (B, n, p)."""
-
-    def log_loss(theta: Array, recipe: Recipe) -> tuple[Array, Array]:
-        return jax.value_and_grad(law.log_loss_theta)(theta, recipe)
-
-    return jax.jit(jax.vmap(jax.vmap(log_loss, in_axes=(None, 0))))
+    of_run = jax.value_and_grad(law.log_loss_theta)
+    return jax.vmap(jax.vmap(of_run, in_axes=(None, 0)))(theta, recipe)
 
 
 def _residuals_and_jacobian(
@@ -45,7 +42,7 @@ def _residuals_and_jacobian(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (B, n) at x (B, p), zero on padding, and their Jacobian in x, (B, p, n)."""
     theta = np.einsum("bij,bj->bi", data.centre, x)
-    predicted, slope = (np.asarray(leaf) for leaf in _compiled(law)(theta, data.recipe))
+    predicted, slope = (np.asarray(leaf) for leaf in _log_loss_and_slope(law, theta, data.recipe))
     residual = np.where(data.weight > 0, predicted - data.log_loss, 0.0)
     jacobian = np.swapaxes(slope @ data.centre, 1, 2)
     return residual, np.where(data.weight[:, None] > 0, jacobian, 0.0)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-from ..._errors import M3Error
+from ..._errors import M3Error, shown
 from ...laws import Law, get_law
 from ...options import FitOptions, TableOptions
 from ...variables import RUN_VARIABLES
@@ -172,8 +172,7 @@ def _found(content: Mapping[str, Any], key: str) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else f"a list of {len(value)}"
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return shown(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -26,7 +26,7 @@ from ..solvers import (
     solve_interior_point,
 )
 from ._implicit import differentiable_optimum
-from ._precision import in_double
+from ._precision import differentiable_in_double
 
 _STEPS = 80  # of the path that is followed to the optimum
 
@@ -69,7 +69,7 @@ def best_recipe(
 @lru_cache(maxsize=64)
 def _solver(law: Law, rows: tuple[str, ...], regimes: tuple[int, ...]) -> Callable[..., Any]:
     """(theta, question) -> loss and recipe, compiled once."""
-    return in_double(partial(_solved, law, rows, regimes))
+    return differentiable_in_double(partial(_solved, law, rows, regimes))
 
 
 def _solved(
@@ -89,8 +89,10 @@ def _solved(
     state = jax.tree.map(lambda *each: jnp.concatenate(each, axis=-1), *states)
     terms, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, len(states)), (terms, lanes))
     end = solve_interior_point(terms, lanes, state, _STEPS)
-    reached = jnp.where(jnp.tile(possible, len(states)), log_sum_exp(terms, end.u), jnp.inf)
-    # The first of the lowest, written so that `in_double` can have it.
+    value = log_sum_exp(terms, end.u)
+    counts = jnp.tile(possible, len(states)) & jnp.isfinite(value)
+    reached = jnp.where(counts, value, jnp.inf)
+    # The first of the lowest, written so that `differentiable_in_double` can have it.
     lowest, (problem, u, multipliers) = reached[0], _lane(0, problems, end)
     for i in range(1, len(reached)):
         less = reached[i] < lowest

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from ...computing import in_double_precision
 
 
-def in_double(function: Callable[..., Any]) -> Callable[..., Any]:
+def differentiable_in_double(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of pytrees of numbers, computed in float64 whatever precision the caller has.
 
     An interior point path does not end in 32 bits. So the values and their first derivatives are
