@@ -17,7 +17,7 @@ from ...laws import Law
 from ...recipe import Array
 from ..solvers import RecipeProblem
 
-_POLISH = 2  # Newton steps before the one that is differentiated
+POLISH = 2  # Newton steps before the one that is differentiated
 
 
 def kkt_system(law: Law, theta: Array, problem: RecipeProblem, active: Array, w: Array) -> Array:
@@ -55,7 +55,7 @@ def differentiable_optimum(
         sound = jnp.all(jnp.isfinite(step)) & (jnp.max(jnp.abs(step)) < 1e-2)
         return w - jnp.where(sound, step, 0.0)
 
-    w = held(jax.lax.fori_loop(0, _POLISH, polished, held(w)))
+    w = held(jax.lax.fori_loop(0, POLISH, polished, held(w)))
     inverse = held(jnp.linalg.pinv(jax.jacfwd(frozen)(w), rtol=1e-12))
     moved = w - inverse @ kkt_system(law, theta, problem, active, w)
     d = u.shape[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from ...recipe import REGIMES, TWO_STAGE, Array
 from ...variables import DECISION_VARIABLES, LIMIT_WORDS
 from .._result import Recommendations
 from ..solvers import LIMIT_INDEX, REGIME_TIE, Question, RecipeProblem, build_problem
-from ._implicit import differentiable_optimum, kkt_system
+from ._implicit import POLISH, kkt_system
 
 _MOVED = (*DECISION_VARIABLES, "target_tokens")
 _EDGE = 1e-7  # of the text
@@ -70,19 +71,20 @@ def sensitivities(recommendations: Recommendations, *position: int) -> Sensitivi
                 high=question.high.at[0].set(recipe.n_params),
             )
         theta = jnp.asarray(questions.theta[p])
-        lanes = jax.tree.map(lambda leaf: np.asarray(leaf)[..., None], question)
         # At the edge, where all text is read as few times as allowed, it counts as all of it.
         passes = recipe.target_tokens_seen / question.target_tokens
         in_part = bool(passes < question.fewest_passes() * (1 - _EDGE))
-        rows = build_problem(lanes, regime, in_part=in_part)[0].rows
-        z = jnp.log(jnp.stack([recipe.n_params, passes, recipe.target_ratio, recipe.final_ratio]))
+        lanes = jax.tree.map(lambda leaf: np.asarray(leaf)[..., None], question)
+        problem = build_problem(lanes, regime, in_part=in_part)[0].take(0)
+        z = np.log([recipe.n_params, passes, recipe.target_ratio, recipe.final_ratio])
         solved = recommendations.multipliers[position]
-        multipliers = jnp.asarray([solved[LIMIT_INDEX[name]] for name in rows])
+        multipliers = np.array([solved[LIMIT_INDEX[name]] for name in problem.rows])
+        evaluate = partial(_system, law, regime, in_part, problem.rows, theta, question)
         (by_theta, by_question), slacks, rank = _derived(
-            law, regime, in_part, rows, theta, question, z, multipliers
+            evaluate, _solver_variables(problem, z), multipliers
         )
     elasticity = {
-        name: _relative_changes(np.asarray(getattr(by_question, leaf)), index, scale)
+        name: _relative_changes(getattr(by_question, leaf), index, scale)
         for name, (leaf, index, scale) in _scales(question, regime).items()
     }
     prices = {
@@ -92,10 +94,8 @@ def sensitivities(recommendations: Recommendations, *position: int) -> Sensitivi
     }
     for j, c in enumerate(law.coefficients):
         scale = 1.0 if c.log else float(theta[j])
-        elasticity[c.name] = _relative_changes(np.asarray(by_theta), j, scale)
-    kinks = _kinks(
-        recommendations, position, rows, np.asarray(multipliers), np.asarray(slacks), rank
-    )
+        elasticity[c.name] = _relative_changes(by_theta, j, scale)
+    kinks = _kinks(recommendations, position, problem.rows, multipliers, slacks, rank)
     return Sensitivities(REGIMES[regime], elasticity, prices, tuple(kinks))
 
 
@@ -132,44 +132,69 @@ def _relative_changes(jacobian: np.ndarray, index: int, scale: float) -> dict[st
 
 
 @partial(jit_by_first, static_argnums=(0, 1, 2))
-def _derived(
+def _system(
     law: Law,
     regime: int,
     in_part: bool,
     rows: tuple[str, ...],
     theta: Array,
     question: Question,
-    z: Array,
-    multipliers: Array,
-) -> tuple[Any, Array, Array]:
-    """Jacobian in (theta, question), slacks, and how singular the KKT system is.
+    w: Array,
+    active: Array,
+) -> tuple[Array, Array, Array, Any]:
+    """KKT system, log loss with the logarithms of `_MOVED`, and slacks, at w = (u, multipliers).
 
-    The Jacobian is of log loss and the logarithms of `_MOVED`.
+    Last, Jacobians of the first two by (theta, question, w).
     """
 
-    def outcome(theta: Array, question: Question) -> Array:
+    def values(theta: Array, question: Question, w: Array) -> tuple[Any, Any]:
         problem, _ = build_problem(question, regime, jnp, rows, in_part=in_part)
-        u = _solver_variables(problem, z)
-        u, _ = differentiable_optimum(law, theta, problem, u, multipliers)
+        u = w[: problem.low.shape[0]]
         recipe = problem.recipe(u)
         moved = [jnp.log(getattr(recipe, name)) for name in _MOVED]
-        return jnp.stack([law.log_loss_theta(theta, recipe), *moved])
+        outcome = jnp.stack([law.log_loss_theta(theta, recipe), *moved])
+        both = kkt_system(law, theta, problem, active, w), outcome
+        return both, (*both, -problem.excess(u))
 
-    problem, _ = build_problem(question, regime, jnp, rows, in_part=in_part)
-    u = _solver_variables(problem, z)
-    slacks = -problem.excess(u)
-    active = multipliers > jnp.maximum(slacks, 1e-12)
-    w = jnp.concatenate([u, jnp.where(active, multipliers, 0.0)])
-    matrix = jax.jacfwd(partial(kkt_system, law, theta, problem, active))(w)
-    sizes = jnp.linalg.svd(matrix, compute_uv=False)
-    return jax.jacrev(outcome, argnums=(0, 1))(theta, question), slacks, sizes[-1] / sizes[0]
+    jacobian, told = jax.jacfwd(values, argnums=(0, 1, 2), has_aux=True)(theta, question, w)
+    return (*told, jacobian)
 
 
-def _solver_variables(problem: RecipeProblem, z: Array) -> Array:
+def _derived(
+    evaluate: Callable[[np.ndarray, np.ndarray], Any], u: np.ndarray, multipliers: np.ndarray
+) -> tuple[tuple[np.ndarray, Question], np.ndarray, float]:
+    """Jacobian in (theta, question), slacks, and how singular the KKT system is.
+
+    The Jacobian is of log loss and the logarithms of `_MOVED`, by the implicit function theorem
+    (see `_implicit`); `evaluate(w, active)` is `_system`.
+    """
+    w = np.concatenate([u, multipliers])
+    slacks = np.asarray(evaluate(w, multipliers > 0)[2])
+    active = multipliers > np.maximum(slacks, 1e-12)
+    w = np.concatenate([u, np.where(active, multipliers, 0.0)])
+    ranks = []
+    for _ in range(POLISH + 1):
+        system, _, _, (by, outcome_by) = jax.tree.map(np.asarray, evaluate(w, active))
+        sizes = np.linalg.svd(by[2], compute_uv=False)
+        ranks.append(sizes[-1] / sizes[0])
+        inverse = np.linalg.pinv(by[2], rcond=1e-12)
+        step = inverse @ system
+        if np.all(np.isfinite(step)) and np.max(np.abs(step)) < 1e-2:
+            w = w - step
+
+    def whole(held: np.ndarray, moving: np.ndarray) -> np.ndarray:
+        return held - outcome_by[2] @ (inverse @ moving.reshape(len(inverse), -1)).reshape(
+            -1, *moving.shape[1:]
+        )
+
+    return jax.tree.map(whole, outcome_by[:2], by[:2]), slacks, ranks[0]
+
+
+def _solver_variables(problem: RecipeProblem, z: np.ndarray) -> np.ndarray:
     """The variables u (d,) of a problem at z (4,); see `RecipeProblem.z`."""
     if problem.regime == TWO_STAGE:
-        return jnp.stack([z[0], z[1], z[2], z[3] - jax.lax.stop_gradient(problem.tilt) * z[2]])
-    return z[: problem.low.shape[0]]
+        return np.array([z[0], z[1], z[2], z[3] - problem.tilt * z[2]])
+    return z[: len(problem.low)]
 
 
 def _price_in_words(name: str, elasticity: float, loss: float) -> str:
@@ -187,7 +212,7 @@ def _kinks(
     rows: tuple[str, ...],
     multipliers: np.ndarray,
     slacks: np.ndarray,
-    rank: Array,
+    rank: float,
 ) -> list[str]:
     """Why a derivative may hold on one side only."""
     kinks = [
@@ -204,6 +229,6 @@ def _kinks(
         name in recommendations.active(*position) for name in ("lowest epochs", "highest epochs")
     ):
         kinks.append("at one epoch, where repetition begins")
-    if float(rank) < 1e-9:
+    if rank < 1e-9:
         kinks.append("more limits meet here than can matter at once")
     return kinks
