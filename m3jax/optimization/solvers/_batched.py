@@ -93,6 +93,8 @@ def screen_starts(
     terms = as_log_sum_exp(law, theta, problem)
 
     def best(points: np.ndarray) -> tuple[Array, list[Array]]:
+        """Lowest loss of each of some parts, (n, P), and where, from points (count, d, n, 1)."""
+
         def lower(carry: tuple[Array, list[Array]], q: Array) -> tuple[tuple[Array, Any], None]:
             lowest, at = carry
             u = problem.place(q)
@@ -101,36 +103,41 @@ def screen_starts(
             at = [jnp.where(less, new, old) for new, old in zip(u, at, strict=True)]
             return (jnp.where(less, loss, lowest), at), None
 
-        zero = jnp.zeros_like(problem.log_tokens)
-        middle = problem.place([0.5] * points.shape[1])
+        zero = jnp.zeros((points.shape[2], 1)) + jnp.zeros_like(problem.log_tokens)
+        middle = [zero + x for x in problem.place([0.5] * points.shape[1])]
         return jax.lax.scan(lower, (zero + jnp.inf, middle), jnp.asarray(points, zero.dtype))[0]
 
+    # Parts of as many points are searched together: less to compile.
     losses, places = zip(*map(best, _parts(DIMENSIONS[problem.regime])), strict=True)
-    loss = jnp.stack(losses)
+    loss = jnp.concatenate(losses)
     order = jnp.argsort(loss, axis=0)
-    ranked = [jnp.take_along_axis(jnp.stack(u), order, axis=0) for u in zip(*places, strict=True)]
+    placed = (jnp.concatenate(u) for u in zip(*places, strict=True))
+    ranked = [jnp.take_along_axis(u, order, axis=0) for u in placed]
     loss = jnp.take_along_axis(loss, order, axis=0)
-    starts = [initial_iterate(problem, [u[i] for u in ranked]) for i in range(len(losses))]
+    starts = [initial_iterate(problem, [u[i] for u in ranked]) for i in range(len(loss))]
     return terms, starts, loss - loss[0]
 
 
 def _parts(dimensions: int) -> list[np.ndarray]:
-    """Points of the unit cube, (n, d), by which valley they may lie in."""
+    """Points of the unit cube by which valley they may lie in, parts of as many points together.
+
+    Each array is (count, d, parts, 1).
+    """
     cube = 0.06 + 0.88 * halton(_POINTS, dimensions)
     few, many = cube.copy(), cube[: _POINTS // 2].copy()
     few[:, 1] *= 0.7
     many[:, 1] = 0.98
     if dimensions < 3:
-        return [few, many]
-    parts = []
+        return [points[..., None, None] for points in (few, many)]
+    pairs = []
     for points in (few, many):
         low, high = points.copy(), points.copy()
         low[:, 2] *= 0.5
         high[:, 2] = 0.5 + 0.5 * points[:, 2]
         # Scarce source text leaves many epochs only at hardly any of it.
         low[::3, 2], high[::3, 2] = 0.001, 0.999
-        parts += [low, high]
-    return parts
+        pairs.append(np.stack([low, high], axis=-1)[..., None])
+    return pairs
 
 
 def _finish(

@@ -16,29 +16,27 @@ from ._recipe_problem import RecipeProblem, log_largest_model, log_most_epochs, 
 
 def build_problem(
     question: Question,
-    regime: int,
+    regime: Any,
     xp: Any = np,
     rows: tuple[str, ...] | None = None,
     lift: bool = False,
-    in_part: bool = False,
+    in_part: Any = False,
 ) -> tuple[RecipeProblem, Array]:
     """One regime of P problems, and which of them have any solution, (P,) bool.
 
     All text at hand is read, or `in_part` a part of it.
     `rows` may be given where the arrays are traced; else those that are needed are found. `lift`
     writes any regime as two-stage with variables held (r_f = r; r = 1), so that all regimes can be
-    solved in one batch: less to compile, more to compute.
+    solved in one batch: less to compile, more to compute. There `regime` and `in_part` may be
+    arrays (P,).
     """
     limit = right_sides(question, regime, xp, in_part=in_part)
     share = question.first_share
-    if lift and regime != TWO_STAGE:
-        held = ["lowest stage_fraction", "highest stage_fraction"]
-        if regime == MONOLINGUAL:
-            held += ["lowest target_ratio", "highest target_ratio"]
-        here = np.array([name in held for name in NAMED_LIMITS]).reshape(
-            -1, *[1] * (limit.ndim - 1)
-        )
-        limit, share, regime = xp.where(here, 0.0, limit), 1.0, TWO_STAGE
+    if lift:
+        sides = zip(NAMED_LIMITS, limit, strict=True)
+        limit = xp.stack([xp.where(_held_by_lift(n, regime), 0.0, side) for n, side in sides])
+        share = xp.where(regime == TWO_STAGE, share, 1.0)
+        regime = TWO_STAGE
     served = question.inference_tokens
     serves = isinstance(served, jax.core.Tracer) or bool(np.any(np.asarray(served) > 0))
     t = xp.log(question.target_tokens)
@@ -46,13 +44,20 @@ def build_problem(
     owed = xp.log(xp.where(serves_some, question.inference_tokens, 1.0) / 3.0)
     serving = xp.where(serves_some, owed, -FAR) - t
     log_fewest = xp.log(question.fewest_passes(xp)) + 0.0 * t
-    parts = xp.full_like(t, in_part, dtype=bool)
+    parts = xp.broadcast_to(xp.asarray(in_part), t.shape)
     problem, possible = face(
         limit, t, log_fewest, parts, serving, share + 0.0 * t, regime, serves, xp, rows
     )
     # Fewer than one epoch over all the text is a part of it, read once.
     enough = (question.high[1] >= 1) & (question.target_tokens >= question.least_tokens)
     return problem, possible & (in_part | enough)
+
+
+def _held_by_lift(name: str, regime: Any) -> Any:
+    """Whether a limit holds what a regime lacks: the stage, the ratio."""
+    if name.endswith("stage_fraction"):
+        return regime != TWO_STAGE
+    return name.endswith("target_ratio") & (regime == MONOLINGUAL)
 
 
 def face(

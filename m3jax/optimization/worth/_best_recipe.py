@@ -15,9 +15,7 @@ from ...laws import Law
 from ...recipe import TWO_STAGE, Array, Recipe
 from ..solvers import (
     NAMED_LIMITS,
-    PrimalDualIterate,
     Question,
-    RecipeProblem,
     build_problem,
     can_bind,
     has_terms,
@@ -25,7 +23,7 @@ from ..solvers import (
     screen_starts,
     solve_interior_point,
 )
-from ._implicit import differentiable_optimum
+from ._implicit import Solved, first_order
 from ._precision import differentiable_in_double
 
 _STEPS = 80  # of the path that is followed to the optimum
@@ -69,47 +67,50 @@ def best_recipe(
 @lru_cache(maxsize=64)
 def _solver(law: Law, rows: tuple[str, ...], regimes: tuple[int, ...]) -> Callable[..., Any]:
     """(theta, question) -> loss and recipe, compiled once."""
-    return differentiable_in_double(partial(_solved, law, rows, regimes))
+    return differentiable_in_double(partial(_answered, law, rows, regimes))
+
+
+def _answered(
+    law: Law, rows: tuple[str, ...], regimes: Sequence[int], theta: Array, question: Question
+) -> tuple[tuple[Array, Recipe], Any]:
+    """`best_recipe` with the limits that may be there, and its Jacobian by theta and question."""
+    found, solved = _solved(law, rows, regimes, theta, question)
+    answer, jacobian = first_order(law, rows, theta, question, solved)
+    return (jnp.where(found, answer.loss, jnp.inf), answer.recipe), jacobian
 
 
 def _solved(
     law: Law, rows: tuple[str, ...], regimes: Sequence[int], theta: Array, question: Question
-) -> tuple[Array, Recipe]:
-    """`best_recipe` with the limits that may be there, in the precision of its arguments."""
-    built = [
-        build_problem(question, regime, jnp, rows, lift=True, in_part=in_part)
-        for regime in regimes
-        for in_part in (False, True)
-    ]
-    problems, possible = jax.tree.map(lambda *leaves: jnp.stack(leaves, axis=-1), *built)
-    held_theta, lanes = jax.lax.stop_gradient((theta, problems))
-    count = len(built)
-    terms, states, _ = screen_starts(law, jnp.repeat(held_theta[:, None], count, axis=1), lanes)
-    # All starts as lanes of one path.
+) -> tuple[Array, Solved]:
+    """Whether there is a recipe, and where the best is: all faces and starts as lanes."""
+    regime = np.repeat(regimes, 2)
+    in_part = np.tile([False, True], len(regimes))
+    count = len(regime)
+
+    def lanes(leaf: Array) -> Array:
+        return jnp.repeat(leaf[..., None], count, axis=-1)
+
+    theta, question = jax.tree.map(lanes, (theta, question))
+    problem, possible = build_problem(question, regime, jnp, rows, lift=True, in_part=in_part)
+    terms, states, _ = screen_starts(law, theta, problem)
+    starts = len(states)
     state = jax.tree.map(lambda *each: jnp.concatenate(each, axis=-1), *states)
-    terms, lanes = jax.tree.map(lambda leaf: jnp.tile(leaf, len(states)), (terms, lanes))
-    end = solve_interior_point(terms, lanes, state, _STEPS)
+    terms, problem = jax.tree.map(lambda leaf: jnp.tile(leaf, starts), (terms, problem))
+    end = solve_interior_point(terms, problem, state, _STEPS)
     value = log_sum_exp(terms, end.u)
-    counts = jnp.tile(possible, len(states)) & jnp.isfinite(value)
+    counts = jnp.tile(possible, starts) & jnp.isfinite(value)
     reached = jnp.where(counts, value, jnp.inf)
+    ends = Solved(
+        jnp.asarray(np.tile(regime, starts)),
+        jnp.asarray(np.tile(in_part, starts)),
+        jnp.stack(problem.z(end.u)),
+        jnp.stack(end.multipliers),
+    )
     # The first of the lowest, written so that `differentiable_in_double` can have it.
-    lowest, (problem, u, multipliers) = reached[0], _lane(0, problems, end)
-    for i in range(1, len(reached)):
-        less = reached[i] < lowest
-        lowest, problem, u, multipliers = jax.tree.map(
-            lambda new, old, less=less: jnp.where(less, new, old),
-            (reached[i], *_lane(i, problems, end)),
-            (lowest, problem, u, multipliers),
-        )
-    u, _ = differentiable_optimum(law, theta, problem, u, multipliers)
-    recipe = problem.recipe(u)
-    loss = jnp.exp(law.log_loss_theta(theta, recipe))
-    return jnp.where(jnp.isfinite(lowest), loss, jnp.inf), recipe
-
-
-def _lane(
-    i: int, problems: RecipeProblem, end: PrimalDualIterate
-) -> tuple[RecipeProblem, Array, Array]:
-    """Problem, u (d,) and multipliers (m,) of one lane; those of `problems` come round again."""
-    problem = jax.tree.map(lambda leaf: leaf[..., i % leaf.shape[-1]], problems)
-    return problem, jnp.stack(end.u)[:, i], jnp.stack(end.multipliers)[:, i]
+    best = jax.tree.map(lambda leaf: leaf[..., 0], (reached, ends))
+    for i in range(1, starts * count):
+        new = jax.tree.map(lambda leaf, i=i: leaf[..., i], (reached, ends))
+        less = new[0] < best[0]
+        best = jax.tree.map(lambda n, o, less=less: jnp.where(less, n, o), new, best)
+    lowest, solved = best
+    return jnp.isfinite(lowest), solved

@@ -11,46 +11,32 @@ import jax.numpy as jnp
 from ...computing import in_double_precision
 
 
-def differentiable_in_double(function: Callable[..., Any]) -> Callable[..., Any]:
-    """`function` of pytrees of numbers, computed in float64 whatever precision the caller has.
+def differentiable_in_double(function: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
+    """Values of pytrees of numbers, computed in float64 whatever precision the caller has.
 
-    An interior point path does not end in 32 bits. So the values and their first derivatives are
-    computed under `jax.enable_x64`, and only these are rounded to the caller's precision. `jit`,
-    `vmap`, `grad`, `jacfwd` and `jacrev` work in both; second derivatives do not.
+    `function(*arguments)` gives values and their Jacobian by every argument, nested as
+    `jax.jacfwd` does. An interior point path does not end in 32 bits, so both are computed under
+    `jax.enable_x64`, and only these are rounded to the caller's precision. `jit`, `vmap`, `grad`,
+    `jacfwd` and `jacrev` work in both; second derivatives do not.
 
     `function` must keep clear of `argmin`, `argmax` and the like: inside a caller's `jit` they are
     lowered where 64-bit types are off again.
     """
+    compiled = jax.jit(lambda arguments: function(*arguments))
 
-    def with_jacobian(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
-        """Jacobian by every argument, and the values."""
-
-        def twice(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
-            values = function(*arguments)
-            return values, values
-
-        return jax.jacrev(twice, has_aux=True)(arguments)
-
-    value_in_double = jax.jit(lambda arguments: function(*arguments))
-    jacobian_in_double = jax.jit(with_jacobian)
-
-    def doubled(arguments: Any) -> Any:
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(jnp.float64), arguments)
-
-    def rounded(values: Any, dtype: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.astype(dtype), values)
+    def both(arguments: tuple[Any, ...]) -> tuple[Any, Any]:
+        dtype = jnp.result_type(float)
+        with in_double_precision():
+            exact = jax.tree.map(lambda leaf: jnp.asarray(leaf).astype(jnp.float64), arguments)
+            return jax.tree.map(lambda leaf: leaf.astype(dtype), compiled(exact))
 
     @jax.custom_jvp
     def call(arguments: tuple[Any, ...]) -> Any:
-        dtype = jnp.result_type(float)
-        with in_double_precision():
-            return rounded(value_in_double(doubled(arguments)), dtype)
+        return both(arguments)[0]
 
     @call.defjvp
     def _derivative(primals: Any, tangents: Any) -> tuple[Any, Any]:
-        dtype = jnp.result_type(float)
-        with in_double_precision():
-            jacobian, values = rounded(jacobian_in_double(doubled(primals[0])), dtype)
+        values, jacobian = both(primals[0])
         outer, tree = jax.tree.flatten(values)
         changes = jax.tree.leaves(tangents[0])
         # By output first, by input second.

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +11,11 @@ import numpy as np
 
 from ..._errors import M3Error
 from ...computing import in_double_precision, jit_by_first
-from ...laws import Law
-from ...recipe import REGIMES, TWO_STAGE, Array
+from ...recipe import REGIMES, TWO_STAGE
 from ...variables import DECISION_VARIABLES, LIMIT_WORDS
 from .._result import Recommendations
-from ..solvers import LIMIT_INDEX, REGIME_TIE, Question, RecipeProblem, build_problem
-from ._implicit import POLISH, kkt_system
+from ..solvers import NAMED_LIMITS, REGIME_TIE, Question
+from ._implicit import Answer, Solved, first_order
 
 _MOVED = (*DECISION_VARIABLES, "target_tokens")
 _EDGE = 1e-7  # of the text
@@ -74,19 +71,27 @@ def sensitivities(recommendations: Recommendations, *position: int) -> Sensitivi
         # At the edge, where all text is read as few times as allowed, it counts as all of it.
         passes = recipe.target_tokens_seen / question.target_tokens
         in_part = bool(passes < question.fewest_passes() * (1 - _EDGE))
-        lanes = jax.tree.map(lambda leaf: np.asarray(leaf)[..., None], question)
-        problem = build_problem(lanes, regime, in_part=in_part)[0].take(0)
         z = np.log([recipe.n_params, passes, recipe.target_ratio, recipe.final_ratio])
-        solved = recommendations.multipliers[position]
-        multipliers = np.array([solved[LIMIT_INDEX[name]] for name in problem.rows])
-        evaluate = partial(_system, law, regime, in_part, problem.rows, theta, question)
-        (by_theta, by_question), slacks, rank = _derived(
-            evaluate, _solver_variables(problem, z), multipliers
+        multipliers = recommendations.multipliers[position][: len(NAMED_LIMITS)]
+        solved = Solved(np.asarray(regime), np.asarray(in_part), z, multipliers)
+        answer, by = jax.tree.map(
+            np.asarray, _first_order(law, NAMED_LIMITS, theta, question, solved)
         )
-    elasticity = {
-        name: _relative_changes(getattr(by_question, leaf), index, scale)
-        for name, (leaf, index, scale) in _scales(question, regime).items()
+
+    by_loss, by_recipe = by
+    outcomes = {"loss": (answer.loss, by_loss)} | {
+        name: (getattr(answer.recipe, name), getattr(by_recipe, name)) for name in _MOVED
     }
+
+    def changes_by(argument: int, leaf: str | None, i: int, scale: float) -> dict[str, float]:
+        """Relative changes of loss and recipe per relative change of one number."""
+        changes = {}
+        for name, (value, slopes) in outcomes.items():
+            slope = slopes[argument] if leaf is None else getattr(slopes[argument], leaf)
+            changes[name] = float(np.ravel(slope)[i] * scale / value)
+        return changes
+
+    elasticity = {name: changes_by(1, *where) for name, where in _scales(question, regime).items()}
     prices = {
         name: _price_in_words(name, changes["loss"], float(recommendations.loss[position]))
         for name, changes in elasticity.items()
@@ -94,9 +99,12 @@ def sensitivities(recommendations: Recommendations, *position: int) -> Sensitivi
     }
     for j, c in enumerate(law.coefficients):
         scale = 1.0 if c.log else float(theta[j])
-        elasticity[c.name] = _relative_changes(by_theta, j, scale)
-    kinks = _kinks(recommendations, position, problem.rows, multipliers, slacks, rank)
+        elasticity[c.name] = changes_by(0, None, j, scale)
+    kinks = _kinks(recommendations, position, multipliers, answer)
     return Sensitivities(REGIMES[regime], elasticity, prices, tuple(kinks))
+
+
+_first_order = partial(jit_by_first, static_argnums=(0,))(first_order)
 
 
 def _scales(question: Question, regime: int) -> dict[str, tuple[str, int, float]]:
@@ -120,83 +128,6 @@ def _scales(question: Question, regime: int) -> dict[str, tuple[str, int, float]
     return scales
 
 
-def _relative_changes(jacobian: np.ndarray, index: int, scale: float) -> dict[str, float]:
-    """Relative changes of loss and variables per relative change of one input.
-
-    `jacobian` has log loss and `_MOVED` first, then the input's axis, if it has one.
-    """
-    column: np.ndarray = jacobian.reshape(len(jacobian), -1)[:, index]
-    return {
-        name: float(change * scale) for name, change in zip(("loss", *_MOVED), column, strict=True)
-    }
-
-
-@partial(jit_by_first, static_argnums=(0, 1, 2))
-def _system(
-    law: Law,
-    regime: int,
-    in_part: bool,
-    rows: tuple[str, ...],
-    theta: Array,
-    question: Question,
-    w: Array,
-    active: Array,
-) -> tuple[Array, Array, Array, Any]:
-    """KKT system, log loss with the logarithms of `_MOVED`, and slacks, at w = (u, multipliers).
-
-    Last, Jacobians of the first two by (theta, question, w).
-    """
-
-    def values(theta: Array, question: Question, w: Array) -> tuple[Any, Any]:
-        problem, _ = build_problem(question, regime, jnp, rows, in_part=in_part)
-        u = w[: problem.low.shape[0]]
-        recipe = problem.recipe(u)
-        moved = [jnp.log(getattr(recipe, name)) for name in _MOVED]
-        outcome = jnp.stack([law.log_loss_theta(theta, recipe), *moved])
-        both = kkt_system(law, theta, problem, active, w), outcome
-        return both, (*both, -problem.excess(u))
-
-    jacobian, told = jax.jacfwd(values, argnums=(0, 1, 2), has_aux=True)(theta, question, w)
-    return (*told, jacobian)
-
-
-def _derived(
-    evaluate: Callable[[np.ndarray, np.ndarray], Any], u: np.ndarray, multipliers: np.ndarray
-) -> tuple[tuple[np.ndarray, Question], np.ndarray, float]:
-    """Jacobian in (theta, question), slacks, and how singular the KKT system is.
-
-    The Jacobian is of log loss and the logarithms of `_MOVED`, by the implicit function theorem
-    (see `_implicit`); `evaluate(w, active)` is `_system`.
-    """
-    w = np.concatenate([u, multipliers])
-    slacks = np.asarray(evaluate(w, multipliers > 0)[2])
-    active = multipliers > np.maximum(slacks, 1e-12)
-    w = np.concatenate([u, np.where(active, multipliers, 0.0)])
-    ranks = []
-    for _ in range(POLISH + 1):
-        system, _, _, (by, outcome_by) = jax.tree.map(np.asarray, evaluate(w, active))
-        sizes = np.linalg.svd(by[2], compute_uv=False)
-        ranks.append(sizes[-1] / sizes[0])
-        inverse = np.linalg.pinv(by[2], rcond=1e-12)
-        step = inverse @ system
-        if np.all(np.isfinite(step)) and np.max(np.abs(step)) < 1e-2:
-            w = w - step
-
-    def whole(held: np.ndarray, moving: np.ndarray) -> np.ndarray:
-        return held - outcome_by[2] @ (inverse @ moving.reshape(len(inverse), -1)).reshape(
-            -1, *moving.shape[1:]
-        )
-
-    return jax.tree.map(whole, outcome_by[:2], by[:2]), slacks, ranks[0]
-
-
-def _solver_variables(problem: RecipeProblem, z: np.ndarray) -> np.ndarray:
-    """The variables u (d,) of a problem at z (4,); see `RecipeProblem.z`."""
-    if problem.regime == TWO_STAGE:
-        return np.array([z[0], z[1], z[2], z[3] - problem.tilt * z[2]])
-    return z[: len(problem.low)]
-
-
 def _price_in_words(name: str, elasticity: float, loss: float) -> str:
     """What 10% more of something, of a limit or a bound by its name, does to a loss in nats."""
     change = loss * (np.exp(elasticity * np.log(1.1)) - 1.0)
@@ -209,15 +140,13 @@ def _price_in_words(name: str, elasticity: float, loss: float) -> str:
 def _kinks(
     recommendations: Recommendations,
     position: tuple[int, ...],
-    rows: tuple[str, ...],
     multipliers: np.ndarray,
-    slacks: np.ndarray,
-    rank: float,
+    answer: Answer,
 ) -> list[str]:
     """Why a derivative may hold on one side only."""
     kinks = [
         f"{LIMIT_WORDS[name]}: on the edge of mattering"
-        for name, m, s in zip(rows, multipliers, slacks, strict=True)
+        for name, m, s in zip(NAMED_LIMITS, multipliers, answer.slacks, strict=True)
         if m < np.sqrt(_NEAR) and s < np.sqrt(_NEAR) and (m < _NEAR or s > m * 1e-3)
     ]
     log_loss = np.log(recommendations.by_regime_loss[position])
@@ -229,6 +158,6 @@ def _kinks(
         name in recommendations.active(*position) for name in ("lowest epochs", "highest epochs")
     ):
         kinks.append("at one epoch, where repetition begins")
-    if rank < 1e-9:
+    if answer.rank < 1e-9:
         kinks.append("more limits meet here than can matter at once")
     return kinks
