@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._errors import M3Error, suggestion
 from .._version import __version__
-from ..computing import in_double_precision, jit_by_first
 from ..laws import Law
-from ..recipe import Array, Recipe
+from ..recipe import Recipe
 from ..variables import VARIABLES
+from .engine import log_losses
 from .fit_file import (
     as_written,
     check_content,
@@ -325,20 +324,10 @@ def predict(law: Law, thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
     Raises `M3Error` if a loss is not finite.
     """
     leaves = np.broadcast_arrays(*jax.tree.leaves(recipe))
-    shape, size = leaves[0].shape, leaves[0].size
-    # Repeat the last recipe up to a power of two, so that few shapes are ever compiled.
-    full = np.minimum(np.arange(1 << max(size - 1, 0).bit_length()), max(size - 1, 0))
-    flat = Recipe(*(np.asarray(leaf, dtype=np.float64).reshape(-1)[full] for leaf in leaves))
-    with in_double_precision():
-        loss = np.asarray(_predict(law, np.asarray(thetas, dtype=np.float64), flat))
+    loss = np.exp(log_losses(law, thetas, Recipe(*(leaf.reshape(-1) for leaf in leaves))))
     if not np.all(np.isfinite(loss)):
         raise M3Error(f"law {law.name}: the predicted loss of a recipe is not finite")
-    return loss[:, :size].reshape(-1, *shape)
-
-
-@jit_by_first
-def _predict(law: Law, thetas: Array, recipe: Recipe) -> Array:
-    return jnp.exp(jax.vmap(lambda theta: law.log_loss_theta(theta, recipe))(thetas))
+    return loss.reshape(len(thetas), *leaves[0].shape)
 
 
 def interval(draws: np.ndarray, level: float, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from ._lanes import (
 )
 from ._linalg import solve_spd
 from ._objective import FitData, Resample, huber, misfit, residuals
+from ._points import log_losses, log_losses_and_slopes
 from ._scatter import (
     NOISE_BELIEF_RUNS,
     TYPICAL_NOISE,
@@ -51,6 +52,8 @@ __all__ = [
     "huber",
     "jit_over_devices",
     "log_loss_and_jacobian",
+    "log_losses",
+    "log_losses_and_slopes",
     "minimise",
     "minimise_on_host",
     "misfit",

@@ -16,11 +16,10 @@ import jax
 import numpy as np
 
 from ..._batching import take_rows
-from ...computing import jit_by_first
 from ...laws import Law, LogSpaceLaw
-from ...recipe import Array, Recipe
 from ._amplitudes import amplitude_indices, best_log_amplitudes
 from ._objective import FitData, evaluate_residuals, misfit
+from ._points import log_losses_and_slopes
 from ._search import RIVALS, BestFits
 from ._step import Evaluation, Solution, StepControl, advance, first_state
 
@@ -30,19 +29,12 @@ _FINISH = 300  # iterations
 _FIRST_DAMPING, _LEAST_DAMPING = 1e-3, 1e-12
 
 
-@jit_by_first
-def _log_loss_and_slope(law: Law, theta: Array, recipe: Recipe) -> tuple[Array, Array]:
-    """Log losses (B, n) of `law` at theta (B, p) and their derivatives (B, n, p)."""
-    of_run = jax.value_and_grad(law.log_loss_theta)
-    return jax.vmap(jax.vmap(of_run, in_axes=(None, 0)))(theta, recipe)
-
-
 def _residuals_and_jacobian(
     law: Law, x: np.ndarray, data: FitData
 ) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (B, n) at x (B, p), zero on padding, and their Jacobian in x, (B, p, n)."""
     theta = np.einsum("bij,bj->bi", data.centre, x)
-    predicted, slope = (np.asarray(leaf) for leaf in _log_loss_and_slope(law, theta, data.recipe))
+    predicted, slope = log_losses_and_slopes(law, theta, data.recipe)
     residual = np.where(data.weight > 0, predicted - data.log_loss, 0.0)
     jacobian = np.swapaxes(slope @ data.centre, 1, 2)
     return residual, np.where(data.weight[:, None] > 0, jacobian, 0.0)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import jax
 import numpy as np
 
 from ..._batching import take_rows
 from ..._errors import M3Error
-from ...computing import in_double_precision, jit_by_first
-from ...laws import Law
-from ...recipe import Array, Recipe
 from ...runs import RunTable
 from .._fits import Fits
-from ..engine import huber
+from ..engine import huber, log_losses_and_slopes
 from ..problem import ParameterSpace
 from ._linearised import Linearised
 
@@ -49,14 +45,7 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
                 f"{runs.source}, language {name!r}: found {count} runs, the fit was made from"
                 f" {fits.n_runs[i]}{how}"
             )
-    # Repeat the last language up to a power of two, so that few shapes are ever compiled.
-    full = np.minimum(np.arange(1 << (len(names) - 1).bit_length()), len(names) - 1)
-    recipe = take_rows(batch.recipe, full)
-    with in_double_precision():
-        predicted, jacobians = map(
-            np.asarray,
-            _log_loss_and_jacobian(fits.law, fits.theta[np.array(language_index)[full]], recipe),
-        )
+    predicted, jacobians = log_losses_and_slopes(fits.law, fits.theta[language_index], batch.recipe)
     out = []
     for i, (name, j) in enumerate(zip(names, language_index, strict=True)):
         real, free = batch.mask[i], ~fits.frozen[j]
@@ -93,19 +82,6 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
             )
         )
     return out
-
-
-@jit_by_first
-def _log_loss_and_jacobian(law: Law, thetas: Array, recipes: Recipe) -> tuple[Array, Array]:
-    """Log losses (L, n) and their derivatives (L, n, p) at thetas (L, p)."""
-
-    def of_language(theta: Array, recipe: Recipe) -> tuple[Array, Array]:
-        def predict(theta: Array) -> Array:
-            return law.log_loss_theta(theta, recipe)
-
-        return predict(theta), jax.jacfwd(predict)(theta)
-
-    return jax.vmap(of_language)(thetas, recipes)
 
 
 def _check_objective(source: str, language: str, objective: float, expected: float) -> None:
