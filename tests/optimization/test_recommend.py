@@ -1,5 +1,7 @@
 """The recipe optimiser: against a dense grid polished by scipy, limits, regimes, bad input."""
 
+from functools import cache, partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -27,20 +29,26 @@ def fits():
     return fit(run_table(true_theta(20, 11), 60, 0.005, 12), "m3", draws=8, starts=32)
 
 
-def reference(law, theta, compute, target_tokens):
-    """Best log loss under BOUNDS: dense grid in (N, k, r, r_f), the best polished by SLSQP."""
-    low = np.log([1e7, 1.0, 0.05])
-    high = np.log([1e10, 40.0, 1.0])
+@cache
+def compiled(law):
+    """Log loss at (theta, target_tokens, z) and its gradient in z = log (N, k, r, r_f)."""
 
-    def log_loss(z):
+    def log_loss(theta, target_tokens, z):
         n, k, r, f = z[..., 0], z[..., 1], z[..., 2], z[..., 3]
         recipe = Recipe(
             jnp.exp(n), target_tokens, jnp.exp(k), jnp.exp(r), jnp.exp(f), 0.0 * jnp.exp(r)
         )
         return law.log_loss_theta(theta, recipe)
 
-    value = jax.jit(log_loss)
-    gradient = jax.jit(jax.grad(log_loss))
+    return jax.jit(log_loss), jax.jit(jax.grad(log_loss, argnums=2))
+
+
+def reference(law, theta, compute, target_tokens):
+    """Best log loss under BOUNDS: dense grid in (N, k, r, r_f), the best polished by SLSQP."""
+    low = np.log([1e7, 1.0, 0.05])
+    high = np.log([1e10, 40.0, 1.0])
+
+    value, gradient = (partial(f, theta, target_tokens) for f in compiled(law))
     budget = np.log(compute / (6 * target_tokens))
     axes = [np.linspace(a, b, 25) for a, b in zip(low, high, strict=True)]
     best = np.inf
@@ -49,9 +57,9 @@ def reference(law, theta, compute, target_tokens):
         fraction = [1.0] if stages == 1 else np.geomspace(0.1, 0.6, 12)
         grid = np.stack(np.meshgrid(*axes, -np.log(fraction), indexing="ij"), -1).reshape(-1, 4)
         grid[:, 3] += grid[:, 2]
+        losses = np.asarray(value(grid))
         ok = (grid[:, 0] + grid[:, 1] - grid[:, 2] <= budget) & (grid[:, 3] <= 1e-12)
-        grid = grid[ok]
-        losses = np.asarray(value(jnp.asarray(grid)))
+        grid, losses = grid[ok], losses[ok]
         spread = (np.log(1 / 0.6), np.log(1 / 0.1)) if stages == 2 else (0.0, 0.0)
         limits = [
             {"type": "ineq", "fun": lambda z: budget - z[0] - z[1] + z[2]},
@@ -60,9 +68,9 @@ def reference(law, theta, compute, target_tokens):
         ]
         for start in grid[np.argsort(losses)[:3]]:
             found = minimize(
-                lambda z: float(value(jnp.asarray(z))),
+                lambda z: float(value(z)),
                 start,
-                jac=lambda z: np.asarray(gradient(jnp.asarray(z))),
+                jac=lambda z: np.asarray(gradient(z)),
                 bounds=[*zip(low, high, strict=True), (np.log(0.05), 0.0)],
                 constraints=limits,
                 method="SLSQP",

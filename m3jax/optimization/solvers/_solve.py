@@ -20,7 +20,7 @@ from ..._errors import M3Error
 from ...computing import KEPT
 from ...laws import Law
 from ...options import METHODS
-from ...recipe import REGIMES, Array, Recipe
+from ...recipe import REGIMES, TWO_STAGE, Array, Recipe
 from ._augmented_lagrangian import NonlinearProgram, Objective, solve_general
 from ._batched import LocalOptima, as_local_optima, is_convex, map_lanes, solve_fast, solve_paths
 from ._branch_and_bound import branch_and_bound
@@ -34,6 +34,7 @@ from ._recipe_problem import RecipeProblem
 
 _NO_DIFFERENCE = 1e-10  # of log losses
 _FEW = 1 << 13  # problems that are solved in one batch whatever their regime
+_ONE_CALL = 1 << 10  # problems
 _MANY = 1 << 16  # of one regime in a batch: what their arrays take is bounded
 
 
@@ -186,8 +187,14 @@ def _batches(
 
 
 def _joined(parts: Sequence[_Batch]) -> _Batch:
-    """Batches of the same variables as one."""
+    """Batches of the same variables as one.
+
+    Of few problems with all limits but one, which decides how they are solved: a limit that is not
+    there takes less to compute than another program to compile.
+    """
     needed = {name for part in parts for name in part.problem.rows}
+    if sum(len(part.lanes) for part in parts) <= _ONE_CALL and parts[0].problem.regime == TWO_STAGE:
+        needed |= {*NAMED_LIMITS} - {"source_tokens"}
     rows = tuple(name for name in NAMED_LIMITS if name in needed)
     serves = any(part.problem.serves for part in parts)
     parts = [
