@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import io
 import json
 import math
@@ -31,6 +32,11 @@ for _name, _value in {
 }.items():
     os.environ[_name.upper()] = str(_value)
     jax.config.update(_name, _value)
+
+
+# Programs that are kept are millions of objects: looking through them again and again for garbage
+# took a fifteenth of a whole run.
+gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,6 @@ from ._held_out import FittedTo, HeldOut
 from ._holdouts import Split, check_holdout, extrapolation_distance, splits
 from ._scores import Score, score
 
-_FEW = 64  # fits of a law that the host does sooner than it compiles whole descents
 _THREADS = 2  # laws at a time: while one compiles the other fits
 
 
@@ -146,9 +145,7 @@ class _HoldoutStudy:
         """The results of one law, one a hold-out."""
         fits = None
         if self.stacked is not None:
-            engine = "host" if len(self.keys) <= _FEW else "batch"
-            options = dataclasses.replace(self.options, engine=engine)
-            fits = fit(self.stacked, law, options=options)
+            fits = fit(self.stacked, law, options=self.options)
         predictions = {name: _Predictions(len(self.runs)) for name in self.splits_of}
         for language in self.runs.languages:
             keys = [key for key, (_, _, of) in self.keys.items() if of == language]

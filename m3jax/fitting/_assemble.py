@@ -22,7 +22,7 @@ def assemble(
     population: Population | None = None,
 ) -> Fits:
     """The result of a fit, from its best fits and their draws of theta (L, B, p)."""
-    law, problem, space = fitted.law, fitted.problem, fitted.space
+    law, problem, space = fitted.descents.law, fitted.problem, fitted.space
     best_fits, data = fitted.best_fits, fitted.data
     x = np.where(problem.free, best_fits.x, space.to_x(problem.held))
     theta = np.einsum("lij,lj->li", space.centre, x)
@@ -69,7 +69,7 @@ def assemble(
 
 def _linearised(fitted: FittedProblem) -> Iterator[Linearised]:
     """Every best fit to first order, each around the middle of its own runs."""
-    space = dataclasses.replace(fitted.problem, common=None).space(fitted.law)
+    space = dataclasses.replace(fitted.problem, common=None).space(fitted.descents.law)
     for i in range(len(fitted.problem.languages)):
         yield fitted.linearised(i).recentred(space.take(i))
 

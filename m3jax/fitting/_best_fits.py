@@ -14,9 +14,8 @@ from .engine import (
     CANDIDATES_PER_START,
     RIVALS,
     BestFits,
-    CompiledDescents,
+    Descents,
     FitData,
-    HostDescents,
     delta_of_scatter,
     multi_start,
 )
@@ -48,24 +47,18 @@ def fit_data_with_weak_prior(
 
 
 def best_fits_of(
-    law: Law, problem: FitProblem, settings: Mapping[str, Any], report: Progress
+    descents: Descents, problem: FitProblem, settings: Mapping[str, Any], report: Progress
 ) -> BestFits:
     """The best fit of every language.
 
     What its runs turn out not to determine at the best fit is frozen in `problem`, and where that
     changes the fit it is made again.
     """
-    total = len(problem.languages)
+    law, total = descents.law, len(problem.languages)
     n, p = problem.log_loss.shape[1], len(law.names)
     each, per_run = (total,), (total, n)
     shapes = (total, p), each, each, each, each, each, per_run, (*per_run, p), (total, RIVALS, p)
     best_fits = BestFits(*(np.zeros(shape) for shape in shapes))
-    tolerance = settings["tolerance"]
-    descents = (
-        HostDescents(law, tolerance)
-        if settings["engine"] == "host"
-        else CompiledDescents(law, settings["precision"], tolerance)
-    )
     left = np.arange(total)
     while len(left):
         report("fitting", total - len(left), total)

@@ -20,6 +20,7 @@ from ._assemble import assemble
 from ._best_fits import best_fits_of, fit_data_with_weak_prior, without_unfitted
 from ._fits import Fits
 from ._messages import borrowing
+from .engine import Descents, choose_engine, descents_of
 from .pooling import (
     Priors,
     estimate_priors,
@@ -57,6 +58,11 @@ class FitPlan:
     settings: Mapping[str, Any]
     weighed: np.ndarray
     priors: Priors | None
+
+    @property
+    def descents(self) -> Descents:
+        """By the engine that the plan has chosen."""
+        return _descents(self.law, self.settings)
 
     def fit(self, report: Progress) -> Fits:
         """Fits of all languages of the plan."""
@@ -98,7 +104,7 @@ class FitPlan:
     def _with_weak_prior(self, report: Progress) -> Fits:
         """Fits of languages that have the weak prior, or none."""
         law, settings, failed = self.law, self.settings, dict(self.failed)
-        best_fits = best_fits_of(law, self.problem, settings, report)
+        best_fits = best_fits_of(self.descents, self.problem, settings, report)
         problem, best_fits = without_unfitted(self.problem, best_fits, failed)
         space = problem.space(law)
         data = fit_data_with_weak_prior(
@@ -106,7 +112,7 @@ class FitPlan:
         )
         counts = np.einsum("ljj->lj", data.prior_precision) > 0
         factor = np.where(counts, space.prior_sd, 0.0)[..., None] * np.eye(len(law.names))
-        fitted = FittedProblem(law, problem, space, best_fits, data, settings)
+        fitted = FittedProblem(self.descents, problem, space, best_fits, data, settings)
         return assemble(fitted, bootstrap_draws(fitted, factor, report), failed)
 
     def _with_priors(self, priors: Priors, report: Progress) -> Fits:
@@ -114,13 +120,7 @@ class FitPlan:
         law, settings, failed = self.law, self.settings, dict(self.failed)
         report("fitting", 0, len(self.problem.languages))
         best_fits = fit_with_priors(
-            law,
-            self.problem,
-            priors,
-            settings["huber_delta"],
-            settings["precision"],
-            settings["tolerance"],
-            settings["seed"],
+            self.descents, self.problem, priors, settings["huber_delta"], settings["seed"]
         )
         priors = priors.take(np.flatnonzero(np.isfinite(best_fits.misfit)))
         problem, best_fits = without_unfitted(self.problem, best_fits, failed)
@@ -128,7 +128,7 @@ class FitPlan:
         space = problem.space(law)
         data = final_fit_data(problem, space, priors, settings["huber_delta"])
         factor = prior_factor(priors.cov, data.free, priors.rotation)
-        fitted = FittedProblem(law, problem, space, best_fits, data, settings)
+        fitted = FittedProblem(self.descents, problem, space, best_fits, data, settings)
         draws = bootstrap_draws(fitted, factor, report, priors)
         for messages, borrowed in zip(
             problem.messages, borrowing(law, problem, priors, settings["prior"]), strict=True
@@ -168,6 +168,13 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
     notes = [*runs.notes, *([] if pool == options.pool else [_NOTHING_TO_POOL])]
     settings |= {**prior_settings, "pool": pool, "source": runs.source, "notes": notes}
     settings["reading"] = dict(runs.reading)
+    settings["engine"] = choose_engine(
+        options.engine,
+        options.precision,
+        runs=len(runs),
+        starts=options.starts,
+        draws=options.draws,
+    )
     weighed, priors = np.zeros(len(problem.languages), dtype=bool), None
     if prior is not None:
         weighed = problem.few | bool(prior.ranges) | (pool != "none")
@@ -175,8 +182,13 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
         delta, seed = options.huber_delta, options.seed
         rows = problem.take(np.flatnonzero(weighed))
         with in_double_precision():
-            priors = estimate_priors(law, rows, prior, pool, delta, seed, report)
+            descents = _descents(law, settings)
+            priors = estimate_priors(descents, rows, prior, pool, delta, seed, report)
     return FitPlan(law, problem, failed, settings, weighed, priors)
+
+
+def _descents(law: Law, settings: Mapping[str, Any]) -> Descents:
+    return descents_of(law, settings["engine"], settings["precision"], settings["tolerance"])
 
 
 def _counted(runs: RunTable) -> RunTable:

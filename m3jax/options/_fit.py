@@ -19,7 +19,7 @@ from ._core import (
 
 BOOTSTRAPS = ("cluster", "residual")
 POOLS = ("none", "partial", "full")
-ENGINES = ("batch", "host")
+ENGINES = ("auto", "batch", "host")
 PRECISIONS = ("float64", "float32")
 
 
@@ -101,12 +101,12 @@ class FitOptions(Options):
         " share of the objective.",
     )
     engine: str = option(
-        "batch",
+        "auto",
         kind="text",
         choices=ENGINES,
-        help="batch: whole descents compiled, for many fits; host: the law alone, for a few. The"
-        " host makes the steps in NumPy, which gives a few best fits tens of times sooner the"
-        " first time; draws and pooling compile in either.",
+        help="batch: whole descents compiled, for many fits; host: the law alone, for a few, the"
+        " steps made in NumPy; auto: what is sooner done, which the fit then tells. They agree to"
+        " within the tolerance.",
     )
     seed: int = option(
         0,

@@ -158,6 +158,6 @@ def test_every_law_fits_its_own_runs():
     theta = true_theta(1, 7)
     runs = run_table(theta, 60, 0.003, 8)
     for name in ("m3_posynomial", "chinchilla", "data_constrained"):
-        fits = fit(runs, name, draws=0, starts=16)
+        fits = fit(runs, name, draws=0, starts=16, engine="batch")
         assert fits.converged.all()
         assert 0 < fits.r2[0] < 1

@@ -1,6 +1,7 @@
 """Minimising the robust objective: many small fits side by side."""
 
 from ._amplitudes import with_best_amplitudes
+from ._choice import choose_engine, descents_of
 from ._compiled import CompiledDescents
 from ._devices import jit_over_devices
 from ._host import HostDescents, minimise_on_host
@@ -22,7 +23,7 @@ from ._scatter import (
     delta_of_scatter,
     robust_sd,
 )
-from ._search import CANDIDATES_PER_START, RIVALS, BestFits, multi_start, refine
+from ._search import CANDIDATES_PER_START, RIVALS, BestFits, Descents, multi_start, refine
 from ._solver import evaluate, minimise
 from ._step import Box, Evaluation, Solution, StepControl, advance, first_state
 
@@ -35,6 +36,7 @@ __all__ = [
     "BestFits",
     "Box",
     "CompiledDescents",
+    "Descents",
     "Evaluation",
     "FitData",
     "HostDescents",
@@ -43,8 +45,10 @@ __all__ = [
     "StepControl",
     "advance",
     "best_candidates",
+    "choose_engine",
     "delta_of_noise",
     "delta_of_scatter",
+    "descents_of",
     "evaluate",
     "feature_matrix",
     "first_state",

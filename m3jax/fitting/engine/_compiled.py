@@ -8,8 +8,9 @@ import numpy as np
 
 from ...laws import Law
 from ._lanes import LANES_PER_ROW, best_candidates, fit_lanes, residuals_and_jacobian
-from ._objective import FitData
+from ._objective import FitData, FitResiduals, Resampler
 from ._search import RIVALS, BestFits
+from ._step import Solution
 
 # Iterations between which unfinished fits are packed together again.
 _FINISH, _EXACT = (6, 10, 20, 64), (200,)
@@ -56,9 +57,31 @@ class CompiledDescents(NamedTuple):
         )
         return ends.x.reshape(starts.shape), ends.value.reshape(count, many)
 
-    def residual(self, x: np.ndarray, data: FitData) -> np.ndarray:
+    def refit(
+        self,
+        starts: np.ndarray,
+        language: np.ndarray,
+        data: FitData,
+        rounds: tuple[int, ...],
+        tolerance: float,
+        resampler: Resampler | None = None,
+    ) -> Solution:
         """See `Descents`."""
-        return residuals_and_jacobian(self.law, x, data).residual
+        return fit_lanes(
+            self.law,
+            starts,
+            language,
+            data,
+            rounds=rounds,
+            tolerance=tolerance,
+            precision="float32",
+            lanes=LANES_PER_ROW,
+            resampler=resampler,
+        )
+
+    def residuals_and_jacobian(self, x: np.ndarray, data: FitData) -> FitResiduals:
+        """See `Descents`."""
+        return residuals_and_jacobian(self.law, x, data)
 
     def finish(self, x: np.ndarray, data: FitData) -> BestFits:
         """See `Descents`."""

@@ -15,15 +15,24 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from ..._batching import take_rows
+from ..._batching import fill_rows, take_rows
 from ...laws import Law, LogSpaceLaw
 from ._amplitudes import amplitude_indices, best_log_amplitudes
-from ._objective import FitData, evaluate_residuals, misfit
+from ._devices import rows_per_call
+from ._objective import (
+    FitData,
+    FitResiduals,
+    Resample,
+    Resampler,
+    evaluate_residuals,
+    misfit,
+)
 from ._points import log_losses_and_slopes
 from ._search import RIVALS, BestFits
 from ._step import Evaluation, Solution, StepControl, advance, first_state
 
 _FINISH = 300  # iterations
+_TASKS = 512  # refits side by side
 # Descents come from rough starts, and elimination with pivoting takes worse conditioned systems
 # than Cholesky's factorisation.
 _FIRST_DAMPING, _LEAST_DAMPING = 1e-3, 1e-12
@@ -58,18 +67,31 @@ def minimise_on_host(
 ) -> Solution:
     """`minimise` from `start` (B, p) for B fits, each of which stops where it is done."""
 
-    def evaluate(x: np.ndarray) -> Evaluation:
+    def evaluate(x: np.ndarray, data: FitData) -> Evaluation:
         return evaluate_residuals(*_residuals_and_jacobian(law, x, data), x, data, np)
 
     with np.errstate(all="ignore"):  # what is not finite is refused
         state = first_state(start, data.box, control, np)
+        ends = Solution(*(np.array(leaf) for leaf in Solution.of(state)))
+        left = np.arange(len(start))
+
+        def write_down() -> None:
+            for end, leaf in zip(ends, Solution.of(state), strict=True):
+                end[left] = leaf
+
         for _ in range(max_iterations):
-            evaluation = evaluate(state.trial)
+            evaluation = evaluate(state.trial, data)
             new = advance(state, evaluation, data.box, control, solve=_solve, xp=np)
             state = jax.tree.map(partial(_unless, state.done), state, new)
-            if state.done.all():
+            if 2 * np.count_nonzero(state.done) >= len(left):  # the others go on by themselves
+                write_down()
+                going = np.flatnonzero(~state.done)
+                left = left[going]
+                state, data = take_rows((state, data), going)
+            if not len(left):
                 break
-    return Solution.of(state)
+        write_down()
+    return ends
 
 
 def _unless(done: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
@@ -151,9 +173,41 @@ class HostDescents(NamedTuple):
         )
         return end.x.reshape(starts.shape), end.value.reshape(count, many)
 
-    def residual(self, x: np.ndarray, data: FitData) -> np.ndarray:
+    def refit(
+        self,
+        starts: np.ndarray,
+        language: np.ndarray,
+        data: FitData,
+        rounds: tuple[int, ...],
+        tolerance: float,
+        resampler: Resampler | None = None,
+    ) -> Solution:
         """See `Descents`."""
-        return _residuals_and_jacobian(self.law, x, data)[0]
+        size = rows_per_call(data.weight.shape[1], 1, _TASKS)
+
+        def block(first: int) -> Solution:
+            tasks = np.arange(first, min(first + size, len(starts)))
+            some = take_rows(data, language[tasks])
+            if resampler is not None:
+                filled = fill_rows(tasks, size)
+                drawn = resampler(filled[:, None], language[filled])
+                own = (np.asarray(leaf)[: len(tasks), 0] for leaf in drawn)
+                some = dataclasses.replace(some, **Resample(*own)._asdict())
+            return minimise_on_host(
+                self.law,
+                starts[tasks],
+                some,
+                max_iterations=sum(rounds),
+                control=_control(tolerance),
+            )
+
+        blocks = map(block, range(0, len(starts), size))
+        return Solution(*map(np.concatenate, zip(*blocks, strict=True)))
+
+    def residuals_and_jacobian(self, x: np.ndarray, data: FitData) -> FitResiduals:
+        """See `Descents`."""
+        residual, jacobian = _residuals_and_jacobian(self.law, x, data)
+        return FitResiduals(misfit(residual, data, np), residual, np.swapaxes(jacobian, 1, 2))
 
     def finish(self, x: np.ndarray, data: FitData) -> BestFits:
         """See `Descents`."""
@@ -164,15 +218,15 @@ class HostDescents(NamedTuple):
             max_iterations=_FINISH,
             control=_control(self.tolerance),
         )
-        residual, jacobian = _residuals_and_jacobian(self.law, end.x, data)
+        at_end = self.residuals_and_jacobian(end.x, data)
         return BestFits(
             end.x,
-            np.where(np.isfinite(end.value), misfit(residual, data, np), np.inf),
+            np.where(np.isfinite(end.value), at_end.misfit, np.inf),
             np.array(data.prior_weight),
             end.converged,
             np.ones(len(x)),
             np.array(data.delta),
-            residual,
-            np.swapaxes(jacobian, 1, 2),
+            at_end.residual,
+            at_end.jacobian,
             np.repeat(end.x[:, None], RIVALS, axis=1),
         )

@@ -6,7 +6,7 @@ in calls of one shape, so that few shapes are compiled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,14 +14,12 @@ from ..._batching import dispatch, fill_rows, take_rows
 from ...laws import Law
 from ...recipe import Array
 from ._devices import ROWS_ON_CPU, jit_over_devices, rows_per_call
-from ._objective import FitData, FitResiduals, Resample
+from ._objective import FitData, FitResiduals, Resample, Resampler
 from ._solver import fit_residuals, minimise_rows, rank_candidates
 from ._step import Solution
 
 LANES_PER_ROW = 4  # starts or draws of one language that share a row
 _EXACT_ROWS_ON_CPU = 4  # of the few fits, at many iterations, that need the exact Hessian
-
-Resampler = Callable[[np.ndarray, np.ndarray], Resample]
 
 
 def fit_lanes(

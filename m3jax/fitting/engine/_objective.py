@@ -8,6 +8,7 @@ Functions that take `xp`, `jax.numpy` or `numpy`, allow leading batch axes, writ
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from types import ModuleType
 from typing import NamedTuple
 
@@ -63,6 +64,10 @@ class Resample(NamedTuple):
     weight: Array
     log_loss: Array
     prior_mean: Array
+
+
+# What differs between refits of one language, of `(tasks (R, K), languages (R,))`.
+Resampler = Callable[[np.ndarray, np.ndarray], Resample]
 
 
 class FitResiduals(NamedTuple):

@@ -6,6 +6,7 @@ compiled for each, a law would take longer to compile than to use.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 
 import jax
@@ -17,6 +18,7 @@ from ...laws import Law
 from ...recipe import Array, Recipe
 
 _FEW, _MANY = 256, 2048  # points in a call
+_UNDER_WAY = 16  # calls
 
 
 def log_losses(law: Law, thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
@@ -53,15 +55,26 @@ def _fill(
 ) -> None:
     """Write what `run` gives for all points; the last of a block is repeated to fill it."""
     first, total = 0, len(out[0])
+    under_way: deque[tuple[int, int, Sequence[Array]]] = deque()
+
+    def write_down() -> None:
+        begin, end, found = under_way.popleft()
+        for leaf, new in zip(out, found, strict=True):
+            leaf[begin:end] = np.asarray(new)[: end - begin]
+
     while first < total:
         size = _MANY if total - first > _MANY // 2 else _FEW
         last = min(first + size, total)
         rows = np.minimum(np.arange(first, first + size), last - 1)
         with in_double_precision():
             found = run(*jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), points(rows)))
-        for leaf, new in zip(out, found, strict=True):
-            leaf[first:last] = np.asarray(new)[: last - first]
+        # JAX computes several at the same time, as long as nobody waits for them.
+        under_way.append((first, last, found))
+        if len(under_way) > _UNDER_WAY:
+            write_down()
         first = last
+    while under_way:
+        write_down()
 
 
 @jit_by_first

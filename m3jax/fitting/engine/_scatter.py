@@ -48,7 +48,7 @@ def delta_of_scatter(descents: Descents, candidates: np.ndarray, data: FitData) 
     starts = descents.rank(candidates, data, _STARTS)
     x, value = descents.descend(starts, data, _ROUNDS, _TOLERANCE)
     best = np.argmin(value, axis=1)
-    residual = descents.residual(x[np.arange(count), best], data)
+    residual = descents.residuals_and_jacobian(x[np.arange(count), best], data).residual
     used = np.asarray(data.weight) > 0
     noise = np.full(count, TYPICAL_NOISE)
     for i in np.flatnonzero(np.isfinite(value.min(axis=1))):

@@ -15,7 +15,15 @@ import numpy as np
 
 from ..._batching import take_rows
 from ...laws import Law, LogSpaceLaw
-from ._objective import FitData, dispersion, negative_log_prior, spare_runs
+from ._objective import (
+    FitData,
+    FitResiduals,
+    Resampler,
+    dispersion,
+    negative_log_prior,
+    spare_runs,
+)
+from ._step import Solution
 
 CANDIDATES_PER_START = (
     8  # for each start; cheap, for the amplitudes are solved for and not searched
@@ -86,8 +94,22 @@ class Descents(Protocol):
         Coefficients that are `held`, (L, S, p) bool, stay where they are.
         """
 
-    def residual(self, x: np.ndarray, data: FitData) -> np.ndarray:
-        """Predicted minus measured log losses at x (L, p), zero on padding, (L, n)."""
+    def refit(
+        self,
+        starts: np.ndarray,
+        language: np.ndarray,
+        data: FitData,
+        rounds: tuple[int, ...],
+        tolerance: float,
+        resampler: Resampler | None = None,
+    ) -> Solution:
+        """Ends of any number of descents, from starts (T, p), each of the runs of a language (T,).
+
+        As drawn by a `resampler`, where there is one.
+        """
+
+    def residuals_and_jacobian(self, x: np.ndarray, data: FitData) -> FitResiduals:
+        """Misfit (L,), residuals (L, n) and Jacobian (L, n, p) at x (L, p)."""
 
     def finish(self, x: np.ndarray, data: FitData) -> BestFits:
         """Converge from points (L, p) that are close already."""

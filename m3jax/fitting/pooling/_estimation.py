@@ -17,15 +17,12 @@ import math
 import numpy as np
 
 from ..._progress import Progress
-from ...laws import Law
 from ..engine import (
     CANDIDATES_PER_START,
-    LANES_PER_ROW,
     NOISE_BELIEF_RUNS,
     TYPICAL_NOISE,
+    Descents,
     FitData,
-    best_candidates,
-    fit_lanes,
 )
 from ..problem import FitProblem, ParameterSpace, Prior
 from ._estimator import PopulationEstimator
@@ -46,7 +43,7 @@ _ROUNDS, _TOLERANCE = (8, 8, 24, 40), 1e-5  # of the solver
 
 
 def estimate_priors(
-    law: Law,
+    descents: Descents,
     problem: FitProblem,
     prior: Prior,
     pool: str,
@@ -60,7 +57,7 @@ def estimate_priors(
     the estimates from them; see `PopulationBasis` for that of the population and `_noise_sds`.
 
     Args:
-        law: the law.
+        descents: of the law.
         problem: languages; with pooling `common` is set and all have the same free coefficients.
         prior: of a language that has neither runs nor others beside it.
         pool: "none", "partial" or "full".
@@ -68,6 +65,7 @@ def estimate_priors(
         seed: of starts.
         report: progress.
     """
+    law = descents.law
     free, space, alone = problem.free, problem.space(law), pool == "none"
     mean, sd = prior.moments(law, space, problem.mean_log_loss, free)
     mean, sd = np.where(free, mean, space.to_x(problem.held)), np.where(free, sd, 1.0)
@@ -86,14 +84,14 @@ def estimate_priors(
         delta = max(huber_delta or 0.0, _HUBER_TUNING * (TYPICAL_NOISE if alone else common_noise))
         data = fit_data(problem, space, mean, precision, noise**2, np.full(len(free), delta))
         previous, fitted_under = x, (mean, cov)
-        x = _best_fits(law, space, data, x, cov, rng)
-        likelihood = local_likelihood(law, x, data, noise)
+        x = _best_fits(descents, space, data, x, cov, rng)
+        likelihood = local_likelihood(descents, x, data, noise)
         posterior = likelihood.information + precision + unit_where_held(free)
         # On their own all have every round: when to stop would be for the others to say.
         if previous is not None and not alone and number >= _FEWEST_ROUNDS:
             settled = posterior_sds_moved(x - previous, posterior, free) < _SETTLED
         if estimator is not None:
-            tilt = volume_gradient(law, x, data, noise, posterior)
+            tilt = volume_gradient(descents, x, data, noise, posterior)
             estimator.update(likelihood.information, likelihood.gradient + tilt, x)
             mean, cov = estimator.priors(mean, space)
             # Fits that share all exponents have nothing of their own for the population to move.
@@ -120,7 +118,7 @@ def estimate_priors(
 
 
 def _best_fits(
-    law: Law,
+    descents: Descents,
     space: ParameterSpace,
     data: FitData,
     x: np.ndarray | None,
@@ -131,22 +129,11 @@ def _best_fits(
     if x is None:
         candidates = space.draw(CANDIDATES_PER_START * _FIRST_STARTS, rng)
         candidates = np.where(data.free[:, None], candidates, data.prior_mean[:, None])
-        starts = best_candidates(law, candidates, data, _FIRST_STARTS)
+        starts = descents.rank(candidates, data, _FIRST_STARTS)
     else:
         starts = restart_points(space, data, x, cov, _RESTARTS, rng)
-    count, per_language, p = starts.shape
-    solution = fit_lanes(
-        law,
-        starts.reshape(-1, p),
-        np.repeat(np.arange(count), per_language),
-        data,
-        rounds=_ROUNDS,
-        tolerance=_TOLERANCE,
-        precision="float32",
-        lanes=LANES_PER_ROW,
-    )
-    best = np.argmin(solution.value.reshape(count, per_language), axis=1)
-    return solution.x.reshape(starts.shape)[np.arange(count), best]
+    x, value = descents.descend(starts, data, _ROUNDS, _TOLERANCE)
+    return x[np.arange(len(x)), np.argmin(value, axis=1)]
 
 
 def _noise_sds(

@@ -18,8 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...laws import Law
-from ..engine import FitData, residuals_and_jacobian
+from ..engine import Descents, FitData
 from ._matrices import symmetric
 
 _STEP = 0.05  # of the central differences, in posterior sds
@@ -40,12 +39,14 @@ class LocalLikelihood(NamedTuple):
     squares: np.ndarray
 
 
-def local_likelihood(law: Law, x: np.ndarray, data: FitData, noise: np.ndarray) -> LocalLikelihood:
+def local_likelihood(
+    descents: Descents, x: np.ndarray, data: FitData, noise: np.ndarray
+) -> LocalLikelihood:
     """Around x (L, p), with noise sds σ (L,) and Huber's weights v_i = w_i min(1, δ/|e_i|).
 
     As one step of iteratively reweighted least squares has it.
     """
-    residual, jacobian = _residuals(law, x, data)
+    residual, jacobian = _residuals(descents, x, data)
     weight = _huber_weight(residual, data)
     information = np.einsum("lni,ln,lnj->lij", jacobian, weight, jacobian)
     return LocalLikelihood(
@@ -56,7 +57,7 @@ def local_likelihood(law: Law, x: np.ndarray, data: FitData, noise: np.ndarray) 
 
 
 def volume_gradient(
-    law: Law,
+    descents: Descents,
     x: np.ndarray,
     data: FitData,
     noise: np.ndarray,
@@ -70,12 +71,12 @@ def volume_gradient(
     free = np.asarray(data.free)
     axes = np.linalg.cholesky(symmetric(np.linalg.inv(posterior)))
     axes = axes * (free[:, :, None] & free[:, None])
-    residual, jacobian = _residuals(law, x, data)
+    residual, jacobian = _residuals(descents, x, data)
     weight = _huber_weight(residual, data)
     bend = np.zeros_like(x)
     for axis in np.moveaxis(_STEP * axes, 2, 0):
         for side in (x + axis, x - axis):
-            bend += _gradient(*_residuals(law, side, data), weight, noise)
+            bend += _gradient(*_residuals(descents, side, data), weight, noise)
     bend -= 2 * x.shape[1] * _gradient(residual, jacobian, weight, noise)
     tilt = np.where(free, 0.5 * bend / _STEP**2, 0.0)
     shift = np.einsum("lji,lj->li", axes, tilt)  # of the mean, in posterior sds
@@ -83,9 +84,9 @@ def volume_gradient(
     return tilt / np.maximum(size / _MOST_SHIFT, 1.0)[:, None]
 
 
-def _residuals(law: Law, x: np.ndarray, data: FitData) -> tuple[np.ndarray, np.ndarray]:
+def _residuals(descents: Descents, x: np.ndarray, data: FitData) -> tuple[np.ndarray, np.ndarray]:
     """Residuals (L, n) and their Jacobian (L, n, p), zero where not finite or held."""
-    at_x = residuals_and_jacobian(law, x, data)
+    at_x = descents.residuals_and_jacobian(x, data)
     residual = np.where(np.isfinite(at_x.residual), at_x.residual, 0.0)
     jacobian = np.where(np.isfinite(at_x.jacobian), at_x.jacobian, 0.0)
     return residual, jacobian * np.asarray(data.free)[:, None]

@@ -7,8 +7,7 @@ import math
 
 import numpy as np
 
-from ...laws import Law
-from ..engine import BestFits, CompiledDescents, FitData, delta_of_noise, refine
+from ..engine import BestFits, Descents, FitData, delta_of_noise, refine
 from ..problem import FitProblem, ParameterSpace
 from ._matrices import inverse_covariance, prior_factor
 from ._population import Population
@@ -57,20 +56,17 @@ class Priors:
 
 
 def fit_with_priors(
-    law: Law,
+    descents: Descents,
     problem: FitProblem,
     priors: Priors,
     huber_delta: float | None,
-    precision: str,
-    tolerance: float,
     seed: int,
 ) -> BestFits:
     """The final fits, by the objective of every other fit."""
-    space = problem.space(law)
+    space = problem.space(descents.law)
     data = final_fit_data(problem, space, priors, huber_delta)
     rng = np.random.default_rng([seed, 3])
     starts = restart_points(space, data, priors.start, priors.cov, _FINAL_RESTARTS, rng)
-    descents = CompiledDescents(law, precision, tolerance)
     return refine(descents, starts, data)
 
 

@@ -12,16 +12,8 @@ import numpy as np
 
 from ..._batching import take_rows
 from ..._progress import Progress
-from ...laws import Law
 from ...recipe import Array
-from ..engine import (
-    LANES_PER_ROW,
-    FitData,
-    Resample,
-    Solution,
-    fit_lanes,
-    jit_over_devices,
-)
+from ..engine import Descents, FitData, Resample, Solution, jit_over_devices
 
 _ROUNDS, _TOLERANCE = (8, 4, 8, 40), 1e-4
 _LEAST_ROOT = 0.5  # of chi-squared over its freedom, cubed: draws are at most 2.8 times as wide
@@ -147,7 +139,7 @@ def resample(numbers: Array, source: BootstrapSource, *, kind: str) -> Resample:
 
 
 def bootstrap(
-    law: Law,
+    descents: Descents,
     x: np.ndarray,
     rivals: np.ndarray,
     data: FitData,
@@ -159,10 +151,10 @@ def bootstrap(
 ) -> np.ndarray:
     """Draws of the solver's variables, (L, draws, p): refits to resampled runs, see `resample`.
 
-    In single precision: what that costs in accuracy is far below the spread of the draws.
+    Compiled, in single precision: what that costs in accuracy is far below the spread of the draws.
 
     Args:
-        law: the law.
+        descents: of the law.
         x: the best fits that the refits start from, (L, 1 or draws, p). What `data.free` leaves out
             keeps the value it has there, which may differ from draw to draw.
         rivals: the best fit and the bottoms of other valleys, (L, K, p); the fit again where there
@@ -184,7 +176,7 @@ def bootstrap(
 
         def refits(starts: np.ndarray, rows: np.ndarray) -> Solution:
             some = take_rows(data, rows), take_rows(source, rows)
-            return _refits(law, starts, *some, draws, kind)
+            return _refits(descents, starts, *some, draws, kind)
 
         drawn = refits(x[rows], rows)
         for valley in range(1, rivals.shape[1]):
@@ -200,7 +192,7 @@ def bootstrap(
 
 
 def _refits(
-    law: Law,
+    descents: Descents,
     starts: np.ndarray,
     data: FitData,
     source: BootstrapSource,
@@ -216,15 +208,12 @@ def _refits(
         resamples: Resample = run(numbers, take_rows(source, languages), kind=kind)
         return resamples
 
-    solution = fit_lanes(
-        law,
+    solution = descents.refit(
         np.broadcast_to(starts, (count, draws, p)).reshape(-1, p),
         np.repeat(np.arange(count), draws),
         data,
-        rounds=_ROUNDS,
-        tolerance=_TOLERANCE,
-        precision="float32",
-        lanes=LANES_PER_ROW,
-        resampler=resampled,
+        _ROUNDS,
+        _TOLERANCE,
+        resampled,
     )
     return Solution(*(leaf.reshape(count, draws, *leaf.shape[1:]) for leaf in solution))

@@ -10,8 +10,7 @@ import numpy as np
 
 from ..._batching import take_rows
 from ..._progress import Progress
-from ...laws import Law
-from ..engine import BestFits, FitData
+from ..engine import BestFits, Descents, FitData
 from ..pooling import Priors
 from ..problem import FitProblem, ParameterSpace
 from ._bootstrap import BootstrapSource, bootstrap, cluster_table, language_key, weight_power
@@ -23,7 +22,7 @@ class FittedProblem:
     """The languages of a fit and their best fits, L of them.
 
     Attributes:
-        law: the law.
+        descents: of the law.
         problem: the languages.
         space: what the solver's variables are.
         best_fits: of each language.
@@ -31,7 +30,7 @@ class FittedProblem:
         settings: as in `Fits.settings`.
     """
 
-    law: Law
+    descents: Descents
     problem: FitProblem
     space: ParameterSpace
     best_fits: BestFits
@@ -42,7 +41,7 @@ class FittedProblem:
         """The best fit of one language to first order."""
         problem, used = self.problem, self.problem.weight[i] > 0
         return Linearised(
-            law=self.law,
+            law=self.descents.law,
             recipe=take_rows(problem.recipe, (i, used)),
             position=np.flatnonzero(used),
             log_loss=problem.log_loss[i, used],
@@ -116,7 +115,7 @@ def bootstrap_draws(
         **table,
     )
     draws = bootstrap(
-        fitted.law,
+        fitted.descents,
         starts,
         fitted.best_fits.rivals,
         fitted.data,

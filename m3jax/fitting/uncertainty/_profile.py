@@ -13,7 +13,7 @@ from ...computing import in_double_precision
 from ...laws import Law, LogSpaceLaw
 from ...runs import RunTable
 from .._fits import Fits
-from ..engine import FitData, fit_lanes
+from ..engine import FitData, HostDescents
 from ._covariance import level_of
 from ._linearise import linearise
 from ._linearised import Linearised
@@ -176,15 +176,8 @@ def _objectives(linearised: Linearised, starts: np.ndarray, held: int | None) ->
         prior_weight=copies(np.asarray(linearised.prior_weight)),
         delta=copies(np.asarray(linearised.delta)),
     )
-    end = fit_lanes(
-        linearised.law,
-        starts,
-        np.arange(count),
-        data,
-        rounds=_ROUNDS,
-        tolerance=_TOLERANCE,
-        precision="float64",
-        lanes=1,
+    end = HostDescents(linearised.law, _TOLERANCE).refit(
+        starts, np.arange(count), data, _ROUNDS, _TOLERANCE
     )
     if not np.all(np.isfinite(end.value)):
         raise M3Error(f"law {linearised.law.name}: the loss along the profile is not finite")

@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.support.synthetic import run_table, true_theta
 from m3jax import Coefficient, Law, fit_in_chunks
 
-OPTIONS = {"draws": 6, "starts": 2}
+OPTIONS = {"draws": 6, "starts": 2, "engine": "batch"}
 
 
 MANY = 24

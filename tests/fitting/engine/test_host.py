@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.support.synthetic import draw_recipes, run_table, true_theta
 from m3jax import M3Error, RunTable, fit, get_law, list_laws
+from m3jax.fitting.engine import choose_engine
 from m3jax.fitting.problem import ParameterSpace
 
 from ...conftest import mostly_slow
@@ -37,8 +38,29 @@ def test_both_engines_find_the_same_fit(runs, options):
     np.testing.assert_array_equal(host.frozen, batch.frozen)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [{}, {"bootstrap": "residual"}, {"pool": "partial"}])
+def test_both_engines_make_the_same_draws(runs, options):
+    batch, host = (fit(runs, "m3", draws=40, engine=e, **options) for e in ("batch", "host"))
+    for language in runs.languages:
+        few, many = (np.log(f.predict_draws(runs.recipe, language)) for f in (host, batch))
+        # A draw's refit may end in another of its valleys; next to all end in the same.
+        apart = np.max(np.abs(few - many), axis=1) / np.std(many, axis=0).mean()
+        assert np.median(apart) < 0.1
+        assert np.mean(apart < 0.5) > 0.85
+
+
+def test_few_descents_are_made_on_the_host(runs):
+    assert fit(runs, "chinchilla", draws=0, starts=1).settings["engine"] == "host"
+    few, many = {"runs": 60, "starts": 8, "draws": 0}, {"runs": 30_000, "starts": 8, "draws": 200}
+    assert choose_engine("auto", "float64", **few) == "host"
+    assert choose_engine("auto", "float64", **many) == "batch"
+    assert choose_engine("auto", "float32", **few) == "batch"
+    assert choose_engine("host", "float64", **many) == "host"
+
+
 def test_an_unknown_engine_is_refused(runs):
-    with pytest.raises(M3Error, match="engine: expected 'batch' or 'host', got 'steam'"):
+    with pytest.raises(M3Error, match="engine: expected 'auto' or 'batch' or 'host', got 'steam'"):
         fit(runs, engine="steam")
 
 

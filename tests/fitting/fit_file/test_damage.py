@@ -111,7 +111,7 @@ ODD = {
     "level above 1": (("settings", "level"), 90, "level: expected a number between 0 and 1"),
     "level of many digits": (("settings", "level"), HUGE, "level: expected a number between 0"),
     "odd starts": (("settings", "starts"), 1.5, "starts: expected a whole number >= 1"),
-    "odd engine": (("settings", "engine"), "steam", "engine: expected 'batch' or 'host'"),
+    "odd engine": (("settings", "engine"), "steam", "engine: expected 'auto' or 'batch' or 'host'"),
     "fixed what is not there": (("settings", "fixed"), {"x": 1.0}, "fixed: expected finite"),
     "fixed at too much": (("settings", "fixed"), {"alpha": HUGE}, "fixed"),
     "unknown setting": (("settings", "speed"), 1, "unknown setting 'speed'"),

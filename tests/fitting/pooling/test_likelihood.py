@@ -44,9 +44,9 @@ def posterior():
         descents = CompiledDescents(law, "float64", 1e-10)
         mode = refine(descents, mean[:, None], data).x
         noise = np.full(LANGUAGES, NOISE)
-        likelihood = local_likelihood(law, mode, data, noise)
+        likelihood = local_likelihood(descents, mode, data, noise)
         inverse = likelihood.information + precision
-        tilt = volume_gradient(law, mode, data, noise, inverse)
+        tilt = volume_gradient(descents, mode, data, noise, inverse)
         covariance = np.linalg.inv(inverse)
         means = []
         for i in range(LANGUAGES):

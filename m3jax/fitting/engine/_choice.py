@@ -1,0 +1,33 @@
+"""Which engine makes the descents of a fit."""
+
+from __future__ import annotations
+
+import jax
+
+from ...laws import Law
+from ._compiled import CompiledDescents
+from ._host import HostDescents
+from ._search import Descents
+
+# Runs times descents from which compiling whole descents pays. On two cores the host takes a second
+# for 20,000 of them; compiled they take a third of that, after 10 seconds the first time and after
+# 3 where the compiled code is kept.
+_PAYS = 150_000
+
+
+def descents_of(law: Law, engine: str, precision: str, tolerance: float) -> Descents:
+    """Descents of a law by an engine, "batch" or "host"; see `FitOptions`."""
+    if engine == "host":
+        return HostDescents(law, tolerance)
+    return CompiledDescents(law, precision, tolerance)
+
+
+def choose_engine(engine: str, precision: str, *, runs: int, starts: int, draws: int) -> str:
+    """What `engine` "auto" means for so many runs in all, by which is sooner done.
+
+    What was asked for, otherwise. The host computes in double precision and on a CPU.
+    """
+    if engine != "auto":
+        return engine
+    here = jax.default_backend() == "cpu" and precision == "float64"
+    return "host" if here and runs * (starts + draws) < _PAYS else "batch"
