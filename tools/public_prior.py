@@ -27,6 +27,7 @@ from benchmarks.support.script import new_parser, parse, print_result, public_ta
 from m3jax import RunTable, fit
 from m3jax.files import write_json
 from m3jax.fitting import Prior
+from m3jax.fitting.engine import CompiledDescents
 from m3jax.fitting.pooling import estimate_priors
 from m3jax.fitting.problem import prepare_problem
 from m3jax.laws import Law, LogSpaceLaw, get_law
@@ -79,7 +80,8 @@ def population_prior(law: Law, parts: dict[str, RunTable], source: str = "") -> 
     assert not failed, failed
     problem.common = None  # each in the middle of its own runs: tables lie orders apart
     with jax.enable_x64(True):
-        priors = estimate_priors(law, problem, Prior(), pool, 1e-3, 0, lambda *_: None)
+        descents = CompiledDescents(law, "float64", 1e-9)
+        priors = estimate_priors(descents, problem, Prior(), pool, 1e-3, 0, lambda *_: None)
     population = priors.population
     assert population is not None
     low, high = law.theta_start()

@@ -18,9 +18,10 @@ from ..options import FitOptions
 from ..runs import RunTable
 from ._assemble import assemble
 from ._best_fits import best_fits_of, fit_data_with_weak_prior, without_unfitted
+from ._engines import choose_engine, descents_of
 from ._fits import Fits
 from ._messages import borrowing
-from .engine import Descents, choose_engine, descents_of
+from .engine import Descents
 from .pooling import (
     Priors,
     estimate_priors,

@@ -1,7 +1,6 @@
 """Minimising the robust objective: many small fits side by side."""
 
 from ._amplitudes import with_best_amplitudes
-from ._choice import choose_engine, descents_of
 from ._compiled import CompiledDescents
 from ._devices import jit_over_devices
 from ._host import HostDescents, minimise_on_host
@@ -45,10 +44,8 @@ __all__ = [
     "StepControl",
     "advance",
     "best_candidates",
-    "choose_engine",
     "delta_of_noise",
     "delta_of_scatter",
-    "descents_of",
     "evaluate",
     "feature_matrix",
     "first_state",

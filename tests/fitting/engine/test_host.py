@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks.support.synthetic import draw_recipes, run_table, true_theta
 from m3jax import M3Error, RunTable, fit, get_law, list_laws
-from m3jax.fitting.engine import choose_engine
+from m3jax.fitting import plan_fit
 from m3jax.fitting.problem import ParameterSpace
+from m3jax.options import FitOptions
 
 from ...conftest import mostly_slow
 
@@ -52,11 +53,15 @@ def test_both_engines_make_the_same_draws(runs, options):
 
 def test_few_descents_are_made_on_the_host(runs):
     assert fit(runs, "chinchilla", draws=0, starts=1).settings["engine"] == "host"
-    few, many = {"runs": 60, "starts": 8, "draws": 0}, {"runs": 30_000, "starts": 8, "draws": 200}
-    assert choose_engine("auto", "float64", **few) == "host"
-    assert choose_engine("auto", "float64", **many) == "batch"
-    assert choose_engine("auto", "float32", **few) == "batch"
-    assert choose_engine("host", "float64", **many) == "host"
+
+    def chosen(**options):
+        plan = plan_fit(runs, "chinchilla", FitOptions(**options), lambda *told: None)
+        return plan.settings["engine"]
+
+    assert chosen(draws=200) == "host"
+    assert chosen(draws=5000) == "batch"
+    assert chosen(precision="float32") == "batch"
+    assert chosen(engine="host", draws=5000) == "host"
 
 
 def test_an_unknown_engine_is_refused(runs):

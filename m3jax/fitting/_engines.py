@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import jax
 
-from ...laws import Law
-from ._compiled import CompiledDescents
-from ._host import HostDescents
-from ._search import Descents
+from ..laws import Law
+from .engine import CompiledDescents, Descents, HostDescents
 
 # Runs times descents from which compiling whole descents pays. On two cores the host takes a second
 # for 20,000 of them; compiled they take a third of that, after 10 seconds the first time and after
