@@ -59,6 +59,7 @@ def run_m3jax(work: Work, draws: int, starts: int | None, kept: int) -> Run:
             prior="none",
             huber_delta=work.delta,
             draws=count,
+            engine="batch",
             seed=work.seed,
             **options,
         )
