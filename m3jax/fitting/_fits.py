@@ -22,6 +22,7 @@ from .fit_file import (
     as_written,
     check_content,
     check_size,
+    file_identity,
     law_of,
     read_arrays,
     read_content,
@@ -252,14 +253,14 @@ class Fits:
         version, or arrays that do not belong to it.
         """
         path = Path(path)
-        content = read_content(path, SCHEMA_VERSION)
         while True:
+            before = file_identity(path)
+            content = read_content(path, SCHEMA_VERSION)
             try:
                 return cls._from_content(path, content, law)
             except M3Error:
-                before, content = content, read_content(path, SCHEMA_VERSION)
-                if content == before:
-                    raise  # or else another process has saved another fit meanwhile
+                if file_identity(path) == before:
+                    raise  # or else another process has saved meanwhile, be it the same fit again
 
     @classmethod
     def _from_content(cls, path: Path, content: Mapping[str, Any], law: Law | None) -> Fits:

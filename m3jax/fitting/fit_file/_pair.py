@@ -86,6 +86,15 @@ def write_pair(
     return path
 
 
+def file_identity(path: Path) -> tuple[int, ...]:
+    """What tells the JSON of one save from that of any other; () where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return ()
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
 def read_content(path: Path, version: int) -> dict[str, Any]:
     """The JSON of a pair. Raises `M3Error` on any other file, and one that is not as written."""
     content = read_json(path)

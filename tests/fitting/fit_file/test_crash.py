@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -136,6 +137,27 @@ def test_what_killed_writers_left_is_cleared_by_the_next(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_reader_that_was_overtaken_twice_reads_again(tmp_path, monkeypatch):
+    """Its fit was replaced by another, and that by the same again, while it looked for arrays."""
+    path = tmp_path / "fits.json"
+    OLD.save(path)
+    read, turns = Path.read_bytes, iter((NEW, OLD))
+
+    def overtaken(place):
+        if place.suffix != ".npz" or (saved := next(turns, None)) is None:
+            return read(place)
+        if saved is NEW:
+            NEW.save(path)
+            return read(place)
+        data = read(place)
+        OLD.save(path)
+        return data
+
+    monkeypatch.setattr(Path, "read_bytes", overtaken)
+    assert same(Fits.load(path), OLD)
+    assert next(turns, None) is None
+
+
 def test_readers_and_writers_at_once_see_whole_fits(tmp_path):
     """Two processes save in turn to one name while this one reads."""
     code = (
