@@ -71,7 +71,7 @@ def brute_force(
     descents = CompiledDescents(law, "float64", 1e-9)
     with jax.enable_x64(True):
         starts = descents.rank(candidates, data, count)
-        x, value = descents.descend(starts, data, _ROUNDS, 1e-5)
+        x, value, _, _ = descents.descend(starts, data, _ROUNDS, 1e-5)
         ends = descents.finish(x[np.arange(len(x)), np.argmin(value, axis=1)], data)
     off = np.where(problem.free, ends.x - data.prior_mean, 0.0)
     quadratic = 0.5 * np.einsum("li,lij,lj->l", off, data.prior_precision, off)

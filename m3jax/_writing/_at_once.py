@@ -20,6 +20,8 @@ from ._exchange import exchange
 from ._places import check_place, told
 from ._turns import away, temporary_name, turn
 
+_LINKS_TO_LINKS = os.link in os.supports_follow_symlinks  # a second name for a symbolic link itself
+
 
 def write_at_once(
     contents: Mapping[Path, bytes], *, then: Callable[[], None] | None = None
@@ -33,7 +35,7 @@ def write_at_once(
     """
     for path in contents:
         check_place(path)
-    if len({path.parent for path in contents}) != 1:
+    if len({path.parent for path in contents}) != 1 or not _LINKS_TO_LINKS:
         return False
     with ExitStack() as made, ExitStack() as tidy:  # left in reverse
         try:
@@ -56,7 +58,7 @@ def write_at_once(
                 with contextlib.suppress(OSError):  # what the name shows is whole either way
                     _bring_up_to_date(fresh, folder)
                     exchange(fresh, folder)
-        except (OSError, NotImplementedError):  # the latter of links, on some systems
+        except OSError:
             return False
         sync_folder(folder)
         sync_folder(folder.parent)

@@ -325,6 +325,7 @@ def predict(law: Law, thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
     Raises `M3Error` if a loss is not finite.
     """
     leaves = np.broadcast_arrays(*jax.tree.leaves(recipe))
+    thetas = np.asarray(thetas, dtype=np.float64)
     loss = np.exp(log_losses(law, thetas, Recipe(*(leaf.reshape(-1) for leaf in leaves))))
     if not np.all(np.isfinite(loss)):
         raise M3Error(f"law {law.name}: the predicted loss of a recipe is not finite")

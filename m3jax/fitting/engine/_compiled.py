@@ -40,8 +40,10 @@ class CompiledDescents(NamedTuple):
         data: FitData,
         rounds: tuple[int, ...],
         tolerance: float,
+        *,
         held: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
+        resampler: Resampler | None = None,
+    ) -> Solution:
         """See `Descents`."""
         count, many, p = starts.shape
         ends = fit_lanes(
@@ -53,31 +55,10 @@ class CompiledDescents(NamedTuple):
             tolerance=tolerance,
             precision="float32",
             lanes=LANES_PER_ROW if many >= LANES_PER_ROW else 1,
+            resampler=resampler,
             held=None if held is None else held.reshape(-1, p),
         )
-        return ends.x.reshape(starts.shape), ends.value.reshape(count, many)
-
-    def refit(
-        self,
-        starts: np.ndarray,
-        language: np.ndarray,
-        data: FitData,
-        rounds: tuple[int, ...],
-        tolerance: float,
-        resampler: Resampler | None = None,
-    ) -> Solution:
-        """See `Descents`."""
-        return fit_lanes(
-            self.law,
-            starts,
-            language,
-            data,
-            rounds=rounds,
-            tolerance=tolerance,
-            precision="float32",
-            lanes=LANES_PER_ROW,
-            resampler=resampler,
-        )
+        return Solution(*(leaf.reshape(count, many, *leaf.shape[1:]) for leaf in ends))
 
     def residuals_and_jacobian(self, x: np.ndarray, data: FitData) -> FitResiduals:
         """See `Descents`."""

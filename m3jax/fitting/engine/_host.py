@@ -32,7 +32,7 @@ from ._search import RIVALS, BestFits
 from ._step import Evaluation, Solution, StepControl, advance, first_state
 
 _FINISH = 300  # iterations
-_TASKS = 512  # refits side by side
+_TASKS = 512  # descents side by side
 # Descents come from rough starts, and elimination with pivoting takes worse conditioned systems
 # than Cholesky's factorisation.
 _FIRST_DAMPING, _LEAST_DAMPING = 1e-3, 1e-12
@@ -138,7 +138,7 @@ class HostDescents(NamedTuple):
     def rank(self, candidates: np.ndarray, data: FitData, count: int) -> np.ndarray:
         """See `Descents`."""
         total, many, p = candidates.shape
-        # As many at a time as are then kept: few shapes to compile.
+        # As many at a time as are then kept: what their Jacobians take is bounded.
         groups = -(-many // count)
         padded = candidates[:, np.minimum(np.arange(groups * count), many - 1)]
         descents = take_rows(data, np.repeat(np.arange(total), count))
@@ -157,37 +157,20 @@ class HostDescents(NamedTuple):
         data: FitData,
         rounds: tuple[int, ...],
         tolerance: float,
+        *,
         held: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """See `Descents`."""
-        count, many, p = starts.shape
-        descents = take_rows(data, np.repeat(np.arange(count), many))
-        if held is not None:
-            descents = dataclasses.replace(descents, free=descents.free & ~held.reshape(-1, p))
-        end = minimise_on_host(
-            self.law,
-            starts.reshape(-1, p),
-            descents,
-            max_iterations=sum(rounds),
-            control=_control(tolerance),
-        )
-        return end.x.reshape(starts.shape), end.value.reshape(count, many)
-
-    def refit(
-        self,
-        starts: np.ndarray,
-        language: np.ndarray,
-        data: FitData,
-        rounds: tuple[int, ...],
-        tolerance: float,
         resampler: Resampler | None = None,
     ) -> Solution:
         """See `Descents`."""
+        count, many, p = starts.shape
+        total, language = count * many, np.repeat(np.arange(count), many)
         size = rows_per_call(data.weight.shape[1], 1, _TASKS)
+        stays = np.zeros((total, p), dtype=bool) if held is None else held.reshape(-1, p)
 
         def block(first: int) -> Solution:
-            tasks = np.arange(first, min(first + size, len(starts)))
+            tasks = np.arange(first, min(first + size, total))
             some = take_rows(data, language[tasks])
+            some = dataclasses.replace(some, free=some.free & ~stays[tasks])
             if resampler is not None:
                 filled = fill_rows(tasks, size)
                 drawn = resampler(filled[:, None], language[filled])
@@ -195,14 +178,15 @@ class HostDescents(NamedTuple):
                 some = dataclasses.replace(some, **Resample(*own)._asdict())
             return minimise_on_host(
                 self.law,
-                starts[tasks],
+                starts.reshape(-1, p)[tasks],
                 some,
                 max_iterations=sum(rounds),
                 control=_control(tolerance),
             )
 
-        blocks = map(block, range(0, len(starts), size))
-        return Solution(*map(np.concatenate, zip(*blocks, strict=True)))
+        parts = zip(*map(block, range(0, total, size)), strict=True)
+        ends = Solution(*map(np.concatenate, parts))
+        return Solution(*(leaf.reshape(count, many, *leaf.shape[1:]) for leaf in ends))
 
     def residuals_and_jacobian(self, x: np.ndarray, data: FitData) -> FitResiduals:
         """See `Descents`."""

@@ -46,7 +46,7 @@ def delta_of_scatter(descents: Descents, candidates: np.ndarray, data: FitData) 
         data, prior_weight=np.zeros(count), delta=np.full(count, TYPICAL_NOISE)
     )
     starts = descents.rank(candidates, data, _STARTS)
-    x, value = descents.descend(starts, data, _ROUNDS, _TOLERANCE)
+    x, value, _, _ = descents.descend(starts, data, _ROUNDS, _TOLERANCE)
     best = np.argmin(value, axis=1)
     residual = descents.residuals_and_jacobian(x[np.arange(count), best], data).residual
     used = np.asarray(data.weight) > 0

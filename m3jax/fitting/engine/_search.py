@@ -86,26 +86,15 @@ class Descents(Protocol):
         data: FitData,
         rounds: tuple[int, ...],
         tolerance: float,
+        *,
         held: np.ndarray | None = None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Where descents from starts (L, S, p) are in the end, and the objective there, (L, S).
-
-        `rounds` are iterations; a descent that gains less than `tolerance` of the objective stops.
-        Coefficients that are `held`, (L, S, p) bool, stay where they are.
-        """
-
-    def refit(
-        self,
-        starts: np.ndarray,
-        language: np.ndarray,
-        data: FitData,
-        rounds: tuple[int, ...],
-        tolerance: float,
         resampler: Resampler | None = None,
     ) -> Solution:
-        """Ends of any number of descents, from starts (T, p), each of the runs of a language (T,).
+        """Where descents from starts (L, S, p) are in the end, leaves (L, S, ...).
 
-        As drawn by a `resampler`, where there is one.
+        `rounds` are iterations; a descent that gains less than `tolerance` of the objective stops.
+        Coefficients that are `held`, (L, S, p) bool, stay where they are. Descents are tasks
+        l·S + s to a `resampler`, which draws their runs anew.
         """
 
     def residuals_and_jacobian(self, x: np.ndarray, data: FitData) -> FitResiduals:
@@ -180,7 +169,7 @@ def multi_start(descents: Descents, candidates: np.ndarray, data: FitData, start
 
 def refine(descents: Descents, starts: np.ndarray, data: FitData) -> BestFits:
     """The best fits from a few good starts (L, K, p), with the prior of `data` and its weight."""
-    x, value = descents.descend(starts, data, _FOLLOW, _FOLLOWED)
+    x, value, _, _ = descents.descend(starts, data, _FOLLOW, _FOLLOWED)
     best = x[np.arange(len(x)), np.argmin(value, axis=1)]
     agreement = np.mean(value <= (1 + _ALIKE) * value.min(axis=1, keepdims=True), axis=1)
     return descents.finish(best, data)._replace(agreement=agreement)
@@ -193,11 +182,8 @@ def _descend(
     rounds: tuple[int, ...],
     tolerance: float,
 ) -> _Ends:
-    return _ends(*descents.descend(starts, data, rounds, tolerance), data)
-
-
-def _ends(x: np.ndarray, value: np.ndarray, data: FitData) -> _Ends:
-    """Ends with these objectives (L, S)."""
+    """Ends of descents from starts (L, S, p)."""
+    x, value, _, _ = descents.descend(starts, data, rounds, tolerance)
     beside = take_rows(data, (slice(None), None))
     penalty = negative_log_prior(np.where(beside.free, x, beside.prior_mean), beside, np)
     misfit = value - np.asarray(data.prior_weight)[:, None] * penalty
@@ -261,7 +247,7 @@ def _with_jumps(descents: Descents, ends: _Ends, data: FitData, fresh: np.ndarra
         away = (held & some.free[:, None]).any(axis=2)
         if jumps:
             starts = np.where(some.free[:, None], starts, best.x)
-            starts, _ = descents.descend(starts, some, _HELD, _FOLLOWED, held)
+            starts = descents.descend(starts, some, _HELD, _FOLLOWED, held=held).x
         if number:
             more = fresh[left, (number - 1) * share : number * share]
             starts = np.concatenate([starts, more], axis=1)

@@ -132,7 +132,7 @@ def _best_fits(
         starts = descents.rank(candidates, data, _FIRST_STARTS)
     else:
         starts = restart_points(space, data, x, cov, _RESTARTS, rng)
-    x, value = descents.descend(starts, data, _ROUNDS, _TOLERANCE)
+    x, value, _, _ = descents.descend(starts, data, _ROUNDS, _TOLERANCE)
     return x[np.arange(len(x)), np.argmin(value, axis=1)]
 
 

@@ -208,12 +208,6 @@ def _refits(
         resamples: Resample = run(numbers, take_rows(source, languages), kind=kind)
         return resamples
 
-    solution = descents.refit(
-        np.broadcast_to(starts, (count, draws, p)).reshape(-1, p),
-        np.repeat(np.arange(count), draws),
-        data,
-        _ROUNDS,
-        _TOLERANCE,
-        resampled,
+    return descents.descend(
+        np.broadcast_to(starts, (count, draws, p)), data, _ROUNDS, _TOLERANCE, resampler=resampled
     )
-    return Solution(*(leaf.reshape(count, draws, *leaf.shape[1:]) for leaf in solution))

@@ -176,12 +176,11 @@ def _objectives(linearised: Linearised, starts: np.ndarray, held: int | None) ->
         prior_weight=copies(np.asarray(linearised.prior_weight)),
         delta=copies(np.asarray(linearised.delta)),
     )
-    end = HostDescents(linearised.law, _TOLERANCE).refit(
-        starts, np.arange(count), data, _ROUNDS, _TOLERANCE
-    )
-    if not np.all(np.isfinite(end.value)):
+    descents = HostDescents(linearised.law, _TOLERANCE)
+    value = descents.descend(starts[:, None], data, _ROUNDS, _TOLERANCE).value[:, 0]
+    if not np.all(np.isfinite(value)):
         raise M3Error(f"law {linearised.law.name}: the loss along the profile is not finite")
-    return end.value
+    return value
 
 
 def _crossing(grid: np.ndarray, statistic: np.ndarray, limit: float) -> float | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -104,7 +103,7 @@ def sensitivities(recommendations: Recommendations, *position: int) -> Sensitivi
     return Sensitivities(REGIMES[regime], elasticity, prices, tuple(kinks))
 
 
-_first_order = partial(jit_by_first, static_argnums=(0,))(first_order)
+_first_order = jit_by_first(first_order, static_argnums=(0,))
 
 
 def _scales(question: Question, regime: int) -> dict[str, tuple[str, int, float]]:

@@ -136,7 +136,6 @@ def test_what_killed_writers_left_is_cleared_by_the_next(tmp_path):
     assert state(tmp_path) == ("new", left)
 
 
-@pytest.mark.slow
 def test_a_reader_that_was_overtaken_twice_reads_again(tmp_path, monkeypatch):
     """Its fit was replaced by another, and that by the same again, while it looked for arrays."""
     path = tmp_path / "fits.json"
@@ -158,6 +157,7 @@ def test_a_reader_that_was_overtaken_twice_reads_again(tmp_path, monkeypatch):
     assert next(turns, None) is None
 
 
+@pytest.mark.slow
 def test_readers_and_writers_at_once_see_whole_fits(tmp_path):
     """Two processes save in turn to one name while this one reads."""
     code = (
