@@ -8,9 +8,9 @@ from ..laws import Law
 from .engine import CompiledDescents, Descents, HostDescents
 
 # Runs times descents from which compiling whole descents pays. On two cores the host takes a second
-# for 20,000 of them; compiled they take a third of that, after 10 seconds the first time and after
-# 3 where the compiled code is kept.
-_PAYS = 150_000
+# for 300,000 of them; compiled they take half of that, after 8 seconds the first time and after 4
+# where the compiled code is kept.
+_PAYS = 1_500_000
 
 
 def descents_of(law: Law, engine: str, precision: str, tolerance: float) -> Descents:

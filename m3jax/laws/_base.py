@@ -105,7 +105,14 @@ class Law:
 
     def log_loss_theta(self, theta: Array, recipe: Recipe) -> Array:
         """Logarithm of the loss for one coefficient vector `theta` of shape (p,)."""
-        return jnp.log(self.loss(self.from_theta(theta), recipe))
+        return self.log_loss_of({n: theta[..., i] for i, n in enumerate(self.names)}, recipe)
+
+    def log_loss_of(self, theta: Mapping[str, Array], recipe: Recipe) -> Array:
+        """Logarithm of the loss, from the entries of `theta` by name."""
+        coefficients = {
+            c.name: jnp.exp(theta[c.name]) if c.log else theta[c.name] for c in self.coefficients
+        }
+        return jnp.log(self.loss(coefficients, recipe))
 
     def from_theta(self, theta: Array) -> dict[str, Array]:
         """Coefficients by name from vectors of shape (..., p)."""

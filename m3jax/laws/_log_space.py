@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from functools import lru_cache, reduce
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..computing import in_double_precision
+from ..computing import KEPT, in_double_precision
+from ..elementwise import Elementwise, NotElementwise
 from ..recipe import Array, Recipe
 from ._base import Law, LossFunction
 
@@ -38,14 +41,27 @@ def log_variables(recipe: Recipe) -> dict[str, Array]:
 
 def log_sum(*logs: Array) -> Array:
     """Logarithm of the sum of what `logs` are the logarithms of."""
-    total = logs[0]
-    for log in logs[1:]:
-        total = jnp.logaddexp(total, log)
-    return total
+    top = reduce(jnp.maximum, map(jax.lax.stop_gradient, logs))
+    top = jnp.where(jnp.isfinite(top), top, 0.0)
+    return top + jnp.log(sum(jnp.exp(log - top) for log in logs))
 
 
 def _plain(theta: Mapping[str, Array], recipe: Recipe) -> Mapping[str, Array]:
     return log_variables(recipe)
+
+
+@lru_cache(maxsize=KEPT)
+def _features_of(law: LogSpaceLaw) -> Callable[..., Mapping[str, Array]]:
+    """The law's log-features in double precision, of NumPy arrays."""
+    try:
+        return Elementwise(law.log_features, dict.fromkeys(law.names, 0.0), Recipe(*[0.0] * 6))
+    except NotElementwise:
+
+        def features(theta: Mapping[str, Array], recipe: Recipe) -> Mapping[str, Array]:
+            with in_double_precision():
+                return law.log_features(theta, recipe)
+
+        return features
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,21 +100,17 @@ class LogSpaceLaw(Law):
                 c.name: jnp.log(coefficients[c.name]) if c.log else coefficients[c.name]
                 for c in self.coefficients
             }
-            return jnp.exp(self._log_loss(logs, recipe))
+            return jnp.exp(self.log_loss_of(logs, recipe))
 
         object.__setattr__(self, "function", function)
         super().__post_init__()
-
-    def log_loss_theta(self, theta: Array, recipe: Recipe) -> Array:
-        """Logarithm of the loss for one coefficient vector `theta` of shape (p,)."""
-        named = {name: theta[..., i] for i, name in enumerate(self.names)}
-        return self._log_loss(named, recipe)
 
     def log_features(self, theta: Mapping[str, Array], recipe: Recipe) -> Mapping[str, Array]:
         """The log-features of a recipe, a corpus read in part being a smaller one."""
         return self.features(theta, recipe.as_read())
 
-    def _log_loss(self, theta: Mapping[str, Array], recipe: Recipe) -> Array:
+    def log_loss_of(self, theta: Mapping[str, Array], recipe: Recipe) -> Array:
+        """Logarithm of the loss, from the entries of `theta` by name."""
         features = self.log_features(theta, recipe)
         log_terms = {}
         for amplitude, powers in self.terms.items():
@@ -118,8 +130,7 @@ class LogSpaceLaw(Law):
         """
         low, high = self.theta_start()
         named = dict(zip(self.names, (low + high) / 2, strict=True))
-        with in_double_precision():
-            features = self.log_features(named, recipe)
+        features = _features_of(self)(named, recipe)
         middle = {}
         for name, value in features.items():
             value = np.broadcast_to(np.asarray(value), mask.shape)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...laws import Law
 from ._lanes import LANES_PER_ROW, best_candidates, fit_lanes, residuals_and_jacobian
-from ._objective import FitData, FitResiduals, Resampler
+from ._objective import FitData, FitResiduals, Resample
 from ._search import RIVALS, BestFits
 from ._step import Solution
 
@@ -42,7 +42,7 @@ class CompiledDescents(NamedTuple):
         tolerance: float,
         *,
         held: np.ndarray | None = None,
-        resampler: Resampler | None = None,
+        resampled: Resample | None = None,
     ) -> Solution:
         """See `Descents`."""
         count, many, p = starts.shape
@@ -55,7 +55,8 @@ class CompiledDescents(NamedTuple):
             tolerance=tolerance,
             precision="float32",
             lanes=LANES_PER_ROW if many >= LANES_PER_ROW else 1,
-            resampler=resampler,
+            resampled=resampled
+            and Resample(*(leaf.reshape(-1, leaf.shape[-1]) for leaf in resampled)),
             held=None if held is None else held.reshape(-1, p),
         )
         return Solution(*(leaf.reshape(count, many, *leaf.shape[1:]) for leaf in ends))

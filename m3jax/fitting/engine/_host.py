@@ -1,52 +1,49 @@
-"""Levenberg–Marquardt from Python, for a few fits of many laws.
+"""Levenberg–Marquardt from Python: nothing to compile, for a few fits or many.
 
-The engine for many languages (`_solver`) compiles a whole descent, which pays where there are
-hundreds of fits and takes longer than everything else where there are a few. Here losses and their
-Jacobian alone are compiled, which is tens of times sooner done, and NumPy makes the same steps, in
-float64 throughout. Fits go on side by side: `data` and x have a leading axis of B fits.
+The other engine (`_solver`) compiles a whole descent, which takes longer than everything else where
+there are a few hundred fits. Here NumPy makes the same steps in float64 throughout, in blocks that
+stay in the cache, one block on each core. Fits go on side by side: `data` and x have a leading axis
+of B fits.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
-from typing import NamedTuple
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from ..._batching import fill_rows, take_rows
+from ..._batching import take_rows, worker_count
 from ...laws import Law, LogSpaceLaw
 from ._amplitudes import amplitude_indices, best_log_amplitudes
-from ._devices import rows_per_call
 from ._objective import (
     FitData,
     FitResiduals,
     Resample,
-    Resampler,
     evaluate_residuals,
     misfit,
 )
-from ._points import log_losses_and_slopes
+from ._points import POINTS_AT_ONCE, LawAtRuns
 from ._search import RIVALS, BestFits
-from ._step import Evaluation, Solution, StepControl, advance, first_state
+from ._step import DescentState, Solution, StepControl, advance, first_state
 
 _FINISH = 300  # iterations
-_TASKS = 512  # descents side by side
+_CROWDED = 0.9  # share of fits still going, up to which those that are done wait with them
 # Descents come from rough starts, and elimination with pivoting takes worse conditioned systems
 # than Cholesky's factorisation.
 _FIRST_DAMPING, _LEAST_DAMPING = 1e-3, 1e-12
 
 
-def _residuals_and_jacobian(
-    law: Law, x: np.ndarray, data: FitData
+def _residuals_and_slopes(
+    at_runs: LawAtRuns, x: np.ndarray, data: FitData
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (B, n) at x (B, p), zero on padding, and their Jacobian in x, (B, p, n)."""
+    """Residuals (B, n) at x (B, p), zero on padding, and their derivatives in theta, (B, p, n)."""
     theta = np.einsum("bij,bj->bi", data.centre, x)
-    predicted, slope = log_losses_and_slopes(law, theta, data.recipe)
-    residual = np.where(data.weight > 0, predicted - data.log_loss, 0.0)
-    jacobian = np.swapaxes(slope @ data.centre, 1, 2)
-    return residual, np.where(data.weight[:, None] > 0, jacobian, 0.0)
+    predicted, slopes = at_runs.log_losses_and_slopes(theta)
+    return np.where(data.weight > 0, predicted - data.log_loss, 0.0), slopes
 
 
 def _control(tolerance: float) -> StepControl:
@@ -55,6 +52,36 @@ def _control(tolerance: float) -> StepControl:
 
 def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.linalg.solve(matrix, right[..., None])[..., 0]
+
+
+class _Tasks(NamedTuple):
+    """Descents of fits that share what they see with others.
+
+    Attributes:
+        start: (T, p).
+        language: whose data each sees, (T,).
+        data: leading axis L.
+        free: which of x each may move, (T, p).
+        resampled: the runs of each, leaves (T, ...); those of its language where None.
+    """
+
+    start: np.ndarray
+    language: np.ndarray
+    data: FitData
+    free: np.ndarray
+    resampled: Resample | None = None
+
+    @classmethod
+    def one_each(cls, start: np.ndarray, data: FitData) -> _Tasks:
+        """A descent of each of B fits, from `start` (B, p)."""
+        return cls(start, np.arange(len(start)), data, data.free)
+
+    def data_of(self, tasks: np.ndarray) -> FitData:
+        """What some of them see, leading axis as `tasks`."""
+        own = {"free": self.free[tasks]}
+        if self.resampled is not None:
+            own |= take_rows(self.resampled, tasks)._asdict()
+        return dataclasses.replace(take_rows(self.data, self.language[tasks]), **own)
 
 
 def minimise_on_host(
@@ -66,37 +93,63 @@ def minimise_on_host(
     control: StepControl,
 ) -> Solution:
     """`minimise` from `start` (B, p) for B fits, each of which stops where it is done."""
+    return _minimise(law, _Tasks.one_each(start, data), max_iterations, control)
 
-    def evaluate(x: np.ndarray, data: FitData) -> Evaluation:
-        return evaluate_residuals(*_residuals_and_jacobian(law, x, data), x, data, np)
 
+def _minimise(law: Law, tasks: _Tasks, max_iterations: int, control: StepControl) -> Solution:
+    """Descents of all tasks, on all cores where there are many."""
+    at_runs = LawAtRuns.of(law, tasks.data.recipe)
+    every = np.arange(len(tasks.start))
+    width = max(1, POINTS_AT_ONCE // tasks.data.weight.shape[1])
+    shares = np.array_split(every, max(1, min(worker_count(), len(every) // width)))
+    with ThreadPoolExecutor(len(shares)) as pool:
+        parts = pool.map(
+            lambda share: _in_turn(at_runs, tasks, share, width, max_iterations, control), shares
+        )
+        return Solution(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _in_turn(
+    at_runs: LawAtRuns,
+    tasks: _Tasks,
+    numbers: np.ndarray,
+    width: int,
+    max_iterations: int,
+    control: StepControl,
+) -> Solution:
+    """Descents of some tasks, `width` at a time: those that end make room for others."""
+
+    def admitted(places: np.ndarray) -> tuple[DescentState, FitData, LawAtRuns]:
+        some = numbers[places]
+        data = tasks.data_of(some)
+        first = first_state(tasks.start[some], data.box, control, np)
+        return first, data, at_runs.take(tasks.language[some])
+
+    places, begun = np.arange(min(width, len(numbers))), min(width, len(numbers))
+    going = np.ones(begun, dtype=bool)
     with np.errstate(all="ignore"):  # what is not finite is refused
-        state = first_state(start, data.box, control, np)
-        ends = Solution(*(np.array(leaf) for leaf in Solution.of(state)))
-        left = np.arange(len(start))
-
-        def write_down() -> None:
+        state, data, here = admitted(places)
+        shapes = [(leaf.shape[1:], leaf.dtype) for leaf in Solution.of(state)]
+        ends = Solution(*(np.empty((len(numbers), *shape), dtype) for shape, dtype in shapes))
+        while len(places):
+            found = _residuals_and_slopes(here, state.trial, data)
+            evaluation = evaluate_residuals(*found, state.trial, data, np, centre=data.centre)
+            state = advance(state, evaluation, data.box, control, solve=_solve, xp=np)
+            ended = going & (state.done | (state.iteration >= max_iterations))
             for end, leaf in zip(ends, Solution.of(state), strict=True):
-                end[left] = leaf
-
-        for _ in range(max_iterations):
-            evaluation = evaluate(state.trial, data)
-            new = advance(state, evaluation, data.box, control, solve=_solve, xp=np)
-            state = jax.tree.map(partial(_unless, state.done), state, new)
-            if 2 * np.count_nonzero(state.done) >= len(left):  # the others go on by themselves
-                write_down()
-                going = np.flatnonzero(~state.done)
-                left = left[going]
-                state, data = take_rows((state, data), going)
-            if not len(left):
-                break
-        write_down()
+                end[places[ended]] = leaf[ended]
+            going &= ~ended
+            rows = np.flatnonzero(going)
+            if len(rows) > _CROWDED * len(places):
+                continue
+            state, data, here = take_rows((state, data, here), rows)
+            new = np.arange(begun, min(begun + width - len(rows), len(numbers)))
+            if len(new):
+                both = (state, data, here), admitted(new)
+                state, data, here = jax.tree.map(lambda *leaves: np.concatenate(leaves), *both)
+            places, begun = np.concatenate([places[rows], new]), begun + len(new)
+            going = np.ones(len(places), dtype=bool)
     return ends
-
-
-def _unless(done: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """New leaves (B, ...), but old ones of the fits that are done (B,)."""
-    return np.where(done.reshape(-1, *[1] * (new.ndim - 1)), old, new)
 
 
 def _with_best_amplitudes(law: Law, x: np.ndarray, data: FitData) -> tuple[np.ndarray, np.ndarray]:
@@ -106,10 +159,10 @@ def _with_best_amplitudes(law: Law, x: np.ndarray, data: FitData) -> tuple[np.nd
     can be read off the Jacobian. Of laws whose terms are not simply added, x as it is.
     """
     with np.errstate(all="ignore"):
-        residual, jacobian = _residuals_and_jacobian(law, x, data)
+        residual, slopes = _residuals_and_slopes(LawAtRuns.of(law, data.recipe), x, data)
         if isinstance(law, LogSpaceLaw) and law.combine is None:
             at = amplitude_indices(law)
-            share = np.exp(np.minimum(residual, 50.0))[:, None] * np.maximum(jacobian[:, at], 0.0)
+            share = np.exp(np.minimum(residual, 50.0))[:, None] * np.maximum(slopes[:, at], 0.0)
             share = np.where(np.isfinite(share), share, 0.0)  # of the measured loss, (B, t, n)
             log = best_log_amplitudes(share, x[:, at], data.free[:, at], data, np)
             log = np.where(
@@ -125,7 +178,7 @@ def _with_best_amplitudes(law: Law, x: np.ndarray, data: FitData) -> tuple[np.nd
 
 
 class HostDescents(NamedTuple):
-    """`Descents` for a few languages.
+    """`Descents` by NumPy.
 
     Attributes:
         law: that is fitted.
@@ -138,18 +191,14 @@ class HostDescents(NamedTuple):
     def rank(self, candidates: np.ndarray, data: FitData, count: int) -> np.ndarray:
         """See `Descents`."""
         total, many, p = candidates.shape
-        # As many at a time as are then kept: what their Jacobians take is bounded.
-        groups = -(-many // count)
-        padded = candidates[:, np.minimum(np.arange(groups * count), many - 1)]
-        descents = take_rows(data, np.repeat(np.arange(total), count))
-        parts = [
-            _with_best_amplitudes(self.law, group.reshape(-1, p), descents)
-            for group in np.split(padded, groups, axis=1)
-        ]
-        x = np.concatenate([x.reshape(total, count, p) for x, _ in parts], axis=1)
-        value = np.concatenate([v.reshape(total, count) for _, v in parts], axis=1)
-        order = np.argsort(value[:, :many], axis=1, kind="stable")[:, :count]
-        return np.take_along_axis(x, order[..., None], axis=1)
+        flat, language = candidates.reshape(-1, p), np.repeat(np.arange(total), many)
+
+        def block(tasks: slice) -> tuple[np.ndarray, np.ndarray]:
+            return _with_best_amplitudes(self.law, flat[tasks], take_rows(data, language[tasks]))
+
+        x, value = _in_blocks(block, len(flat), data)
+        order = np.argsort(value.reshape(total, many), axis=1, kind="stable")[:, :count]
+        return np.take_along_axis(x.reshape(candidates.shape), order[..., None], axis=1)
 
     def descend(
         self,
@@ -159,49 +208,31 @@ class HostDescents(NamedTuple):
         tolerance: float,
         *,
         held: np.ndarray | None = None,
-        resampler: Resampler | None = None,
+        resampled: Resample | None = None,
     ) -> Solution:
         """See `Descents`."""
         count, many, p = starts.shape
-        total, language = count * many, np.repeat(np.arange(count), many)
-        size = rows_per_call(data.weight.shape[1], 1, _TASKS)
-        stays = np.zeros((total, p), dtype=bool) if held is None else held.reshape(-1, p)
+        flat, language = starts.reshape(-1, p), np.repeat(np.arange(count), many)
+        moves = data.free[language]
+        if held is not None:
+            moves &= ~held.reshape(-1, p)
 
-        def block(first: int) -> Solution:
-            tasks = np.arange(first, min(first + size, total))
-            some = take_rows(data, language[tasks])
-            some = dataclasses.replace(some, free=some.free & ~stays[tasks])
-            if resampler is not None:
-                filled = fill_rows(tasks, size)
-                drawn = resampler(filled[:, None], language[filled])
-                own = (np.asarray(leaf)[: len(tasks), 0] for leaf in drawn)
-                some = dataclasses.replace(some, **Resample(*own)._asdict())
-            return minimise_on_host(
-                self.law,
-                starts.reshape(-1, p)[tasks],
-                some,
-                max_iterations=sum(rounds),
-                control=_control(tolerance),
-            )
-
-        parts = zip(*map(block, range(0, total, size)), strict=True)
-        ends = Solution(*map(np.concatenate, parts))
+        own = resampled and Resample(*(leaf.reshape(-1, leaf.shape[-1]) for leaf in resampled))
+        tasks = _Tasks(flat, language, data, moves, own)
+        ends = _minimise(self.law, tasks, sum(rounds), _control(tolerance))
         return Solution(*(leaf.reshape(count, many, *leaf.shape[1:]) for leaf in ends))
 
     def residuals_and_jacobian(self, x: np.ndarray, data: FitData) -> FitResiduals:
         """See `Descents`."""
-        residual, jacobian = _residuals_and_jacobian(self.law, x, data)
-        return FitResiduals(misfit(residual, data, np), residual, np.swapaxes(jacobian, 1, 2))
+        residual, slopes = _residuals_and_slopes(LawAtRuns.of(self.law, data.recipe), x, data)
+        jacobian = np.where(data.weight[:, None] > 0, slopes, 0.0)
+        jacobian = np.swapaxes(jacobian, 1, 2) @ data.centre
+        return FitResiduals(misfit(residual, data, np), residual, jacobian)
 
     def finish(self, x: np.ndarray, data: FitData) -> BestFits:
         """See `Descents`."""
-        end = minimise_on_host(
-            self.law,
-            x,
-            data,
-            max_iterations=_FINISH,
-            control=_control(self.tolerance),
-        )
+        control = _control(self.tolerance)
+        end = minimise_on_host(self.law, x, data, max_iterations=_FINISH, control=control)
         at_end = self.residuals_and_jacobian(end.x, data)
         return BestFits(
             end.x,
@@ -214,3 +245,13 @@ class HostDescents(NamedTuple):
             at_end.jacobian,
             np.repeat(end.x[:, None], RIVALS, axis=1),
         )
+
+
+def _in_blocks(work: Callable[[slice], Any], total: int, data: FitData) -> list[np.ndarray]:
+    """The leaves of what `work` gives for all tasks, block by block, on all cores."""
+    size = max(1, POINTS_AT_ONCE // data.weight.shape[1])
+    blocks = [slice(first, min(first + size, total)) for first in range(0, total, size)]
+    if len(blocks) == 1:
+        return list(work(blocks[0]))
+    with ThreadPoolExecutor(worker_count()) as pool:
+        return [np.concatenate(leaves) for leaves in zip(*pool.map(work, blocks), strict=True)]

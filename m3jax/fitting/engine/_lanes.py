@@ -12,9 +12,8 @@ import numpy as np
 
 from ..._batching import dispatch, fill_rows, take_rows
 from ...laws import Law
-from ...recipe import Array
 from ._devices import ROWS_ON_CPU, jit_over_devices, rows_per_call
-from ._objective import FitData, FitResiduals, Resample, Resampler
+from ._objective import FitData, FitResiduals, Resample
 from ._solver import fit_residuals, minimise_rows, rank_candidates
 from ._step import Solution
 
@@ -32,7 +31,7 @@ def fit_lanes(
     tolerance: float,
     precision: str,
     lanes: int,
-    resampler: Resampler | None = None,
+    resampled: Resample | None = None,
     held: np.ndarray | None = None,
     exact: bool = False,
 ) -> Solution:
@@ -48,8 +47,7 @@ def fit_lanes(
         tolerance: relative gain at which a fit has converged.
         precision: "float64" or "float32".
         lanes: K, tasks in a row.
-        resampler: what differs between tasks of one language, of `(tasks (R, K), languages (R,))`;
-            nothing where None.
+        resampled: the runs of each task, leaves (T, ...); those of its language where None.
         held: what each task leaves where it is besides what `data.free` leaves out, (T, p) bool.
         exact: whether to take the true Hessian.
     """
@@ -81,7 +79,9 @@ def fit_lanes(
             solution: Solution = run(
                 out.x[call_tasks],
                 row_data,
-                (resampler or _unchanged(row_data))(call_tasks, call_languages),
+                _unchanged(row_data, lanes)
+                if resampled is None
+                else take_rows(resampled, call_tasks),
                 free[call_tasks],
                 iterations,
                 tolerance,
@@ -150,16 +150,10 @@ def _call_slices(rows: int, size: int) -> list[slice]:
     return [slice(first, first + size) for first in range(0, rows, size)]
 
 
-def _unchanged(data: FitData) -> Resampler:
-    """Every task of a language sees its data as they are; `data` has a leading axis of rows."""
-
-    def resampler(tasks: np.ndarray, languages: np.ndarray) -> Resample:
-        def lanes(leaf: Array) -> np.ndarray:
-            return np.broadcast_to(leaf[:, None], (*tasks.shape, leaf.shape[-1]))
-
-        return Resample(lanes(data.weight), lanes(data.log_loss), lanes(data.prior_mean))
-
-    return resampler
+def _unchanged(data: FitData, lanes: int) -> Resample:
+    """Every lane of a row, (R, lanes, ...), sees the data of the row as they are."""
+    leaves = data.weight, data.log_loss, data.prior_mean
+    return Resample(*(np.repeat(leaf[:, None], lanes, axis=1) for leaf in leaves))
 
 
 def pack_rows(tasks: np.ndarray, language: np.ndarray, lanes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,7 +8,6 @@ Functions that take `xp`, `jax.numpy` or `numpy`, allow leading batch axes, writ
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from types import ModuleType
 from typing import NamedTuple
 
@@ -66,10 +65,6 @@ class Resample(NamedTuple):
     prior_mean: Array
 
 
-# What differs between refits of one language, of `(tasks (R, K), languages (R,))`.
-Resampler = Callable[[np.ndarray, np.ndarray], Resample]
-
-
 class FitResiduals(NamedTuple):
     """How a fit misses its runs, and how that depends on the solver's variables.
 
@@ -116,6 +111,7 @@ def evaluate_residuals(
     x: Array,
     data: FitData,
     xp: ModuleType = jnp,
+    centre: Array | None = None,
 ) -> Evaluation:
     """The objective at x (..., p) and the reweighted squares that stand for its curvature.
 
@@ -125,6 +121,8 @@ def evaluate_residuals(
     above and converges slowly where most residuals exceed δ: the curvature that it claims is about
     twice the true one. Here w = min(1, δ/|e|)^1.5, and how far the true curvature is from that is
     learnt from each step, as one number (see `advance`). That halves the iterations.
+
+    With a `centre` (..., p, p), J holds derivatives in theta = centre @ x.
     """
     delta = data.delta[..., None]
     closeness = delta / xp.maximum(xp.abs(residual), delta)
@@ -132,11 +130,15 @@ def evaluate_residuals(
     rows = jacobian * root[..., None, :]
     # Where the weight is zero so is the pull: 0 / 1.
     pull = data.weight * xp.clip(residual, -delta, delta) / xp.where(root > 0, root, 1.0)
+    gradient, curvature = matvec(rows, pull), rows @ xp.swapaxes(rows, -1, -2)
+    if centre is not None:
+        transposed = xp.swapaxes(centre, -1, -2)
+        gradient, curvature = matvec(transposed, gradient), transposed @ curvature @ centre
     precision = data.prior_weight[..., None, None] * data.prior_precision
     return Evaluation(
         misfit(residual, data, xp) + data.prior_weight * negative_log_prior(x, data, xp),
-        matvec(rows, pull) + matvec(precision, x - data.prior_mean),
-        rows @ xp.swapaxes(rows, -1, -2) + precision,
+        gradient + matvec(precision, x - data.prior_mean),
+        curvature + precision,
     )
 
 

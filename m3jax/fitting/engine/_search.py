@@ -18,7 +18,7 @@ from ...laws import Law, LogSpaceLaw
 from ._objective import (
     FitData,
     FitResiduals,
-    Resampler,
+    Resample,
     dispersion,
     negative_log_prior,
     spare_runs,
@@ -88,13 +88,13 @@ class Descents(Protocol):
         tolerance: float,
         *,
         held: np.ndarray | None = None,
-        resampler: Resampler | None = None,
+        resampled: Resample | None = None,
     ) -> Solution:
         """Where descents from starts (L, S, p) are in the end, leaves (L, S, ...).
 
         `rounds` are iterations; a descent that gains less than `tolerance` of the objective stops.
-        Coefficients that are `held`, (L, S, p) bool, stay where they are. Descents are tasks
-        l·S + s to a `resampler`, which draws their runs anew.
+        Coefficients that are `held`, (L, S, p) bool, stay where they are. Each descent has runs of
+        its own where they are `resampled`, leaves (L, S, ...).
         """
 
     def residuals_and_jacobian(self, x: np.ndarray, data: FitData) -> FitResiduals:

@@ -147,7 +147,7 @@ def advance(
 
     The model of the objective around x is m(s) = F + gᵀs + κ sᵀBs / 2. A step s has the gain ratio
     ϱ = (F(x) − F(x + s)) / (m(0) − m(s)); it is taken where F falls. The damping λ is multiplied
-    by 1/5 where ϱ > 3/4, by 2 where ϱ < 1/4, and by 4 where the step is refused. The next one
+    by 2/5 where ϱ > 3/4, by 2 where ϱ < 1/4, and by 4 where the step is refused. The next one
     solves (κB + λ diag B) s = −g in the variables that are free and not active, that is, at a bound
     with the gradient pressing outwards, and is then cut to the bounds. The scale κ of the curvature
     is the one that would have foretold the last step, κ = 2 (F(x + s) − F(x) − gᵀs) / sᵀBs, within
@@ -198,7 +198,7 @@ def _judge(
     predicted_gain = -(state.step_slope + 0.5 * state.curvature_scale * state.step_curvature)
     measurable = xp.abs(gain) > 40 * rounding
     gain_ratio = xp.where(measurable, gain / xp.maximum(predicted_gain, limits.tiny), 1.0)
-    factor = xp.where(gain_ratio > 0.75, 0.2, xp.where(gain_ratio < 0.25, 2.0, 1.0))
+    factor = xp.where(gain_ratio > 0.75, 0.4, xp.where(gain_ratio < 0.25, 2.0, 1.0))
     factor = xp.where(first, 1.0, xp.where(better, factor, 4.0))
     damping = xp.clip(state.damping * factor, control.least_damping, _MOST_DAMPING)
     scale = 2 * (value - current.value - state.step_slope) / state.step_curvature

@@ -6,25 +6,23 @@ import math
 import zlib
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..._batching import take_rows
 from ..._progress import Progress
-from ...recipe import Array
-from ..engine import Descents, FitData, Resample, Solution, jit_over_devices
+from ..engine import Descents, FitData, Resample, Solution
 
 _ROUNDS, _TOLERANCE = (8, 4, 8, 40), 1e-4
 _LEAST_ROOT = 0.5  # of chi-squared over its freedom, cubed: draws are at most 2.8 times as wide
-_TASKS_AT_ONCE = 50_000  # refits held on the host
+_REFITS_AT_ONCE, _RUNS_AT_ONCE = 50_000, 10_000_000  # held in memory, the latter of all refits
+_RUNS, _PRIOR = 0, 1  # what random numbers are for
 
 
 class BootstrapSource(NamedTuple):
     """What draws are made from; a batch has a leading axis on every leaf.
 
     Attributes:
-        key: raw random key of the language, (2,) uint32.
+        seed: of the language's random numbers, (2,), see `language_seed`.
         cluster: number of the cluster a run belongs to, 0, 1, ..., (n,).
         weight, log_loss: of the runs, zero weight on padding, (n,).
         fitted: log loss at the best fit, (n,).
@@ -39,26 +37,25 @@ class BootstrapSource(NamedTuple):
             each column of the factor, (p,); infinite where they are no estimates.
     """
 
-    key: Array
-    cluster: Array
-    weight: Array
-    log_loss: Array
-    fitted: Array
-    residual: Array
-    member: Array
-    place: Array
-    first: Array
-    size: Array
-    power: Array
-    prior_mean: Array
-    prior_factor: Array
-    prior_freedom: Array
+    seed: np.ndarray
+    cluster: np.ndarray
+    weight: np.ndarray
+    log_loss: np.ndarray
+    fitted: np.ndarray
+    residual: np.ndarray
+    member: np.ndarray
+    place: np.ndarray
+    first: np.ndarray
+    size: np.ndarray
+    power: np.ndarray
+    prior_mean: np.ndarray
+    prior_factor: np.ndarray
+    prior_freedom: np.ndarray
 
 
-def language_key(seed: int, language: str) -> np.ndarray:
-    """A language's random key: its draws do not depend on the other languages of a table."""
-    words = np.random.SeedSequence([seed, zlib.crc32(language.encode())]).generate_state(2)
-    return words.astype(np.uint32)
+def language_seed(seed: int, language: str) -> tuple[int, int]:
+    """Of a language's random numbers: its draws do not depend on the other languages of a table."""
+    return seed, zlib.crc32(language.encode())
 
 
 def cluster_table(cluster: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarray]:
@@ -93,8 +90,8 @@ def weight_power(clusters: np.ndarray, runs: np.ndarray, free: np.ndarray) -> np
     return np.interp(variance, variances, power)
 
 
-def resample(numbers: Array, source: BootstrapSource, *, kind: str) -> Resample:
-    """Draws number `numbers` (R, K) of rows of one language each, `source` with leading axis R.
+def resample(source: BootstrapSource, draws: int, *, kind: str) -> Resample:
+    """Draws of one language, leaves (draws, ...).
 
     "cluster": the Bayesian bootstrap (Rubin 1981). Each cluster g of G has its weight multiplied by
     G u_g / Σ u, with u exponential, or a power of it: see `weight_power`.
@@ -107,35 +104,26 @@ def resample(numbers: Array, source: BootstrapSource, *, kind: str) -> Resample:
     decides would look certain. Where its variances are estimates the draws are Student's t,
     m + F (z / √(χ²_ν / ν)) with F the prior's factor.
     """
-
-    def resample_language(number: Array, source: BootstrapSource) -> Resample:
-        n, p = source.weight.shape[0], source.prior_mean.shape[0]
-        key = jax.random.fold_in(jax.random.wrap_key_data(source.key), number)
-        for_runs, for_prior = jax.random.split(key)
-        normal, spread = jax.random.normal(for_prior, (2, p), jnp.float32)
-        # Wilson & Hilferty 1931: the cube root of chi-squared over its freedom is nearly normal.
-        rate = 2.0 / (9.0 * source.prior_freedom)
-        chi = jnp.maximum(1.0 - rate + jnp.sqrt(rate) * spread, _LEAST_ROOT) ** 3
-        moved = source.prior_factor @ (normal / jnp.sqrt(chi))
-        weight, log_loss = source.weight, source.log_loss
-        if kind == "cluster":
-            exists = jnp.zeros(n, bool).at[source.cluster].max(source.weight > 0)
-            share = jax.random.exponential(for_runs, (n,), jnp.float32) ** source.power
-            share = jnp.where(exists, share, 0.0)
-            share = share * (jnp.sum(exists) / jnp.sum(share))
-            weight = weight * share[source.cluster]
-        else:
-            for_donor, for_sign = jax.random.split(for_runs)
-            count = jnp.sum(source.size > 0)
-            share = jax.random.uniform(for_donor, (n,), jnp.float32)
-            donor = jnp.minimum((share * count).astype(jnp.int32), count - 1)[source.cluster]
-            place = source.place % jnp.maximum(source.size[donor], 1)
-            sign = jax.random.rademacher(for_sign, (n,), jnp.float32)[source.cluster]
-            donated = source.residual[source.member[source.first[donor] + place]]
-            log_loss = source.fitted + sign * donated
-        return Resample(weight, log_loss, source.prior_mean + moved)
-
-    return jax.vmap(jax.vmap(resample_language, in_axes=(0, None)))(numbers, source)
+    of_runs, of_prior = (np.random.default_rng([*source.seed, use]) for use in (_RUNS, _PRIOR))
+    normal, spread = np.moveaxis(of_prior.standard_normal((draws, 2, len(source.prior_mean))), 1, 0)
+    # Wilson & Hilferty 1931: the cube root of chi-squared over its freedom is nearly normal.
+    rate = 2.0 / (9.0 * source.prior_freedom)
+    chi = np.maximum(1.0 - rate + np.sqrt(rate) * spread, _LEAST_ROOT) ** 3
+    prior_mean = source.prior_mean + (normal / np.sqrt(chi)) @ source.prior_factor.T
+    count = np.count_nonzero(source.size)
+    if kind == "cluster":
+        share = of_runs.standard_exponential((draws, count)) ** source.power
+        share *= count / share.sum(axis=1, keepdims=True)
+        # Runs of no weight belong to no cluster.
+        weight = source.weight * share[:, np.minimum(source.cluster, count - 1)]
+        return Resample(weight, np.broadcast_to(source.log_loss, weight.shape), prior_mean)
+    donor, sign = np.moveaxis(of_runs.random((draws, count, 2)), 2, 0)
+    donor = (donor * count).astype(np.int64)[:, source.cluster]
+    sign = np.where(sign < 0.5, -1.0, 1.0)[:, source.cluster]
+    place = source.place % np.maximum(source.size[donor], 1)
+    donated = source.residual[source.member[source.first[donor] + place]]
+    log_loss = source.fitted + sign * donated
+    return Resample(np.broadcast_to(source.weight, log_loss.shape), log_loss, prior_mean)
 
 
 def bootstrap(
@@ -150,8 +138,6 @@ def bootstrap(
     report: Progress,
 ) -> np.ndarray:
     """Draws of the solver's variables, (L, draws, p): refits to resampled runs, see `resample`.
-
-    Compiled, in single precision: what that costs in accuracy is far below the spread of the draws.
 
     Args:
         descents: of the law.
@@ -169,14 +155,25 @@ def bootstrap(
     out = np.empty((count, draws, p))
     if draws == 0 or count == 0:
         return out
-    step = max(1, _TASKS_AT_ONCE // draws)
+    runs = data.weight.shape[1]
+    step = max(1, min(_REFITS_AT_ONCE, _RUNS_AT_ONCE // runs) // draws)
     for begin in range(0, count, step):
         report("bootstrap", begin, count)
         rows = np.arange(begin, min(begin + step, count))
+        parts = zip(*(resample(take_rows(source, i), draws, kind=kind) for i in rows), strict=True)
+        resampled = Resample(*map(np.stack, parts))
 
-        def refits(starts: np.ndarray, rows: np.ndarray) -> Solution:
-            some = take_rows(data, rows), take_rows(source, rows)
-            return _refits(descents, starts, *some, draws, kind)
+        def refits(
+            starts: np.ndarray, rows: np.ndarray, begin: int = begin, of: Resample = resampled
+        ) -> Solution:
+            starts = np.broadcast_to(starts, (len(rows), draws, p))
+            return descents.descend(
+                starts,
+                take_rows(data, rows),
+                _ROUNDS,
+                _TOLERANCE,
+                resampled=take_rows(of, rows - begin),
+            )
 
         drawn = refits(x[rows], rows)
         for valley in range(1, rivals.shape[1]):
@@ -189,25 +186,3 @@ def bootstrap(
         out[rows] = drawn.x
     report("bootstrap", count, count)
     return out
-
-
-def _refits(
-    descents: Descents,
-    starts: np.ndarray,
-    data: FitData,
-    source: BootstrapSource,
-    draws: int,
-    kind: str,
-) -> Solution:
-    """Every draw of L languages, leaves (L, draws, ...), from starts (L, 1 or draws, p)."""
-    count, _, p = starts.shape
-    run = jit_over_devices(resample, "kind")
-
-    def resampled(tasks: np.ndarray, languages: np.ndarray) -> Resample:
-        numbers = (tasks % draws).astype(np.int32)
-        resamples: Resample = run(numbers, take_rows(source, languages), kind=kind)
-        return resamples
-
-    return descents.descend(
-        np.broadcast_to(starts, (count, draws, p)), data, _ROUNDS, _TOLERANCE, resampler=resampled
-    )

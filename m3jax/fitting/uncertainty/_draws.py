@@ -13,7 +13,7 @@ from ..._progress import Progress
 from ..engine import BestFits, Descents, FitData
 from ..pooling import Priors
 from ..problem import FitProblem, ParameterSpace
-from ._bootstrap import BootstrapSource, bootstrap, cluster_table, language_key, weight_power
+from ._bootstrap import BootstrapSource, bootstrap, cluster_table, language_seed, weight_power
 from ._linearised import Linearised
 
 
@@ -100,7 +100,7 @@ def bootstrap_draws(
     if settings["bootstrap"] == "residual":
         residual = fitted.measured_above_fit()
     source = BootstrapSource(
-        key=np.array([language_key(settings["seed"], name) for name in problem.languages]),
+        seed=np.array([language_seed(settings["seed"], name) for name in problem.languages]),
         cluster=problem.cluster,
         weight=problem.weight,
         log_loss=problem.log_loss,

@@ -45,7 +45,7 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
                 f"{runs.source}, language {name!r}: found {count} runs, the fit was made from"
                 f" {fits.n_runs[i]}{how}"
             )
-    predicted, jacobians = log_losses_and_slopes(fits.law, fits.theta[language_index], batch.recipe)
+    predicted, slopes = log_losses_and_slopes(fits.law, fits.theta[language_index], batch.recipe)
     out = []
     for i, (name, j) in enumerate(zip(names, language_index, strict=True)):
         real, free = batch.mask[i], ~fits.frozen[j]
@@ -57,9 +57,10 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
         delta = float(fits.huber_delta[j])
         misfit = float(np.sum(weight * huber(residual, delta, np)))
         _check_objective(runs.source, name, misfit, float(fits.objective[j]))
-        if not np.all(np.isfinite(jacobians[i][real])):
+        slope = slopes[i, :, real]
+        if not np.all(np.isfinite(slope)):
             raise M3Error(f"language {name!r}: law {fits.law.name} has no derivative at its fit")
-        jacobian = (jacobians[i][real] @ space.centre) * free
+        jacobian = (slope @ space.centre) * free
         both = free & free[:, None]
         precision = space.centre.T @ fits.prior_precision[j] @ space.centre
         out.append(

@@ -59,9 +59,9 @@ def test_few_descents_are_made_on_the_host(runs):
         return plan.settings["engine"]
 
     assert chosen(draws=200) == "host"
-    assert chosen(draws=5000) == "batch"
+    assert chosen(draws=50_000) == "batch"
     assert chosen(precision="float32") == "batch"
-    assert chosen(engine="host", draws=5000) == "host"
+    assert chosen(engine="host", draws=50_000) == "host"
 
 
 def test_an_unknown_engine_is_refused(runs):
