@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache, partial, wraps
+from types import ModuleType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 KEPT = 32  # laws, of each function; those of the registry are 18
 
@@ -41,3 +44,15 @@ def jit_by_first(function: Callable[..., Any], **options: Any) -> Callable[..., 
         return compiled(first)(*rest, **named)
 
     return call
+
+
+def array_namespace(*arrays: Any) -> ModuleType:
+    """`jax.numpy` where any of the arrays is JAX's, a traced one too; `numpy` otherwise.
+
+    What is written over it runs compiled, and for small work at once, in double precision.
+    """
+    for array in arrays:
+        # Most are NumPy's, which is sooner told.
+        if type(array) is not np.ndarray and isinstance(array, jax.Array):
+            return jnp
+    return np

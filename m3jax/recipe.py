@@ -6,10 +6,10 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ._errors import M3Error, option_name
+from .computing import array_namespace
 from .stages import Batch, stage_plan
 from .variables import REGIME_WORDS
 
@@ -147,7 +147,7 @@ class Recipe:
     @property
     def _namespace(self) -> Any:
         # NumPy recipes stay in float64 whatever JAX's global precision is.
-        return jnp if any(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(self)) else np
+        return array_namespace(*jax.tree.leaves(self))
 
     def stage_plan(self, batch: Batch | None = None) -> list[dict[str, Any]]:
         """What to feed the trainer, stage by stage, for one (unbatched) recipe.

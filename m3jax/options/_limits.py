@@ -239,7 +239,7 @@ class MapOptions(Limits):
         33,
         kind="whole number",
         allowed=counted(2),
-        help="Corpus sizes of the map. Thresholds are found between the sizes by bisection, so the"
+        help="Corpus sizes of the map. Thresholds are found between the sizes, so the"
         " grid need only see every region once.",
     )
     draws: int = same_as(OptimizeOptions, "draws", default=50)

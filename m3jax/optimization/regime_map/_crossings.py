@@ -1,4 +1,4 @@
-"""Where the best regime changes with the size of the corpus: bisection on differences of loss."""
+"""Where the best regime changes with the size of the corpus: roots of differences of loss."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize.elementwise import find_root
 
 from ..solvers import REGIME_TIE, best_regime
 
-_STEPS = 20  # halvings of a step of the grid
+_APART = 1e-6  # of a step of the grid, to which crossings are found
 _THINNEST = 1e-6  # log tokens between two crossings at one budget
 
 
@@ -53,8 +54,7 @@ def crossings(
     below, above = left[row, step], right[row, step]
     parts: list[Crossings] = []
     while len(row):
-        low_end, high_end = _bisected(losses, row, low, high, below, above)
-        middle = (low_end + high_end) / 2
+        middle = _switches(losses, row, low, high, below, above)
         lanes = np.arange(len(row))
         loss = losses(row, middle)
         third = 3 - below - above
@@ -81,25 +81,34 @@ def crossings(
     return Crossings(*(leaf[order] for leaf in whole))
 
 
-def _bisected(
+def _switches(
     losses: Callable[[np.ndarray, np.ndarray], np.ndarray],
     row: np.ndarray,
     low: np.ndarray,
     high: np.ndarray,
     below: np.ndarray,
     above: np.ndarray,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Brackets (K,) of the sizes where `below` stops being the better of two regimes.
+) -> np.ndarray:
+    """Sizes (K,) at which `below` stops being the better of two regimes, by Chandrupatla's method.
 
     The better is the one that `best_regime` would choose if there were no third.
     """
-    lanes = np.arange(len(row))
-    for _ in range(_STEPS):
-        middle = (low + high) / 2
-        loss = losses(row, middle)
+
+    def lead(log_tokens: np.ndarray, *of: np.ndarray) -> np.ndarray:
+        """By how much `below` is better: at least 0 where it would be chosen, else negative."""
+        row, below, above = (np.asarray(index, dtype=np.int64) for index in of)
+        loss, lanes = losses(row, log_tokens), np.arange(len(row))
         with_less, with_more = loss[below, lanes], loss[above, lanes]
-        stays = np.where(
-            below < above, with_less <= with_more + REGIME_TIE, with_less < with_more - REGIME_TIE
-        )
-        low, high = np.where(stays, middle, low), np.where(stays, high, middle)
-    return low, high
+        tie = np.where(below < above, REGIME_TIE, -REGIME_TIE)
+        with np.errstate(invalid="ignore"):
+            ahead = np.clip(with_more + tie - with_less, -1.0, 1.0)
+        return np.where(np.isnan(ahead), 1.0, ahead)
+
+    found = find_root(
+        lead,
+        (low, high),
+        args=(row, below, above),
+        tolerances={"xatol": _APART * float(np.max(high - low)), "xrtol": 0.0},
+    )
+    # Where rounding hides a change that the grid has seen, it is anywhere in the step.
+    return np.where(np.isnan(found.x), (low + high) / 2, found.x)

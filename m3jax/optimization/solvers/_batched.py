@@ -7,7 +7,8 @@ go on.
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
+from collections.abc import Callable
+from functools import lru_cache, partial, reduce
 from typing import Any, NamedTuple
 
 import jax
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..._batching import dispatch
-from ...computing import KEPT
+from ...computing import KEPT, array_namespace
 from ...laws import Law
 from ...recipe import Array
 from ._interior_point import (
@@ -31,7 +32,11 @@ from ._recipe_problem import DIMENSIONS, RecipeProblem
 
 _POINTS = 36  # of each part in `screen_starts`
 _ROUNDS = (9, 5, 60)  # iterations before the unfinished are packed together
-_LANES = 1024  # problems in one call on a CPU: their arrays stay in the cache
+# Problems from which compiling pays on a CPU: seven seconds, and then 9,000 a second in place of
+# 6,000.
+_PAYS = 1 << 17
+_LANES = 1 << 14  # that NumPy takes together: their arrays stay in the cache
+_COMPILED_LANES, _LANES_ELSEWHERE = 1 << 10, 1 << 16  # in one compiled call, on an accelerator
 _CLOSE = 0.5  # starts worse by more than this, in log loss, are not worth a descent
 _AGREE = 1e-6  # difference in log loss below which two ends are one
 
@@ -72,13 +77,10 @@ def halton(count: int, dimensions: int = 4) -> np.ndarray:
 
 
 @lru_cache(maxsize=4 * KEPT)
-def jitted(function: Any, law: Law | None = None) -> Any:
-    """`jit`, of `function(law, ...)` where there is a law.
-
-    On a CPU one thread a call, for calls run side by side better than that.
-    """
+def _jitted(function: Callable[..., Any]) -> Callable[..., Any]:
+    # On a CPU one thread a call, for calls run side by side better than that.
     options = {"xla_cpu_multi_thread_eigen": False} if jax.default_backend() == "cpu" else {}
-    return jax.jit(function if law is None else partial(function, law), compiler_options=options)
+    return jax.jit(function, compiler_options=options)
 
 
 def screen_starts(
@@ -90,7 +92,7 @@ def screen_starts(
     repetition saturates: so many parts there are. Last, by how much each is worse than the first,
     (starts, P).
     """
-    terms = as_log_sum_exp(law, theta, problem)
+    terms, xp = as_log_sum_exp(law, theta, problem), array_namespace(theta)
 
     def best(points: np.ndarray) -> tuple[Array, list[Array]]:
         """Lowest loss of each of some parts, (n, P), and where, from points (count, d, n, 1)."""
@@ -100,20 +102,23 @@ def screen_starts(
             u = problem.place(q)
             loss = log_sum_exp(terms, u)
             less = loss < lowest
-            at = [jnp.where(less, new, old) for new, old in zip(u, at, strict=True)]
-            return (jnp.where(less, loss, lowest), at), None
+            at = [xp.where(less, new, old) for new, old in zip(u, at, strict=True)]
+            return (xp.where(less, loss, lowest), at), None
 
-        zero = jnp.zeros((points.shape[2], 1)) + jnp.zeros_like(problem.log_tokens)
+        zero = xp.zeros((points.shape[2], 1)) + xp.zeros_like(problem.log_tokens)
         middle = [zero + x for x in problem.place([0.5] * points.shape[1])]
-        return jax.lax.scan(lower, (zero + jnp.inf, middle), jnp.asarray(points, zero.dtype))[0]
+        found = zero + xp.inf, middle
+        if xp is np:
+            return reduce(lambda found, q: lower(found, q)[0], points, found)
+        return jax.lax.scan(lower, found, jnp.asarray(points, zero.dtype))[0]
 
     # Parts of as many points are searched together: less to compile.
     losses, places = zip(*map(best, _parts(DIMENSIONS[problem.regime])), strict=True)
-    loss = jnp.concatenate(losses)
-    order = jnp.argsort(loss, axis=0)
-    placed = (jnp.concatenate(u) for u in zip(*places, strict=True))
-    ranked = [jnp.take_along_axis(u, order, axis=0) for u in placed]
-    loss = jnp.take_along_axis(loss, order, axis=0)
+    loss = xp.concatenate(losses)
+    order = xp.argsort(loss, axis=0)
+    placed = (xp.concatenate(u) for u in zip(*places, strict=True))
+    ranked = [xp.take_along_axis(u, order, axis=0) for u in placed]
+    loss = xp.take_along_axis(loss, order, axis=0)
     starts = [initial_iterate(problem, [u[i] for u in ranked]) for i in range(len(loss))]
     return terms, starts, loss - loss[0]
 
@@ -145,71 +150,72 @@ def _finish(
 ) -> tuple[Array, Array, Array]:
     """z (4, P), log loss and lower bound of a convex problem."""
     return (
-        jnp.stack(problem.z(state.u)),
+        array_namespace(state.kkt).stack(problem.z(state.u)),
         log_sum_exp(terms, state.u),
         lower_bound(terms, problem, state),
     )
 
 
-def lane_chunks(total: int) -> list[np.ndarray]:
-    """Indices of the problems of each call, the last repeated to fill it."""
-    size = _LANES if jax.default_backend() == "cpu" else 1 << 16
-    return [np.minimum(np.arange(i, i + size), total - 1) for i in range(0, total, size)]
+def _in_chunks(function: Callable[..., Any], total: int, kind: Any, *trees: Any) -> Any:
+    """A function of lanes over any number of them (NumPy leaves, lanes last), chunk by chunk.
+
+    By NumPy, which has nothing to compile, but for very many lanes and on accelerators.
+    """
+    on_cpu = jax.default_backend() == "cpu"
+    if on_cpu and total < _PAYS:
+        size, run, kind = _LANES, function, "by NumPy"
+        chunks = [np.arange(i, min(i + size, total)) for i in range(0, total, size)]
+    else:
+        size, run = (_COMPILED_LANES if on_cpu else _LANES_ELSEWHERE), _jitted(function)
+        kind = function, kind, size
+        # The last lane is repeated to fill a call.
+        chunks = [np.minimum(np.arange(i, i + size), total - 1) for i in range(0, total, size)]
+
+    def work(lanes: np.ndarray) -> Any:
+        part = jax.tree.map(lambda leaf: leaf[..., lanes], trees)
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            return jax.tree.map(np.asarray, run(*part))
+
+    parts = list(dispatch(chunks, work, kind))
+    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1)[..., :total], *parts)
 
 
 def solve_paths(
     terms: LogSumExp,
     problem: RecipeProblem,
     state: PrimalDualIterate,
-    rounds: tuple[int, ...] = _ROUNDS,
 ) -> PrimalDualIterate:
     """Follow the path of any number of problems (NumPy leaves), packing the unfinished together."""
-    run = jitted(solve_interior_point)
-    total = len(state.kkt)
-    out = PrimalDualIterate(
-        [np.array(x) for x in state.u],
-        [np.array(m) for m in state.multipliers],
-        np.array(state.kkt),
-    )
-    todo = np.arange(total)
-    for most in rounds:
-        calls = [todo[piece] for piece in lane_chunks(len(todo))]
-
-        def work(lanes: np.ndarray, most: int = most) -> PrimalDualIterate:
-            part = jax.tree.map(lambda leaf: leaf[..., lanes], (terms, problem, out))
-            return jax.tree.map(np.asarray, run(*part, most))
-
-        kind: tuple[Any, ...] = (
-            solve_interior_point,
-            terms.bends,
-            terms.constant.shape[0],
-            problem.regime,
-            problem.rows,
-        )
-        kind = (*kind, problem.serves, problem.secant is None, len(calls[0]))
-        for lanes, iterate in zip(calls, dispatch(calls, work, kind), strict=True):
-            for new, old in zip(jax.tree.leaves(iterate), jax.tree.leaves(out), strict=True):
-                old[lanes] = new
+    kind = terms.bends, terms.constant.shape[0], problem.regime, problem.rows, problem.serves
+    out: PrimalDualIterate = jax.tree.map(np.array, state)
+    todo = np.arange(len(state.kkt))
+    for most in _ROUNDS:
+        part = jax.tree.map(lambda leaf, todo=todo: leaf[..., todo], (terms, problem, out))
+        iterate = map_lanes(_rounds_of(most), len(todo), (*kind, problem.secant is None), *part)
+        for new, old in zip(jax.tree.leaves(iterate), jax.tree.leaves(out), strict=True):
+            old[todo] = new
         todo = todo[~(out.kkt[todo] <= TOLERANCE)]
         if not len(todo):
             break
     return out
 
 
+@lru_cache
+def _rounds_of(most: int) -> Callable[..., PrimalDualIterate]:
+    return partial(solve_interior_point, most=most)
+
+
 def map_lanes(function: Any, total: int, kind: Any, *trees: Any, law: Law | None = None) -> Any:
-    """A jitted function of lanes over any number of them (NumPy leaves, lanes last).
+    """A function of lanes over any number of them (NumPy leaves, lanes last).
 
     Of the law, too, where one is given.
     """
-    calls = lane_chunks(total)
-    run = jitted(function, law)
+    return _in_chunks(function if law is None else _of_law(function, law), total, kind, *trees)
 
-    def work(lanes: np.ndarray) -> Any:
-        part = jax.tree.map(lambda leaf: leaf[..., lanes], trees)
-        return jax.tree.map(np.asarray, run(*part))
 
-    parts = list(dispatch(calls, work, (function, kind, len(calls[0]))))
-    return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1)[..., :total], *parts)
+@lru_cache(maxsize=4 * KEPT)
+def _of_law(function: Callable[..., Any], law: Law) -> Callable[..., Any]:
+    return partial(function, law)
 
 
 def is_convex(law: Law, problem: RecipeProblem) -> bool:

@@ -18,9 +18,9 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
+from ...computing import array_namespace
 from ...recipe import MONOLINGUAL, Array
 from ._batched import map_lanes, solve_paths
 from ._faces import with_limits
@@ -51,6 +51,7 @@ def convex_relaxation(
     terms: LogSumExp, problem: RecipeProblem
 ) -> tuple[LogSumExp, RecipeProblem, PrimalDualIterate]:
     """The convex relaxation of the problem in a box, and an iterate to start from."""
+    xp = array_namespace(terms.constant)
     constant = [terms.constant[j] for j in range(terms.constant.shape[0])]
     slope = [[terms.slope[j, i] for i in range(terms.slope.shape[1])] for j in range(len(constant))]
     low, high = problem.low, problem.high
@@ -64,14 +65,14 @@ def convex_relaxation(
         elif flat:
             continue
         else:
-            plane = plane_above_text(jnp.stack([few, low[2]]), jnp.stack([many, high[2]]), shape)
+            plane = plane_above_text(xp.stack([few, low[2]]), xp.stack([many, high[2]]), shape)
         constant[j] = constant[j] + strength * plane[0]
         slope[j][1] = slope[j][1] + strength * plane[1]
         if not flat:
             slope[j][2] = slope[j][2] + strength * plane[2]
     convex = LogSumExp(
-        jnp.stack(constant),
-        jnp.stack([jnp.stack(row) for row in slope]),
+        xp.stack(constant),
+        xp.stack([xp.stack(row) for row in slope]),
         terms.strength[:0],
         terms.shape[:0],
         terms.epochs,
@@ -81,9 +82,9 @@ def convex_relaxation(
     )
     if "source_tokens" in problem.rows:
         limit = problem.limit[LIMIT_INDEX["source_tokens"]]
-        limit = jnp.where(jnp.isfinite(limit), limit, 1e9)
-        line = secant(lambda k: jnp.logaddexp(0.0, limit - k), low[1], high[1])
-        problem = dataclasses.replace(problem, secant=jnp.stack(line))
+        limit = xp.where(xp.isfinite(limit), limit, 1e9)
+        line = secant(lambda k: xp.logaddexp(0.0, limit - k), low[1], high[1])
+        problem = dataclasses.replace(problem, secant=xp.stack(line))
     middle = problem.place([0.5] * DIMENSIONS[problem.regime])
     return convex, problem, initial_iterate(problem, middle)
 
@@ -91,8 +92,9 @@ def convex_relaxation(
 def secant(function: Any, low: Array, high: Array) -> tuple[Array, Array]:
     """Intercept and slope of the line through a function's ends."""
     a, b = function(low), function(high)
+    xp = array_namespace(a)
     width = high - low
-    slope = jnp.where(width > 0, (b - a) / jnp.where(width > 0, width, 1.0), 0.0)
+    slope = xp.where(width > 0, (b - a) / xp.where(width > 0, width, 1.0), 0.0)
     return a - slope * low, slope
 
 
@@ -102,12 +104,13 @@ def plane_above_text(low: Array, high: Array, log_discount: Array) -> tuple[Arra
     Slopes are those between the edges. Text is convex in k, so the most it rises above such a plane
     is at an edge; along it, at an end or where the derivative in r is that of the plane.
     """
+    xp = array_namespace(low)
 
     def at(k: Array, r: Array) -> Array:
         return log_text_derivatives(k, r, log_discount)[0]
 
     def rise(a: Array, b: Array, width: Array) -> Array:
-        return jnp.where(width > 0, (b - a) / jnp.where(width > 0, width, 1.0), 0.0)
+        return xp.where(width > 0, (b - a) / xp.where(width > 0, width, 1.0), 0.0)
 
     corners = {(i, j): at((low, high)[i][0], (low, high)[j][1]) for i in (0, 1) for j in (0, 1)}
     wide, tall = high[0] - low[0], high[1] - low[1]
@@ -117,14 +120,14 @@ def plane_above_text(low: Array, high: Array, log_discount: Array) -> tuple[Arra
     in_r = 0.5 * (
         rise(corners[0, 0], corners[0, 1], tall) + rise(corners[1, 0], corners[1, 1], tall)
     )
-    most = jnp.full_like(in_k, -jnp.inf)
+    most = xp.full_like(in_k, -xp.inf)
     for k in (low[0], high[0]):
-        a, share = jnp.exp(log_discount + k), -in_r
+        a, share = xp.exp(log_discount + k), -in_r
         ratio = share * (1.0 - a) / (a * (1.0 - share))
-        there = jnp.isfinite(ratio) & (ratio > 0)
-        turn = jnp.where(there, -jnp.log(jnp.where(there, ratio, 1.0)), low[1])
-        for r in (low[1], high[1], jnp.clip(turn, low[1], high[1])):
-            most = jnp.maximum(most, at(k, r) - in_k * k - in_r * r)
+        there = xp.isfinite(ratio) & (ratio > 0)
+        turn = xp.where(there, -xp.log(xp.where(there, ratio, 1.0)), low[1])
+        for r in (low[1], high[1], xp.clip(turn, low[1], high[1])):
+            most = xp.maximum(most, at(k, r) - in_k * k - in_r * r)
     return most, in_k, in_r
 
 
@@ -132,27 +135,28 @@ def _bound_boxes(
     terms: LogSumExp, convex: LogSumExp, box: RecipeProblem, state: PrimalDualIterate
 ) -> tuple[Array, Array, Array, Array]:
     """Lower bound in the box, log loss at the relaxed solution, the relaxation's errors in k, r."""
+    xp = array_namespace(state.kkt)
     bound = lower_bound(convex, box, state)
     u, low, high = state.u, box.low, box.high
-    error_k, error_r = jnp.zeros_like(bound), jnp.zeros_like(bound)
+    error_k, error_r = xp.zeros_like(bound), xp.zeros_like(bound)
     wide = (terms.log_epochs(high[1]) - terms.log_epochs(low[1])) ** 2
     for i, (_, feature) in enumerate(terms.bends):
-        size = jnp.abs(terms.strength[i])
+        size = xp.abs(terms.strength[i])
         if feature == "repetition":
-            error_k = error_k + size * wide * jnp.abs(
+            error_k = error_k + size * wide * xp.abs(
                 log_repetition_derivatives(terms.log_epochs(u[1]), terms.shape[i])[3]
             )
         elif box.regime != MONOLINGUAL:
             bent = log_text_derivatives(terms.log_epochs(u[1]), u[2], terms.shape[i])
             error_k = error_k + size * wide * bent[3]
-            error_r = error_r + size * (high[2] - low[2]) ** 2 * jnp.abs(bent[5])
+            error_r = error_r + size * (high[2] - low[2]) ** 2 * xp.abs(bent[5])
     if box.secant is not None:
         error_k = error_k + 0.1 * (high[1] - low[1]) ** 2
-    allowed = jnp.ones_like(bound, bool)
+    allowed = xp.ones_like(bound, bool)
     true = dataclasses.replace(box, secant=None)
     for name in box.rows:
         allowed = allowed & (true.slack(name, u) >= -1e-9)
-    return bound, jnp.where(allowed, log_sum_exp(terms, u), jnp.inf), error_k, error_r
+    return bound, xp.where(allowed, log_sum_exp(terms, u), xp.inf), error_k, error_r
 
 
 _SIDES = ("lowest epochs", "highest epochs", "lowest target_ratio", "highest target_ratio")

@@ -22,7 +22,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ...computing import array_namespace
 from ...recipe import Array
 from ._limits import LIMIT_INDEX
 from ._log_sum_exp import LogSumExp, computed_once, derivatives
@@ -43,23 +45,30 @@ class PrimalDualIterate(NamedTuple):
 
 def initial_iterate(problem: RecipeProblem, u: Array) -> PrimalDualIterate:
     """Iterate at points u (d, P) that keep every limit, with multipliers m = μ/s, 1 at most."""
-    multipliers = [jnp.minimum(_START / problem.slack(name, u), 1.0) for name in problem.rows]
-    return PrimalDualIterate(list(u), multipliers, jnp.full_like(u[0], jnp.inf))
+    xp = array_namespace(u[0], problem.low)
+    multipliers = [xp.minimum(_START / problem.slack(name, u), 1.0) for name in problem.rows]
+    return PrimalDualIterate(list(u), multipliers, xp.full_like(u[0], xp.inf))
+
+
+def _sigmoid(x: Array) -> Array:
+    xp = array_namespace(x)
+    return 1.0 / (1.0 + xp.exp(-x))
 
 
 def slack_slopes(problem: RecipeProblem, name: str, u: Sequence[Array]) -> list[Array | int]:
     """Minus the gradient of a slack in u, (d,): entries are 0 where they vanish for all."""
+    xp = array_namespace(u[0], problem.low)
     if name == "source_tokens" and problem.secant is not None:
         return [0, -problem.secant[1], -1, *[0] * (len(u) - 3)]
     if name == "source_tokens":
         # r + log(1 + e^(s − k)): in k minus the share of the exponential.
         limit = problem.sides[LIMIT_INDEX[name]]
-        share = jax.nn.sigmoid(jnp.where(jnp.isfinite(limit), limit, 1e9) - u[1])
+        share = _sigmoid(xp.where(xp.isfinite(limit), limit, 1e9) - u[1])
         return [0, share, -1, *[0] * (len(u) - 3)]
     slopes = problem.slopes(name)
     if name == "compute" and problem.serves:
         _, k, r, _ = problem.z(u)
-        share = jax.nn.sigmoid(k - r - problem.serving)
+        share = _sigmoid(k - r - problem.serving)
         slopes = [1, share, *([-share] if len(u) > 2 else []), *[0] * (len(u) - 3)]
     return slopes
 
@@ -80,6 +89,7 @@ def _curvature(
 
 def _factor(matrix: dict[tuple[int, int], Array], d: int) -> tuple[list[list[Array]], list[Array]]:
     """Unit lower factor and inverse pivots of L·D·Lᵀ, with pivots made positive."""
+    xp = array_namespace(matrix[0, 0])
     lower: list[list[Array]] = [[] for _ in range(d)]
     pivots: list[Array] = []
     inverses: list[Array] = []
@@ -87,7 +97,7 @@ def _factor(matrix: dict[tuple[int, int], Array], d: int) -> tuple[list[list[Arr
         pivot = matrix[j, j]
         for k in range(j):
             pivot = pivot - lower[j][k] * lower[j][k] * pivots[k]
-        pivot = jnp.maximum(jnp.abs(pivot), 1e-12)
+        pivot = xp.maximum(xp.abs(pivot), 1e-12)
         pivot, inverse = computed_once((pivot, 1.0 / pivot))
         pivots.append(pivot)
         inverses.append(inverse)
@@ -120,6 +130,7 @@ def _solve_factored(
 
 def _dot(coefficients: Sequence[Array | int], x: Sequence[Array]) -> Array:
     """Σ c·x, with coefficients 0 and ±1 not multiplied by."""
+    xp = array_namespace(x[0])
     total = None
     for c, value in zip(coefficients, x, strict=True):
         if isinstance(c, int):
@@ -129,7 +140,7 @@ def _dot(coefficients: Sequence[Array | int], x: Sequence[Array]) -> Array:
         else:
             part = c * value
         total = part if total is None else total + part
-    return jnp.zeros_like(x[0]) if total is None else total
+    return xp.zeros_like(x[0]) if total is None else total
 
 
 def _times(c: Array | int, value: Array) -> Array | None:
@@ -142,17 +153,19 @@ def _shortened(
     problem: RecipeProblem, u: Sequence[Array], du: Sequence[Array], primal: Array
 ) -> Array:
     """A step no longer than that which leaves some of the bent budget; planes are never crossed."""
+    xp = array_namespace(primal)
     before = problem.slack("compute", u)
-    best = jnp.zeros_like(primal)
+    best = xp.zeros_like(primal)
     for share in (1 / 256, 1 / 64, 1 / 16, 1 / 4, 1 / 2, 1.0):
         trial = share * primal
         after = problem.slack("compute", [x + trial * dx for x, dx in zip(u, du, strict=True)])
-        best = jnp.where(after >= 0.005 * before, trial, best)
+        best = xp.where(after >= 0.005 * before, trial, best)
     return computed_once(best)
 
 
 def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> PrimalDualIterate:
     """One predictor–corrector iteration; see the module."""
+    xp = array_namespace(state.kkt)
     d, rows = len(state.u), problem.rows
     u, multipliers = state.u, state.multipliers
     free = problem.free()
@@ -160,11 +173,11 @@ def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> 
 
     _, gradient, hessian = derivatives(terms, u)
     slopes = [slack_slopes(problem, name, u) for name in rows]
-    slacks = [jnp.maximum(problem.slack(name, state.u), 1e-14) for name in rows]
+    slacks = [xp.maximum(problem.slack(name, state.u), 1e-14) for name in rows]
     inverse = [1.0 / s for s in slacks]
     weights = [m * s for m, s in zip(multipliers, inverse, strict=True)]
     gradient, hessian = computed_once((gradient, hessian))
-    slopes, slacks = computed_once((slopes, slacks))
+    slacks, slopes = computed_once((slacks, slopes))
     inverse, weights = computed_once((inverse, weights))
     matrix = dict(hessian)
     for name, slope, weight, multiplier in zip(rows, slopes, weights, multipliers, strict=True):
@@ -177,8 +190,8 @@ def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> 
             matrix[at] = matrix[at] + multiplier * bend
     for i in range(d):
         for j in range(i):
-            matrix[i, j] = jnp.where(held[i] & held[j], matrix[i, j], 0.0)
-        matrix[i, i] = jnp.where(held[i], matrix[i, i], 1.0)
+            matrix[i, j] = xp.where(held[i] & held[j], matrix[i, j], 0.0)
+        matrix[i, i] = xp.where(held[i], matrix[i, i], 1.0)
     lower, pivots = _factor(computed_once(matrix), d)
 
     def direction(push: Sequence[Array]) -> tuple[list[Array], list[Array]]:
@@ -189,19 +202,19 @@ def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> 
             for slope, p in zip(slopes, push, strict=True):
                 if (part := _times(slope[i], p)) is not None:
                     total = total + part
-            right.append(jnp.where(held[i], -total, 0.0))
+            right.append(xp.where(held[i], -total, 0.0))
         du = _solve_factored(lower, pivots, computed_once(right))
         return du, computed_once([_dot(slope, du) for slope in slopes])
 
     def reach(values: Sequence[Array], changes: Sequence[Array]) -> Array:
         """Longest step in [0, 1] that keeps values + step·changes >= 0."""
-        most = jnp.ones_like(u[0])
+        most = xp.ones_like(u[0])
         for v, c in zip(values, changes, strict=True):
-            most = jnp.maximum(most, -c / v)
+            most = xp.maximum(most, -c / v)
         return computed_once(1.0 / most)  # = min(1, min over shrinking of v/(−c))
 
     count = len(rows)
-    zero = jnp.zeros_like(u[0])
+    zero = xp.zeros_like(u[0])
     products = (m * s for m, s in zip(multipliers, slacks, strict=True))
     average = computed_once(sum(products, start=zero) / count)
 
@@ -211,7 +224,7 @@ def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> 
         for slope, m in zip(slopes, multipliers, strict=True):
             if (part := _times(slope[i], m)) is not None:
                 total = total + part
-        kkt = jnp.maximum(kkt, jnp.where(held[i], jnp.abs(total), 0.0))
+        kkt = xp.maximum(kkt, xp.where(held[i], xp.abs(total), 0.0))
     kkt = computed_once(kkt)
 
     # Predictor: how far towards complementarity zero one could go.
@@ -222,10 +235,10 @@ def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> 
     for m, s, a, b in zip(multipliers, slacks, moved, dm, strict=True):
         after = after + (m + dual * b) * (s - primal * a)
     ratio = after / (count * average)
-    target = jnp.maximum(average * jnp.clip(ratio * ratio * ratio, 0.0, 0.9), _FLOOR)
+    target = xp.maximum(average * xp.clip(ratio * ratio * ratio, 0.0, 0.9), _FLOOR)
     if problem.serves:
         # Along a bent budget, keep off it until nearly stationary: steps there would be tiny.
-        target = jnp.maximum(target, 1e-3 * jnp.minimum(kkt, 1.0))
+        target = xp.maximum(target, 1e-3 * xp.minimum(kkt, 1.0))
     target = computed_once(target)
     # Corrector; ds·dm = −moved·dm.
     push = computed_once(
@@ -236,18 +249,18 @@ def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> 
     dm = computed_once([p + w * a - m for p, w, a, m in both])
     longest = zero + 2.0  # a factor of e² at most
     for x in du:
-        longest = jnp.maximum(longest, jnp.abs(x))
-    primal = jnp.minimum(0.995 * reach(slacks, [-a for a in moved]), 2.0 / longest)
+        longest = xp.maximum(longest, xp.abs(x))
+    primal = xp.minimum(0.995 * reach(slacks, [-a for a in moved]), 2.0 / longest)
     if problem.serves:
         primal = _shortened(problem, u, du, primal)
     dual = 0.995 * reach(multipliers, dm)
 
     for m, s in zip(multipliers, slacks, strict=True):
-        kkt = jnp.maximum(kkt, m * s)
+        kkt = xp.maximum(kkt, m * s)
     kkt, primal, dual = computed_once((kkt, primal, dual))
     # Converged problems wait for the others where they are.
     go = kkt > TOLERANCE
-    primal, dual = jnp.where(go, primal, 0.0), jnp.where(go, dual, 0.0)
+    primal, dual = xp.where(go, primal, 0.0), xp.where(go, dual, 0.0)
     return PrimalDualIterate(
         [x + primal * dx for x, dx in zip(u, du, strict=True)],
         [m + dual * b for m, b in zip(multipliers, dm, strict=True)],
@@ -259,6 +272,13 @@ def solve_interior_point(
     terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate, most: Array
 ) -> PrimalDualIterate:
     """Iterate until all problems have converged, `most` times at most."""
+
+    if array_namespace(state.kkt) is np:
+        for _ in range(int(most)):
+            if not np.any(state.kkt > TOLERANCE):
+                break
+            state = step(terms, problem, state)
+        return state
 
     def going(carry: tuple[PrimalDualIterate, Array]) -> Array:
         state, iteration = carry
@@ -282,6 +302,7 @@ def lower_bound(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualItera
 
     Holds at any iterate; tight where the KKT conditions hold.
     """
+    xp = array_namespace(state.kkt)
     u = state.u
     loss, gradient, _ = derivatives(terms, u)
     slopes = [slack_slopes(problem, name, u) for name in problem.rows]
@@ -292,7 +313,7 @@ def lower_bound(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualItera
         for slope, m in zip(slopes, state.multipliers, strict=True):
             if (part := _times(slope[i], m)) is not None:
                 total = total + part
-        bound = bound + jnp.minimum(
+        bound = bound + xp.minimum(
             total * (problem.low[i] - u[i]), total * (problem.high[i] - u[i])
         )
     return bound

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
+from ...computing import array_namespace
 from ...laws import Law, LogSpaceLaw
 from ...recipe import MONOLINGUAL, SINGLE_STAGE, Array
 from ._recipe_problem import RecipeProblem
@@ -66,7 +66,8 @@ class LogSumExp:
 
     def log_epochs(self, k: Array) -> Array:
         """Log of the epochs over what is read at u[1] = k."""
-        return jnp.where(self.in_part, self.epochs, k)
+        xp = array_namespace(self.epochs, k)
+        return xp.where(self.in_part, self.epochs, k)
 
 
 def has_terms(law: Law) -> bool:
@@ -87,13 +88,14 @@ def is_posynomial(law: Law) -> bool:
 
 def as_log_sum_exp(law: Law, theta: Array, problem: RecipeProblem) -> LogSumExp:
     """The terms of a law with `theta` (p, P) on the face of the problems."""
+    xp = array_namespace(theta, problem.low)
     assert isinstance(law, LogSpaceLaw)
     assert law.shapes is not None
     named = dict(zip(law.names, theta, strict=True))
-    in_part, epochs = problem.in_part, jnp.maximum(problem.log_fewest, 0.0)
+    in_part, epochs = problem.in_part, xp.maximum(problem.log_fewest, 0.0)
     constants, slopes, strengths, shapes, bends = [], [], [], [], []
     for j, (amplitude, powers) in enumerate(law.terms.items()):
-        z = [jnp.zeros_like(theta[0]) for _ in range(5)]
+        z = [xp.zeros_like(theta[0]) for _ in range(5)]
         for exponent, (sign, feature) in powers.items():
             strength = sign * named[exponent]
             if feature in law.shapes:
@@ -103,21 +105,21 @@ def as_log_sum_exp(law: Law, theta: Array, problem: RecipeProblem) -> LogSumExp:
             z = [x + strength * c if c else x for x, c in zip(z, _PLAIN[feature], strict=True)]
         n, k, r, f, t = z
         # What u[1] moves is either how often the text is read or how much of it.
-        held = jnp.where(in_part, (k - t) * epochs, 0.0)
+        held = xp.where(in_part, (k - t) * epochs, 0.0)
         constants.append(named[amplitude] + t * problem.log_tokens + held)
-        k = jnp.where(in_part, t, k)
+        k = xp.where(in_part, t, k)
         if problem.regime == MONOLINGUAL:
             slopes.append([n, k])
         elif problem.regime == SINGLE_STAGE:
             slopes.append([n, k, r + f])
         else:
             slopes.append([n, k, r + f * problem.tilt, f])
-    empty = jnp.zeros((0, *theta.shape[1:]), theta.dtype)
+    empty = xp.zeros((0, *theta.shape[1:]), theta.dtype)
     return LogSumExp(
-        jnp.stack(constants),
-        jnp.stack([jnp.stack(slope) for slope in slopes]),
-        jnp.stack(strengths) if bends else empty,
-        jnp.stack(shapes) if bends else empty,
+        xp.stack(constants),
+        xp.stack([xp.stack(slope) for slope in slopes]),
+        xp.stack(strengths) if bends else empty,
+        xp.stack(shapes) if bends else empty,
         epochs,
         in_part,
         tuple(bends),
@@ -126,8 +128,14 @@ def as_log_sum_exp(law: Law, theta: Array, problem: RecipeProblem) -> LogSumExp:
 
 
 def computed_once(arrays: Any) -> Any:
-    """The same arrays, each computed once: XLA would recompute them in every fusion they feed."""
-    return jax.lax.optimization_barrier(arrays)
+    """The same arrays, each computed once: XLA would recompute them in every fusion they feed.
+
+    The first of them tells whether it is XLA that computes.
+    """
+    first = arrays
+    while isinstance(first, tuple | list | dict) and first:
+        first = next(iter(first.values() if isinstance(first, dict) else first))
+    return jax.lax.optimization_barrier(arrays) if isinstance(first, jax.Array) else arrays
 
 
 Derivatives = tuple[Array, Array, Array, Array, Array, Array]
@@ -135,18 +143,19 @@ Derivatives = tuple[Array, Array, Array, Array, Array, Array]
 
 def log_repetition_derivatives(k: Array, log_scale: Array) -> Derivatives:
     """log ρ(k; R) and its derivatives in (k, r): value, k, r, kk, kr, rr. See `laws.m3`."""
-    zero = jnp.zeros_like(k)
-    epochs, scale = computed_once((jnp.exp(k), jnp.exp(log_scale)))
-    beyond = jnp.maximum(jnp.expm1(k), 0.0)
-    lost = computed_once(-jnp.expm1(-beyond / scale))
+    xp = array_namespace(k, log_scale)
+    zero = xp.zeros_like(k)
+    epochs, scale = computed_once((xp.exp(k), xp.exp(log_scale)))
+    beyond = xp.maximum(xp.expm1(k), 0.0)
+    lost = computed_once(-xp.expm1(-beyond / scale))
     worn = 1.0 + scale * lost
     slope = computed_once(epochs * (1.0 - lost) / worn)
     above = k > 0
     return (
-        jnp.where(above, jnp.log(worn), k),
-        jnp.where(above, slope, 1.0),
+        xp.where(above, xp.log(worn), k),
+        xp.where(above, slope, 1.0),
         zero,
-        jnp.where(above, slope * (1.0 - epochs / scale - slope), 0.0),
+        xp.where(above, slope * (1.0 - epochs / scale - slope), 0.0),
         zero,
         zero,
     )
@@ -154,11 +163,12 @@ def log_repetition_derivatives(k: Array, log_scale: Array) -> Derivatives:
 
 def log_text_derivatives(k: Array, r: Array, log_discount: Array) -> Derivatives:
     """log(1 + τ·k·(1/r − 1)), text in units of D_T, and its derivatives as in `repetition`."""
-    a = jnp.exp(log_discount + k)
-    a, w = computed_once((a, a * jnp.expm1(-r)))
+    xp = array_namespace(k, r, log_discount)
+    a = xp.exp(log_discount + k)
+    a, w = computed_once((a, a * xp.expm1(-r)))
     whole = 1.0 + w
     h, j = computed_once((w / whole, (a + w) / whole))
-    return jnp.log1p(w), h, -j, h * (1.0 - h), -j / whole, j * (1.0 - a) / whole
+    return xp.log1p(w), h, -j, h * (1.0 - h), -j / whole, j * (1.0 - a) / whole
 
 
 def log_sum_exp(terms: LogSumExp, u: Sequence[Array]) -> Array:
@@ -168,16 +178,17 @@ def log_sum_exp(terms: LogSumExp, u: Sequence[Array]) -> Array:
 
 
 def _bent(terms: LogSumExp, i: int, u: Sequence[Array]) -> Derivatives:
+    xp = array_namespace(u[1], terms.shape)
     shape = terms.shape[i]
     k = terms.log_epochs(u[1])
     if terms.bends[i][1] == "repetition":
         bent = log_repetition_derivatives(k, shape)
     elif terms.regime == MONOLINGUAL:
-        return (jnp.zeros_like(k),) * 6  # no source text
+        return (xp.zeros_like(k),) * 6  # no source text
     else:
         bent = log_text_derivatives(k, u[2], shape)
     value, in_k, in_r, kk, kr, rr = bent
-    in_k, kk, kr = (jnp.where(terms.in_part, 0.0, slope) for slope in (in_k, kk, kr))
+    in_k, kk, kr = (xp.where(terms.in_part, 0.0, slope) for slope in (in_k, kk, kr))
     return value, in_k, in_r, kk, kr, rr
 
 
@@ -195,13 +206,14 @@ def _logs(terms: LogSumExp, u: Sequence[Array], bent: Sequence[Array]) -> list[A
 
 def _sum(logs: Sequence[Array]) -> tuple[Array, list[Array]]:
     """Log of the sum of exponentials, and the share of each."""
+    xp = array_namespace(logs[0])
     top = logs[0]
     for log_term in logs[1:]:
-        top = jnp.maximum(top, log_term)
-    sizes = computed_once([jnp.exp(log_term - top) for log_term in logs])
+        top = xp.maximum(top, log_term)
+    sizes = computed_once([xp.exp(log_term - top) for log_term in logs])
     total = sum(sizes[1:], start=sizes[0])
     inverse = computed_once(1.0 / total)
-    return top + jnp.log(total), [size * inverse for size in sizes]
+    return top + xp.log(total), [size * inverse for size in sizes]
 
 
 def derivatives(

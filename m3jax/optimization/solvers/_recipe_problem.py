@@ -15,8 +15,8 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
+from ...computing import array_namespace
 from ...recipe import MONOLINGUAL, SINGLE_STAGE, TWO_STAGE, Array, Recipe
 from ._limits import FAR, HELD_WIDTH, LIMIT_INDEX, LINEAR_LIMITS
 
@@ -94,31 +94,34 @@ class RecipeProblem:
 
     def recipe(self, u: Any) -> Recipe:
         """The recipe at u (d,)."""
+        xp = array_namespace(self.low, u[0])
         n, k, r, f = self.z(u)
-        ratio = jnp.exp(r)
+        ratio = xp.exp(r)
         share = self.first_share if self.regime == TWO_STAGE else 1.0
-        read, epochs = text_as_read(self.log_tokens, self.log_fewest, self.in_part, k, jnp)
-        return Recipe(jnp.exp(n), jnp.exp(read), jnp.exp(epochs), ratio, jnp.exp(f), share * ratio)
+        read, epochs = text_as_read(self.log_tokens, self.log_fewest, self.in_part, k, xp)
+        return Recipe(xp.exp(n), xp.exp(read), xp.exp(epochs), ratio, xp.exp(f), share * ratio)
 
     def slack(self, name: str, u: Any) -> Array:
         """What is left of a limit at u: >= 0 is kept; `FAR` where there is no such limit."""
+        xp = array_namespace(self.sides, u[0])
         limit = self.sides[LIMIT_INDEX[name]]
-        limit = jnp.where(jnp.isfinite(limit), limit, FAR)
+        limit = xp.where(xp.isfinite(limit), limit, FAR)
         n, k, r, f = self.z(u)
         if name == "source_tokens" and self.secant is not None:
             return r + self.secant[0] + self.secant[1] * k
         if name == "source_tokens":
             # k·D_T·(1/r − 1) <= S, written so that it is finite and smooth up to r = 1.
-            return r + jnp.logaddexp(0.0, limit - k)
+            return r + xp.logaddexp(0.0, limit - k)
         if name == "compute" and self.serves:
-            return limit - n - jnp.logaddexp(k - r, self.serving)
+            return limit - n - xp.logaddexp(k - r, self.serving)
         return limit - sum(
             c * x for c, x in zip(LINEAR_LIMITS[name], (n, k, r, f), strict=True) if c
         )
 
     def excess(self, u: Any) -> Array:
         """How far each limit of `rows` is overstepped, (m,)."""
-        return jnp.stack([-self.slack(name, u) for name in self.rows])
+        xp = array_namespace(self.sides, u[0])
+        return xp.stack([-self.slack(name, u) for name in self.rows])
 
     def free(self) -> Array:
         """Which entries of u may vary, (d,) bool."""
@@ -130,25 +133,26 @@ class RecipeProblem:
         The limits are triangular: given r there is an interval for r_f and for k, given those one
         for N.
         """
+        xp = array_namespace(self.low, cube[0])
         low, high, at = self.low, self.high, self.limit
         alone = self.regime == MONOLINGUAL
         r = low[0] * 0.0 if alone else low[2] + (high[2] - low[2]) * cube[2]
         v: list[Array] = []
         if self.regime == TWO_STAGE:
             bend = (self.tilt - 1.0) * r
-            bottom = jnp.maximum(
-                jnp.maximum(low[3], -at[LIMIT_INDEX["lowest final_ratio"]] - self.tilt * r),
+            bottom = xp.maximum(
+                xp.maximum(low[3], -at[LIMIT_INDEX["lowest final_ratio"]] - self.tilt * r),
                 -at[LIMIT_INDEX["highest stage_fraction"]] - bend,
             )
-            top = jnp.minimum(
-                jnp.minimum(high[3], at[LIMIT_INDEX["highest final_ratio"]] - self.tilt * r),
+            top = xp.minimum(
+                xp.minimum(high[3], at[LIMIT_INDEX["highest final_ratio"]] - self.tilt * r),
                 at[LIMIT_INDEX["lowest stage_fraction"]] - bend,
             )
-            v = [bottom + jnp.maximum(top - bottom, 0.0) * cube[3]]
-        top = jnp.minimum(high[1], log_most_epochs(self, low[0], r, jnp))
-        k = low[1] + jnp.maximum(top - low[1], 0.0) * cube[1]
-        top = jnp.minimum(high[0], log_largest_model(self, k - r, jnp))
-        n = low[0] + jnp.maximum(top - low[0], 0.0) * cube[0]
+            v = [bottom + xp.maximum(top - bottom, 0.0) * cube[3]]
+        top = xp.minimum(high[1], log_most_epochs(self, low[0], r, xp))
+        k = low[1] + xp.maximum(top - low[1], 0.0) * cube[1]
+        top = xp.minimum(high[0], log_largest_model(self, k - r, xp))
+        n = low[0] + xp.maximum(top - low[0], 0.0) * cube[0]
         return [n, k, *([] if alone else [r]), *v]
 
 

@@ -13,11 +13,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..._errors import M3Error
-from ...computing import KEPT
+from ...computing import KEPT, array_namespace
 from ...laws import Law
 from ...options import METHODS
 from ...recipe import REGIMES, TWO_STAGE, Array, Recipe
@@ -296,7 +295,7 @@ def _prove(law: Law, out: RegimeOptima, batch: _Batch, theta: np.ndarray, gap: f
 
 
 def _z(problem: RecipeProblem, u: list[Array]) -> Array:
-    return jnp.stack(problem.z(u))
+    return array_namespace(u[0]).stack(problem.z(u))
 
 
 def recipes(z: np.ndarray, question: Question, regime: Any) -> Recipe:

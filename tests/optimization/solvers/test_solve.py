@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from benchmarks.studies import agreement
@@ -31,3 +32,17 @@ def test_what_cannot_be_proven_is_refused():
         optimize(fits, certify=True, constraints=lambda recipe: recipe.epochs - 4, **options)
     with pytest.raises(M3Error, match="method: expected 'auto'"):
         optimize(fits, method="magic", **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limits", [{}, {"max_source_tokens": 3e8, "inference_tokens": 1e9}])
+def test_compiled_and_by_numpy_the_answers_are_the_same(monkeypatch, limits):
+    fits = fits_of("m3", 2)
+    options = {"compute": [1e18, 1e20], "target_tokens": [1e7, 1e9], "draws": 3, **limits}
+    by_numpy = optimize(fits, certify=True, **options)
+    monkeypatch.setattr("m3jax.optimization.solvers._batched._PAYS", 0)
+    compiled = optimize(fits, certify=True, **options)
+    np.testing.assert_allclose(by_numpy.loss, compiled.loss, rtol=1e-10)
+    np.testing.assert_allclose(by_numpy.gap, compiled.gap, atol=1e-6)
+    np.testing.assert_allclose(by_numpy.recipe.n_params, compiled.recipe.n_params, rtol=1e-5)
+    np.testing.assert_allclose(by_numpy.loss_low, compiled.loss_low, rtol=1e-9)
