@@ -48,8 +48,9 @@ def _user_constraint(constraint: Callable[[Recipe], Array]) -> Objective:
 
 @lru_cache(maxsize=KEPT)
 def _source_loss(law: Law) -> Objective:
-    """Log loss on source text less its cap: arguments are "source" (q,) and "most" ()."""
-    return lambda args, recipe: law.log_loss_theta(args["source"], recipe) - args["most"]
+    """Log loss on source text less its cap: arguments are "source", q numbers, and "most"."""
+    log_loss = objective_of(law)
+    return lambda args, recipe: log_loss({"theta": args["source"]}, recipe) - args["most"]
 
 
 def _constraints(limits: Limits) -> tuple[tuple[str, Objective], ...]:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize.elementwise import find_root
 
 from ..solvers import REGIME_TIE, best_regime
 
@@ -93,6 +92,7 @@ def _switches(
 
     The better is the one that `best_regime` would choose if there were no third.
     """
+    from scipy.optimize.elementwise import find_root  # a fifth of a second
 
     def lead(log_tokens: np.ndarray, *of: np.ndarray) -> np.ndarray:
         """By how much `below` is better: at least 0 where it would be chosen, else negative."""

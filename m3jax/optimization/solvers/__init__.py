@@ -1,6 +1,5 @@
 """Solvers of the recipe problem, and the proof of their answers."""
 
-from ._augmented_lagrangian import NonlinearProgram, Objective
 from ._batched import screen_starts
 from ._best_regime import REGIME_TIE, best_regime
 from ._branch_and_bound import plane_above_text, secant
@@ -14,6 +13,7 @@ from ._log_sum_exp import (
     log_sum_exp,
     log_text_derivatives,
 )
+from ._programs import NonlinearProgram, Objective
 from ._question import Question
 from ._recipe_problem import RecipeProblem, text_as_read
 from ._solve import RegimeOptima, objective_of, recipes, solve

@@ -7,211 +7,205 @@ Lagrangian of f(u) with g_i(u) <= 0,
 
 (Nocedal & Wright, "Numerical Optimization", 2006, chapter 17). A polish, Newton's method on the
 perturbed KKT system with slacks and exact Hessians, then converges to machine precision and returns
-multipliers: its KKT residual shows that the answer is a local optimum. Written for one problem;
-`vmap` batches.
+multipliers: its KKT residual shows that the answer is a local optimum.
+
+Lanes, one for each descent of each problem, are last in all arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+import dataclasses
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.scipy.linalg import cho_solve
 
-from ...computing import jit_by_first
-from ...recipe import Array, Recipe
 from ._batched import LocalOptima, halton
+from ._interior_point import slack_curvature, slack_slopes
 from ._limits import LIMIT_INDEX, LIMITS
+from ._programs import NonlinearProgram, ProgramAt
 from ._recipe_problem import DIMENSIONS, RecipeProblem
 
 _ROUNDS, _STEPS, _RATE, _PENALTY = 5, 30, 0.1, 10.0
 _TOLERANCE, _ITERATIONS = 1e-10, 100
+_SHIFTS = (0.0, 0.01, 0.1, 1.0)  # of the multiple of the identity that makes a matrix definite
 _KEPT = 1e-8  # a limit overstepped by less, in log units, counts as kept
-_CALL = 512  # problems in one compiled call
-
-Objective = Callable[[Any, Recipe], Array]  # (arguments, recipe) -> log loss or the like
+_CALL = 512  # problems solved together
 
 
-class NonlinearProgram(NamedTuple):
-    """What is solved, beside the limits of a `RecipeProblem`.
+@dataclasses.dataclass(frozen=True)
+class _Lanes:
+    """What is solved in L lanes: the program's functions, and the limits that have names."""
 
-    Attributes:
-        objective: (arguments, recipe) -> what is to be minimised.
-        constraints: named in `LIMITS`, each g(arguments, recipe) <= 0.
+    program: ProgramAt
+    problem: RecipeProblem
+
+    @property
+    def total(self) -> int:
+        """L."""
+        return self.problem.low.shape[-1]
+
+    def take(self, lanes: np.ndarray) -> _Lanes:
+        """Some of the lanes."""
+        return _Lanes(self.program.take(lanes), self.problem.take(lanes))
+
+    def there(self) -> np.ndarray:
+        """Which limits and constraints there are, (m, L) bool."""
+        sides = [self.problem.sides[LIMIT_INDEX[name]] for name in self.problem.rows]
+        own = np.ones((len(self.program.program.constraints), self.total), dtype=bool)
+        return np.concatenate([np.isfinite(sides).reshape(-1, self.total), own])
+
+    def at(self, u: np.ndarray, order: int = 0) -> _Evaluation:
+        """Objective and excess of the limits at u (d, L), and as many derivatives as asked for."""
+        problem, d = self.problem, len(u)
+        found = self.program(u, order)
+        named = np.array([-problem.slack(name, u) for name in problem.rows])
+        excess = np.concatenate([named.reshape(-1, self.total), found.value[1:]])
+        if order == 0:
+            return _Evaluation(found.value[0], excess, None, None, None)
+        slopes = np.zeros((len(problem.rows), *u.shape))
+        for row, name in zip(slopes, problem.rows, strict=True):
+            for i, slope in enumerate(slack_slopes(problem, name, list(u))):
+                row[i] = slope
+        jacobian = np.concatenate([slopes, found.gradient[1:]])
+        if order == 1:
+            return _Evaluation(found.value[0], excess, found.gradient[0], jacobian, None)
+        bends = np.zeros((len(problem.rows), d, *u.shape))
+        for matrix, name in zip(bends, problem.rows, strict=True):
+            for (i, j), bend in slack_curvature(problem, name, list(u)).items():
+                matrix[i, j] = matrix[j, i] = bend
+        hessians = np.concatenate([found.hessian[:1], bends, found.hessian[1:]])
+        return _Evaluation(found.value[0], excess, found.gradient[0], jacobian, hessians)
+
+
+class _Evaluation(NamedTuple):
+    """Objective (L,), excess of limits (m, L); gradient (d, L), Jacobian of the excess (m, d, L).
+
+    `hessians` are of the objective and of each excess, (1 + m, d, d, L).
     """
 
-    objective: Objective
-    constraints: tuple[tuple[str, Objective], ...] = ()
+    value: np.ndarray
+    excess: np.ndarray
+    gradient: Any
+    jacobian: Any
+    hessians: Any
 
 
-def _excess(program: NonlinearProgram, args: Any, problem: RecipeProblem, u: Array) -> Array:
-    """How far each limit is overstepped, (m,)."""
-    own = [jnp.atleast_1d(problem.excess(u))]
-    if program.constraints:
-        recipe = problem.recipe(u)
-        own.append(jnp.stack([g(args, recipe) for _, g in program.constraints]))
-    return jnp.concatenate(own)
-
-
-def _there(program: NonlinearProgram, problem: RecipeProblem) -> Array:
-    limits = jnp.stack([problem.sides[LIMIT_INDEX[name]] for name in problem.rows])
-    return jnp.concatenate([jnp.isfinite(limits), jnp.ones(len(program.constraints), bool)])
-
-
-def _descend(program: NonlinearProgram, args: Any, problem: RecipeProblem, u: Array) -> Array:
-    """Adam on the augmented Lagrangian, multipliers updated between rounds."""
-    there, free = _there(program, problem), problem.free()
+@lru_cache(maxsize=1)
+def _adam() -> tuple[Any, Any]:
+    """Adam's first state, and its step for arrays (d, L)."""
     optimiser = optax.adam(optax.cosine_decay_schedule(_RATE, _ROUNDS * _STEPS, 0.02))
+    return optimiser.init, jax.jit(optimiser.update)
 
-    def lagrangian(u: Array, multipliers: Array) -> Array:
-        excess = jnp.where(there, _excess(program, args, problem, u), -1.0)
-        pressure = jnp.maximum(multipliers + _PENALTY * excess, 0.0)
-        penalty = jnp.sum(jnp.where(there, pressure**2, 0.0)) / (2 * _PENALTY)
-        return program.objective(args, problem.recipe(u)) + penalty
 
-    def one_step(carry: Any, _: None) -> tuple[Any, None]:
-        u, multipliers, state = carry
-        gradient = jnp.where(free, jax.grad(lagrangian)(u, multipliers), 0.0)
-        updates, state = optimiser.update(gradient, state, u)
-        u = jnp.clip(optax.apply_updates(u, updates), problem.low, problem.high)
-        return (u, multipliers, state), None
-
-    def one_round(carry: Any, _: None) -> tuple[Any, None]:
-        (u, multipliers, state), _ = jax.lax.scan(one_step, carry, None, length=_STEPS)
-        excess = jnp.where(there, _excess(program, args, problem, u), -jnp.inf)
-        multipliers = jnp.maximum(multipliers + _PENALTY * jnp.maximum(excess, -1e3), 0.0)
-        return (u, multipliers, state), None
-
-    zero = jnp.zeros(there.shape, u.dtype)
-    (u, _, _), _ = jax.lax.scan(one_round, (u, zero, optimiser.init(u)), None, length=_ROUNDS)
+def _descend(lanes: _Lanes, u: np.ndarray) -> np.ndarray:
+    """Adam on the augmented Lagrangian, multipliers updated between rounds."""
+    there, free, problem = lanes.there(), lanes.problem.free(), lanes.problem
+    init, update = _adam()
+    state, multipliers = init(u), np.zeros(there.shape)
+    for _ in range(_ROUNDS):
+        for _ in range(_STEPS):
+            at = lanes.at(u, 1)
+            pressure = np.maximum(multipliers + _PENALTY * np.where(there, at.excess, -1.0), 0.0)
+            pressure = np.where(there, pressure, 0.0)
+            gradient = at.gradient + np.einsum("ml,mdl->dl", pressure, at.jacobian)
+            step, state = update(np.where(free, gradient, 0.0), state)
+            u = np.clip(u + np.asarray(step), problem.low, problem.high)
+        excess = np.where(there, lanes.at(u).excess, -np.inf)
+        multipliers = np.maximum(multipliers + _PENALTY * np.maximum(excess, -1e3), 0.0)
     return u
 
 
 class _PolishIterate(NamedTuple):
-    u: Array
-    slack: Array
-    multipliers: Array
-    kkt: Array
-    iteration: Array
+    u: np.ndarray
+    slack: np.ndarray
+    multipliers: np.ndarray
 
 
-def _polish(
-    program: NonlinearProgram, args: Any, problem: RecipeProblem, u: Array
-) -> tuple[Array, Array, Array]:
-    """Primal–dual interior point from u; returns u, multipliers and KKT residual."""
-    there, moving = _there(program, problem), problem.free()
-    m = jnp.maximum(jnp.sum(there), 1)
-
-    def excess(u: Array) -> Array:
-        return jnp.where(there, _excess(program, args, problem, u), -1.0)
-
-    def lagrangian(u: Array, multipliers: Array) -> Array:
-        penalty = jnp.sum(jnp.where(there, multipliers * excess(u), 0.0))
-        return program.objective(args, problem.recipe(u)) + penalty
-
-    def step(state: _PolishIterate) -> _PolishIterate:
-        u, slack, multipliers = state.u, state.slack, state.multipliers
-        d = u.shape[0]
-        jacobian = jnp.where(there[:, None] & moving, jax.jacfwd(excess)(u), 0.0)
-        gradient = jax.grad(lagrangian)(u, multipliers)
-        primal = jnp.where(there, excess(u) + slack, 0.0)
-        target = 0.1 * jnp.sum(jnp.where(there, multipliers * slack, 0.0)) / m
-
-        hessian = jax.hessian(lagrangian)(u, multipliers)
-        hessian = jnp.where(moving[:, None] & moving[None, :], hessian, 0.0)
-        weight = jnp.where(there, multipliers / slack, 0.0)
-        # Least multiple of the identity, out of four, that makes the system definite; the last one
-        # always does (Gershgorin).
-        off = jnp.sum(jnp.abs(hessian), axis=1) - jnp.abs(jnp.diagonal(hessian))
-        enough = jnp.maximum(jnp.max(off - jnp.diagonal(hessian)), 0.0) + 1e-9
-        shifts = jnp.array([0.0, 0.01, 0.1, 1.0], u.dtype) * enough
-        base = hessian + (jacobian.T * weight) @ jacobian + jnp.diag(jnp.where(moving, 0.0, 1.0))
-        factors = jnp.linalg.cholesky(base + shifts[:, None, None] * jnp.eye(d, dtype=u.dtype))
-        definite = jnp.all(jnp.isfinite(factors), axis=(1, 2))
-        factor = factors[jnp.argmax(definite)]
-
-        push = jnp.where(there, (target + multipliers * primal) / slack - multipliers, 0.0)
-        du = -cho_solve((factor, True), gradient + jacobian.T @ push)
-        du = jnp.where(moving & jnp.all(jnp.isfinite(du)), du, 0.0)
-        du = du / jnp.maximum(1.0, jnp.max(jnp.abs(du)))  # a factor of e at most
-        ds = jnp.where(there, -primal - jacobian @ du, 0.0)
-        dm = jnp.where(there, (target - multipliers * slack - multipliers * ds) / slack, 0.0)
-        ahead = jnp.min(jnp.where(ds < 0, -0.995 * slack / jnp.where(ds < 0, ds, 1.0), 1.0))
-        dual = jnp.min(jnp.where(dm < 0, -0.995 * multipliers / jnp.where(dm < 0, dm, 1.0), 1.0))
-        ahead, dual = jnp.minimum(ahead, 1.0), jnp.minimum(dual, 1.0)
-        u, slack = u + ahead * du, slack + ahead * ds
-        multipliers = multipliers + dual * dm
-        return _PolishIterate(u, slack, multipliers, residual(u, multipliers), state.iteration + 1)
-
-    def residual(u: Array, multipliers: Array) -> Array:
-        """Stationarity, feasibility and complementarity, whichever is worst."""
-        gradient = jnp.where(moving, jax.grad(lagrangian)(u, multipliers), 0.0)
-        over = jnp.where(there, excess(u), 0.0)
-        worst = [jnp.abs(gradient), jnp.maximum(over, 0.0), jnp.abs(multipliers * over)]
-        return jnp.max(jnp.concatenate(worst))
-
-    slack = jnp.where(there, jnp.maximum(-excess(u), 1e-3), 1.0)
-    multipliers = jnp.where(there, jnp.minimum(1e-3 / slack, 1e-1), 0.0).astype(u.dtype)
-    state = _PolishIterate(u, slack, multipliers, jnp.asarray(jnp.inf, u.dtype), jnp.asarray(0))
-    state = jax.lax.while_loop(
-        lambda s: (s.kkt > _TOLERANCE) & (s.iteration < _ITERATIONS), step, state
-    )
-    return state.u, state.multipliers, state.kkt
+def _polish(lanes: _Lanes, u: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Primal–dual interior point from u; returns u, multipliers (m, L) and KKT residual (L,)."""
+    there = lanes.there()
+    excess = np.where(there, lanes.at(u).excess, -1.0)
+    slack = np.where(there, np.maximum(-excess, 1e-3), 1.0)
+    multipliers = np.where(there, np.minimum(1e-3 / slack, 1e-1), 0.0)
+    state = _PolishIterate(u, slack, multipliers)
+    ends = _PolishIterate(*(leaf.copy() for leaf in state))
+    kkt, left = np.full(lanes.total, np.inf), np.arange(lanes.total)
+    for iteration in range(_ITERATIONS + 1):
+        at = lanes.at(state.u, 2)
+        residual = _residual(lanes, at, state)
+        for end, leaf in zip(ends, state, strict=True):
+            end[..., left] = leaf
+        kkt[left] = residual if iteration else np.inf
+        going = np.flatnonzero(~(kkt[left] <= _TOLERANCE) & (iteration < _ITERATIONS))
+        if not len(going):
+            break
+        if len(going) < len(left):
+            left, lanes = left[going], lanes.take(going)
+            state, at = jax.tree.map(lambda leaf, going=going: leaf[..., going], (state, at))
+        state = _newton(lanes, at, state)
+    return ends.u, ends.multipliers, kkt
 
 
-@partial(jit_by_first, static_argnames=("spread", "descents"))
-def _solve_lanes(
-    program: NonlinearProgram, args: Any, problem: RecipeProblem, *, spread: int, descents: int
-) -> Any:
-    """A batch, lanes last in `problem` and first in `args`."""
+def _residual(lanes: _Lanes, at: _Evaluation, state: _PolishIterate) -> np.ndarray:
+    """Stationarity, feasibility and complementarity, whichever is worst, (L,)."""
+    moving, there = lanes.problem.free(), lanes.there()
+    gradient = at.gradient + np.einsum("ml,mdl->dl", state.multipliers, at.jacobian)
+    over = np.where(there, at.excess, 0.0)
+    worst = [np.where(moving, np.abs(gradient), 0.0), np.maximum(over, 0.0)]
+    worst.append(np.abs(state.multipliers * over))
+    return np.concatenate(worst).max(axis=0)
 
-    def solve_lane(args: Any, problem: RecipeProblem) -> Any:
-        there = _there(program, problem)
 
-        def judged(u: Array) -> tuple[Array, Array]:
-            loss = program.objective(args, problem.recipe(u))
-            over = jnp.where(there, _excess(program, args, problem, u), -jnp.inf)
-            return jnp.where(jnp.isfinite(loss), loss, jnp.inf), jnp.max(over)
+def _newton(lanes: _Lanes, at: _Evaluation, state: _PolishIterate) -> _PolishIterate:
+    """One step on the perturbed KKT system."""
+    u, slack, multipliers = state
+    there, moving = lanes.there(), lanes.problem.free()
+    jacobian = np.where(there[:, None] & moving, at.jacobian, 0.0)
+    gradient = at.gradient + np.einsum("ml,mdl->dl", multipliers, at.jacobian)
+    primal = np.where(there, at.excess + slack, 0.0)
+    count = np.maximum(there.sum(axis=0), 1)
+    target = 0.1 * np.sum(np.where(there, multipliers * slack, 0.0), axis=0) / count
 
-        d = DIMENSIONS[problem.regime]
-        cube = jnp.asarray(0.03 + 0.94 * halton(spread, d), problem.low.dtype)
-        points = jax.vmap(lambda q: jnp.stack(problem.place(q)))(cube)
-        losses, over = jax.vmap(judged)(points)
-        # Points that break a constraint of the user's come after all that do not.
-        order = jnp.where(over > _KEPT, 1e3 + over, losses)
-        _, chosen = jax.lax.top_k(-order, descents)
+    weights = np.concatenate([np.ones((1, lanes.total)), np.where(there, multipliers, 0.0)])
+    hessian = np.einsum("ml,mijl->lij", weights, at.hessians)
+    both = moving.T[:, :, None] & moving.T[:, None, :]
+    hessian = np.where(both, hessian, 0.0)
+    # Least multiple of the identity, out of four, that makes the system definite; the last one
+    # always does (Gershgorin).
+    diagonal = np.einsum("lii->li", hessian)
+    off = np.abs(hessian).sum(axis=2) - np.abs(diagonal)
+    enough = np.maximum((off - diagonal).max(axis=1), 0.0) + 1e-9
+    weight = np.where(there, multipliers / slack, 0.0)
+    base = hessian + np.einsum("mil,mjl->lij", jacobian * weight[:, None], jacobian)
+    base = base + np.where(moving.T, 0.0, 1.0)[:, :, None] * np.eye(len(u))
+    sound = np.isfinite(base).all(axis=(1, 2))
+    base = np.where(sound[:, None, None], base, np.eye(len(u)))
+    values, vectors = np.linalg.eigh(base)
+    shifts = np.array(_SHIFTS)[:, None] * enough
+    # The last is there for good: argmax of nothing true would be the first.
+    definite = values[:, 0] + shifts > 1e-14 * np.abs(values).max(axis=1)
+    definite[-1] = True
+    shift = shifts[np.argmax(definite, axis=0), np.arange(lanes.total)]
 
-        def run(start: Array) -> tuple[Array, Array, Array, Array, Array]:
-            near = _descend(program, args, problem, start)
-            # Also from the start itself: in a sharp corner Adam may end beyond a limit.
-            begun = jnp.stack([near, start])
-            u, multipliers, kkt = jax.vmap(lambda x: _polish(program, args, problem, x))(begun)
-            # Should the polish fail, the best allowed point it began from stands, unproven.
-            ends = jnp.concatenate([u, begun])
-            losses, over = jax.vmap(judged)(ends)
-            values = jnp.where(over <= _KEPT, losses, jnp.inf)
-            best = jnp.argmin(values)
-            polished, which = best < 2, jnp.minimum(best, 1)
-            return (
-                ends[best],
-                values[best],
-                jnp.where(polished, multipliers[which], 0.0),
-                jnp.where(polished, kkt[which], jnp.inf),
-                jnp.min(over),
-            )
+    push = np.where(there, (target + multipliers * primal) / slack - multipliers, 0.0)
+    right = gradient + np.einsum("mdl,ml->dl", jacobian, push)
+    along = np.einsum("lij,il->lj", vectors, right) / (values + shift[:, None])
+    du = -np.einsum("lij,lj->il", vectors, along)
+    du = np.where(moving & sound & np.isfinite(du).all(axis=0), du, 0.0)
+    du = du / np.maximum(1.0, np.abs(du).max(axis=0))  # a factor of e at most
+    ds = np.where(there, -primal - np.einsum("mdl,dl->ml", jacobian, du), 0.0)
+    dm = np.where(there, (target - multipliers * slack - multipliers * ds) / slack, 0.0)
 
-        u, value, multipliers, kkt, over = jax.vmap(run)(points[chosen])
-        best = jnp.argmin(value)
-        agreement = jnp.mean(value <= value[best] + 1e-6)
-        z = jnp.stack(problem.z(u[best]))
-        return z, value[best], multipliers[best], kkt[best], agreement, jnp.min(over)
+    def reach(values: np.ndarray, changes: np.ndarray) -> np.ndarray:
+        falls = changes < 0
+        room = np.where(falls, -0.995 * values / np.where(falls, changes, 1.0), 1.0)
+        return np.minimum(room.min(axis=0, initial=1.0), 1.0)
 
-    return jax.vmap(solve_lane, in_axes=(0, -1))(args, problem)
+    ahead, dual = reach(slack, ds), reach(multipliers, dm)
+    return _PolishIterate(u + ahead * du, slack + ahead * ds, multipliers + dual * dm)
 
 
 def solve_general(
@@ -230,20 +224,72 @@ def solve_general(
     total = problem.log_tokens.shape[-1]
     parts = []
     for start in range(0, total, _CALL):
-        count = min(_CALL, total - start)
-        # Repeat the last up to a power of two, 16 at least, so that few shapes are ever compiled.
-        full = np.minimum(
-            np.arange(1 << max(4, (count - 1).bit_length())) + start, start + count - 1
-        )
-        lane_args = jax.tree.map(lambda leaf, f=full: leaf[f], args)
-        solution = _solve_lanes(
-            program, lane_args, problem.take(full), spread=spread, descents=descents
-        )
-        parts.append([np.asarray(leaf)[:count] for leaf in solution])
-    z, loss, m, kkt, agreement, over = (np.concatenate(part) for part in zip(*parts, strict=True))
+        some = np.arange(start, min(start + _CALL, total))
+        own = jax.tree.map(lambda leaf, some=some: leaf[some], args)
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            parts.append(_solve(program, own, problem.take(some), spread, descents))
+    z, loss, m, kkt, agreement, over = (
+        np.concatenate(part, axis=-1) for part in zip(*parts, strict=True)
+    )
     multipliers = np.zeros((len(LIMITS), total))
-    names: Sequence[str] = [*problem.rows, *(name for name, _ in program.constraints)]
-    for i, name in enumerate(names):
-        multipliers[LIMIT_INDEX[name]] += m[:, i]
+    names = [*problem.rows, *(name for name, _ in program.constraints)]
+    for name, multiplier in zip(names, m, strict=True):
+        multipliers[LIMIT_INDEX[name]] += multiplier
     unproven = np.full(total, np.inf)
-    return LocalOptima(z.T, loss, multipliers, kkt, agreement, unproven), over
+    return LocalOptima(z, loss, multipliers, kkt, agreement, unproven), over
+
+
+def _solve(
+    program: NonlinearProgram, args: Any, problem: RecipeProblem, spread: int, descents: int
+) -> tuple[np.ndarray, ...]:
+    """z (4, P), value, multipliers (m, P), KKT residual, agreement and violation (P,)."""
+    total, d = problem.log_tokens.shape[-1], DIMENSIONS[problem.regime]
+    lanes = _Lanes(ProgramAt.of(program, args, problem), problem)
+
+    def judged(lanes: _Lanes, u: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        at = lanes.at(u)
+        over = np.where(lanes.there(), at.excess, -np.inf).max(axis=0, initial=-np.inf)
+        return np.where(np.isfinite(at.value), at.value, np.inf), over
+
+    cube = 0.03 + 0.94 * halton(spread, d).T[..., None]
+    placed = np.array([np.broadcast_to(x, (spread, total)) for x in problem.place(cube)])
+    points = placed.reshape(d, -1)
+    losses, over = judged(lanes.take(np.tile(np.arange(total), spread)), points)
+    # Points that break a constraint of the user's come after all that do not.
+    order = np.where(over > _KEPT, 1e3 + over, losses).reshape(spread, total)
+    chosen = np.argsort(order, axis=0, kind="stable")[:descents]
+    starts = placed[:, chosen, np.arange(total)].reshape(d, -1)
+
+    each = lanes.take(np.tile(np.arange(total), descents))
+    near = _descend(each, starts)
+    # Also from the start itself: in a sharp corner Adam may end beyond a limit.
+    begun = np.concatenate([near, starts], axis=1)
+    twice = each.take(np.tile(np.arange(each.total), 2))
+    u, multipliers, kkt = _polish(twice, begun)
+    # Should the polish fail, the best allowed point it began from stands, unproven.
+    ends = np.concatenate([u, begun], axis=1)
+    losses, over = judged(twice.take(np.tile(np.arange(twice.total), 2)), ends)
+    values = np.where(over <= _KEPT, losses, np.inf)
+
+    def by_problem(leaf: np.ndarray) -> np.ndarray:
+        return leaf.reshape(*leaf.shape[:-1], -1, total)
+
+    unpolished = np.full(begun.shape[1], np.inf)
+    multipliers = np.concatenate([multipliers, np.zeros_like(multipliers)], axis=1)
+    kkt = np.concatenate([kkt, unpolished])
+    values, ends, multipliers, kkt = map(by_problem, (values, ends, multipliers, kkt))
+    best, every = np.argmin(values, axis=0), np.arange(total)
+    # Of each descent the best of its four ends.
+    of_descent = values.reshape(4, descents, total).min(axis=0)
+    value = values[best, every]
+    with np.errstate(invalid="ignore"):
+        agreement = np.mean(of_descent <= value + 1e-6, axis=0)
+    z = np.array(problem.z(ends[:, best, every]))
+    return (
+        z,
+        value,
+        multipliers[:, best, every],
+        kkt[best, every],
+        agreement,
+        by_problem(over).min(axis=0),
+    )

@@ -73,7 +73,7 @@ def slack_slopes(problem: RecipeProblem, name: str, u: Sequence[Array]) -> list[
     return slopes
 
 
-def _curvature(
+def slack_curvature(
     problem: RecipeProblem, name: str, u: Sequence[Array]
 ) -> dict[tuple[int, int], Array]:
     """Minus the Hessian of a slack in u."""
@@ -186,7 +186,7 @@ def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> 
             for j in range(i + 1):
                 if first is not None and (entry := _times(slope[j], first)) is not None:
                     matrix[i, j] = matrix[i, j] + entry
-        for at, bend in _curvature(problem, name, u).items():
+        for at, bend in slack_curvature(problem, name, u).items():
             matrix[at] = matrix[at] + multiplier * bend
     for i in range(d):
         for j in range(i):

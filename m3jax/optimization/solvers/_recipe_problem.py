@@ -34,6 +34,32 @@ def text_as_read(
     return log_tokens + read, xp.where(in_part, log_fewest, k)
 
 
+def _z(u: Any, regime: int, tilt: Array) -> list[Array]:
+    if regime == MONOLINGUAL:
+        return [u[0], u[1], u[0] * 0.0, u[0] * 0.0]
+    if regime == SINGLE_STAGE:
+        return [u[0], u[1], u[2], u[2]]
+    return [u[0], u[1], u[2], u[3] + tilt * u[2]]
+
+
+def recipe_of(
+    u: Any,
+    regime: int,
+    log_tokens: Array,
+    log_fewest: Array,
+    in_part: Array,
+    tilt: Array,
+    first_share: Array,
+) -> Recipe:
+    """The recipe at u (d,) of a `RecipeProblem` with these fields."""
+    xp = array_namespace(log_tokens, u[0])
+    n, k, r, f = _z(u, regime, tilt)
+    ratio = xp.exp(r)
+    share = first_share if regime == TWO_STAGE else 1.0
+    read, epochs = text_as_read(log_tokens, log_fewest, in_part, k, xp)
+    return Recipe(xp.exp(n), xp.exp(read), xp.exp(epochs), ratio, xp.exp(f), share * ratio)
+
+
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RecipeProblem:
@@ -77,11 +103,7 @@ class RecipeProblem:
 
     def z(self, u: Any) -> list[Array]:
         """(n, k, r, f) at u (d,); all logarithms."""
-        if self.regime == MONOLINGUAL:
-            return [u[0], u[1], u[0] * 0.0, u[0] * 0.0]
-        if self.regime == SINGLE_STAGE:
-            return [u[0], u[1], u[2], u[2]]
-        return [u[0], u[1], u[2], u[3] + self.tilt * u[2]]
+        return _z(u, self.regime, self.tilt)
 
     def slopes(self, name: str) -> list[Array | int]:
         """Coefficients of a linear limit in u, (d,); entries are 0 where they vanish for all."""
@@ -94,12 +116,8 @@ class RecipeProblem:
 
     def recipe(self, u: Any) -> Recipe:
         """The recipe at u (d,)."""
-        xp = array_namespace(self.low, u[0])
-        n, k, r, f = self.z(u)
-        ratio = xp.exp(r)
-        share = self.first_share if self.regime == TWO_STAGE else 1.0
-        read, epochs = text_as_read(self.log_tokens, self.log_fewest, self.in_part, k, xp)
-        return Recipe(xp.exp(n), xp.exp(read), xp.exp(epochs), ratio, xp.exp(f), share * ratio)
+        constants = self.log_tokens, self.log_fewest, self.in_part, self.tilt, self.first_share
+        return recipe_of(u, self.regime, *constants)
 
     def slack(self, name: str, u: Any) -> Array:
         """What is left of a limit at u: >= 0 is kept; `FAR` where there is no such limit."""

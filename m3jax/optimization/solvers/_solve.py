@@ -20,7 +20,7 @@ from ...computing import KEPT, array_namespace
 from ...laws import Law
 from ...options import METHODS
 from ...recipe import REGIMES, TWO_STAGE, Array, Recipe
-from ._augmented_lagrangian import NonlinearProgram, Objective, solve_general
+from ._augmented_lagrangian import solve_general
 from ._batched import LocalOptima, as_local_optima, is_convex, map_lanes, solve_fast, solve_paths
 from ._branch_and_bound import branch_and_bound
 from ._faces import build_problem
@@ -28,6 +28,7 @@ from ._infeasibility import clashing_limits
 from ._interior_point import TOLERANCE, PrimalDualIterate, initial_iterate, lower_bound
 from ._limits import LIMIT_INDEX, LIMITS, NAMED_LIMITS
 from ._log_sum_exp import as_log_sum_exp, has_terms, log_sum_exp
+from ._programs import NonlinearProgram, Objective
 from ._question import Question
 from ._recipe_problem import RecipeProblem
 
@@ -66,8 +67,10 @@ class RegimeOptima:
 
 @lru_cache(maxsize=KEPT)  # one function a law, so that compiled code is found again
 def objective_of(law: Law) -> Objective:
-    """The log loss of a law: arguments are {"theta": (p,)}."""
-    return lambda args, recipe: law.log_loss_theta(args["theta"], recipe)
+    """The log loss of a law: arguments are {"theta": p numbers}."""
+    return lambda args, recipe: law.log_loss_of(
+        dict(zip(law.names, args["theta"], strict=True)), recipe
+    )
 
 
 def solve(

@@ -52,8 +52,12 @@ def new_figure(width: float, height: float, title: str) -> Figure:
 
 def to_png(figure: Figure, *, dpi: int = 150) -> bytes:
     """The figure as the bytes of a PNG file."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    figure.set_dpi(dpi)
+    # Not `savefig`, which draws everything twice.
+    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
     return buffer.getvalue()
 
 
