@@ -11,10 +11,10 @@ import dataclasses
 import math
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from ..fitting import Fits
+from ..computing import array_namespace
+from ..fitting import Fits, predict
 from ..fitting.pooling import expected_huber
 from ..laws import Law
 from ..recipe import Array, Recipe
@@ -44,19 +44,21 @@ class Belief:
     law: Law = dataclasses.field(metadata={"static": True})
 
     def signal(self, recipe: Recipe) -> Array:
-        """What runs (...) would tell, (..., B): predicted log losses, in units of the noise.
+        """What runs (n,) would tell, (n, B): predicted log losses, in units of the noise.
 
         Centred over the draws and divided by √(B − 1): their products are covariances.
         """
         logs = self._log_losses(recipe)
-        centred = logs - jnp.mean(logs, axis=-1, keepdims=True)
+        centred = logs - logs.mean(axis=-1, keepdims=True)
         return centred / (self.noise * math.sqrt(len(self.theta) - 1))
 
     def mean_log_loss(self, recipe: Recipe) -> Array:
-        """Mean log loss of runs (...) over the draws."""
-        return jnp.mean(self._log_losses(recipe), axis=-1)
+        """Mean log loss of runs (n,) over the draws."""
+        return self._log_losses(recipe).mean(axis=-1)
 
     def _log_losses(self, recipe: Recipe) -> Array:
+        if array_namespace(*jax.tree.leaves(recipe)) is np:
+            return np.log(predict(self.law, self.theta, recipe)).T
         return jax.vmap(lambda t: self.law.log_loss_theta(t, recipe), out_axes=-1)(self.theta)
 
     def information(self, signal: Array) -> Array:
@@ -64,8 +66,9 @@ class Belief:
 
         That is log det(I + J Σ Jᵀ/σ²) over the runs, which holds for a singular Σ too.
         """
-        root = jnp.linalg.cholesky(_marginal(signal))
-        return 2 * jnp.sum(jnp.log(jnp.diagonal(root)))
+        xp = array_namespace(signal)
+        root = xp.linalg.cholesky(_marginal(signal))
+        return 2 * xp.sum(xp.log(xp.diagonal(root)))
 
     def expected_gain(self, signal: Array) -> Array:
         """Expected fall of the loss at what is chosen, after runs (n, B); nats, mean of questions.
@@ -74,23 +77,38 @@ class Belief:
         lowest is chosen then: the value of information of Raiffa and Schlaifer, 1961 (for many
         choices that go together, the knowledge gradient of Frazier, Powell and Dayanik, 2009).
         """
-        root = jnp.linalg.cholesky(_marginal(signal))
-        mean = jnp.mean(self.stake, axis=-1)
-        now = jnp.argmin(mean, axis=-1)
-        best = jnp.take_along_axis(self.stake, now[:, None, None], axis=1)
-        # Against what would be chosen now: what all have in common drops out.
-        less = self.stake - best
-        centred = less - jnp.mean(less, axis=-1, keepdims=True)
-        joint = jnp.einsum("qmb,nb->nqm", centred, signal) / math.sqrt(len(self.theta) - 1)
+        xp = array_namespace(signal)
+        root = xp.linalg.cholesky(_marginal(signal))
+        mean, less = self.choices()
+        centred = less - xp.mean(less, axis=-1, keepdims=True)
+        joint = xp.einsum("qmb,nb->nqm", centred, signal) / math.sqrt(len(self.theta) - 1)
         n = signal.shape[0]
-        a = jax.scipy.linalg.solve_triangular(root, joint.reshape(n, -1), lower=True)
+        a = _solve_lower(root, joint.reshape(n, -1))
         moved = (self.normal @ a).reshape(-1, *joint.shape[1:])
-        fall = -jnp.mean(jnp.min(jnp.mean(less, axis=-1) + moved, axis=-1), axis=0)
-        return jnp.mean(jnp.exp(jnp.min(mean, axis=-1)) * fall)
+        fall = -xp.mean(xp.min(xp.mean(less, axis=-1) + moved, axis=-1), axis=0)
+        return xp.mean(xp.exp(mean) * fall)
+
+    def choices(self) -> tuple[Array, Array]:
+        """Mean log loss at what would be chosen now, (Q,), and the others' less it, (Q, M, B).
+
+        What all have in common drops out.
+        """
+        xp = array_namespace(self.stake)
+        mean = xp.mean(self.stake, axis=-1)
+        now = xp.argmin(mean, axis=-1)
+        best = xp.take_along_axis(self.stake, now[:, None, None], axis=1)
+        return xp.min(mean, axis=-1), self.stake - best
+
+
+def _solve_lower(root: Array, right: Array) -> Array:
+    """x of root @ x = right, for a lower triangular root."""
+    if array_namespace(root) is np:
+        return np.linalg.solve(root, right)
+    return jax.scipy.linalg.solve_triangular(root, right, lower=True)
 
 
 def _marginal(signal: Array) -> Array:
-    return jnp.eye(signal.shape[0]) + signal @ signal.T
+    return array_namespace(signal).eye(signal.shape[0]) + signal @ signal.T
 
 
 def expected_regret(

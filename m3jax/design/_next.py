@@ -22,7 +22,6 @@ from ._sheet import NextRuns
 from ._value import value_of_runs
 
 _CHOICES = 48  # draws whose own best recipes may be chosen
-_BLOCK = 64  # questions solved in one call
 _SAMPLES = 128  # normal numbers that the search takes expectations over
 _RANDOM = 24  # random designs to compare with
 _LARGER = 10.0  # times the largest run: the compute that is decided on unless said
@@ -112,9 +111,7 @@ def next_runs(
             notes.append("recipes that repeat are meant to: train them with different seeds")
         rng = np.random.default_rng([options.seed, 4])
         designs = [random_design(space, planned, options.runs, rng) for _ in range(_RANDOM)]
-        random_recipes = [
-            jax.tree.map(np.asarray, space.recipe(design.kind, design.x)) for design in designs
-        ]
+        random_recipes = [space.recipe(design.kind, design.x) for design in designs]
         value = value_of_runs(belief, recipe, random_recipes, options.criterion, options.seed)
     return NextRuns(
         language=name,
@@ -163,14 +160,6 @@ def _belief(
 
 
 def _solved(questions: Questions) -> tuple[np.ndarray, Recipe]:
-    """Lowest log loss (P,) and best recipe, leaves (P,), of questions.
-
-    In calls as small as `optimize` makes for the fit itself, whose compiled code they share.
-    """
-    losses, recipes = [], []
-    for start in range(0, len(questions), _BLOCK):
-        block = questions.take(np.arange(start, min(start + _BLOCK, len(questions))))
-        solved = block.solve(thorough=False)
-        losses.append(solved.log_loss.min(axis=0))
-        recipes.append(block.recipes(solved, best_regime(solved.log_loss)))
-    return np.concatenate(losses), jax.tree.map(lambda *leaves: np.concatenate(leaves), *recipes)
+    """Lowest log loss (P,) and best recipe, leaves (P,), of questions."""
+    solved = questions.solve(thorough=False)
+    return solved.log_loss.min(axis=0), questions.recipes(solved, best_regime(solved.log_loss))

@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .._errors import M3Error
+from ..computing import array_namespace
 from ..fitting import Scope
 from ..laws import Law
 from ..options import Bounds
@@ -54,26 +54,29 @@ class RunSpace:
 
     def recipe(self, kind: Array, x: Array) -> Recipe:
         """Recipes of runs x (..., 5) of kinds (...)."""
+        xp = array_namespace(kind, x)
         n, tokens, k, _, s = (x[..., i] for i in range(len(SHEET_VARIABLES)))
         two = kind == TWO_STAGE
         r, stretch = self._ratio(kind, x), self._stretch(s)
         return Recipe(
-            jnp.exp(n),
-            jnp.exp(tokens),
-            jnp.exp(k),
-            jnp.exp(r),
-            jnp.exp(jnp.where(two, r + stretch, r)),
-            jnp.where(two, self.share, 1.0) * jnp.exp(r),
+            xp.exp(n),
+            xp.exp(tokens),
+            xp.exp(k),
+            xp.exp(r),
+            xp.exp(xp.where(two, r + stretch, r)),
+            xp.where(two, self.share, 1.0) * xp.exp(r),
         )
 
     def _stretch(self, s: Array) -> Array:
         """log r_f / r of two stages, the last with a share exp(s) of the tokens."""
-        return jnp.log(self.share + (1 - self.share) * jnp.exp(-s))
+        xp = array_namespace(s)
+        return xp.log(self.share + (1 - self.share) * xp.exp(-s))
 
     def _ratio(self, kind: Array, x: Array) -> Array:
         """log r."""
+        xp = array_namespace(kind, x)
         most = self.log_final - self._stretch(x[..., 4])
-        return jnp.where(kind == TWO_STAGE, jnp.minimum(x[..., 3], most), x[..., 3])
+        return xp.where(kind == TWO_STAGE, xp.minimum(x[..., 3], most), x[..., 3])
 
     def within(self, kind: Array, x: Array) -> Array:
         """Runs x (..., 5) moved into the bounds.
@@ -81,44 +84,53 @@ class RunSpace:
         Where there are too few tokens in all, or too many, epochs make up for it as far as they
         may, then unique tokens, then the ratio.
         """
-        low, high = jnp.asarray(self.low)[kind], jnp.asarray(self.high)[kind]
-        x = jnp.clip(x, low, high)
-        x = x.at[..., 3].set(self._ratio(kind, x))
-        total = x[..., 1] + x[..., 2] - x[..., 3]
-        lacks = jnp.clip(total, self.total[0], self.total[1]) - total
+        xp = array_namespace(kind, x)
+        low, high = xp.asarray(self.low)[kind], xp.asarray(self.high)[kind]
+        x = xp.clip(x, low, high)
+        moved = [x[..., i] for i in range(len(SHEET_VARIABLES))]
+        moved[3] = self._ratio(kind, x)
+        total = moved[1] + moved[2] - moved[3]
+        lacks = xp.clip(total, self.total[0], self.total[1]) - total
         for i, sign in ((2, 1.0), (1, 1.0), (3, -1.0)):
-            moved = jnp.clip(x[..., i] + sign * lacks, low[..., i], high[..., i])
-            lacks = lacks - sign * (moved - x[..., i])
-            x = x.at[..., i].set(moved)
-        return x
+            before = moved[i]
+            moved[i] = xp.clip(before + sign * lacks, low[..., i], high[..., i])
+            lacks = lacks - sign * (moved[i] - before)
+        return xp.stack(moved, axis=-1)
 
     def cost(self, kind: Array, x: Array) -> Array:
         """Compute of runs x (..., 5) of kinds (...), FLOP."""
         return self.recipe(kind, x).compute
 
     def afford(self, kind: Array, x: Array, budget: Array, *, spend: bool = False) -> Array:
-        """Runs x (n, 5) moved until together they cost no more than the budget.
+        """Runs x (..., n, 5) moved until n together cost no more than the budget (...).
 
         Dear runs move most, as in a projection: in size, tokens and epochs down, in target ratio
         up. With `spend` cheap ones move the other way too, until the budget is spent. Where the
         bounds leave no way they end where they are cheapest (or dearest).
         """
+        xp = array_namespace(kind, x)
         way = _CHEAPER * self.moves
         x = self.within(kind, x)
         cost = self.cost(kind, x)
-        share = jnp.maximum(cost / jnp.sum(cost), _LEAST / len(cost)) * len(cost)
+        count, together = cost.shape[-1], xp.sum(cost, axis=-1)
+        share = xp.maximum(cost / together[..., None], _LEAST / count) * count
 
         def cut(by: Array) -> Array:
-            return self.within(kind, x + by * share[:, None] * way)
+            return self.within(kind, x + (by[..., None] * share)[..., None] * way)
 
-        def halve(_: int, span: tuple[Array, Array]) -> tuple[Array, Array]:
+        def halve(_: Any, span: tuple[Array, Array]) -> tuple[Array, Array]:
             middle = (span[0] + span[1]) / 2
-            dear = jnp.sum(self.cost(kind, cut(middle))) > budget
-            return jnp.where(dear, middle, span[0]), jnp.where(dear, span[1], middle)
+            dear = xp.sum(self.cost(kind, cut(middle)), axis=-1) > budget
+            return xp.where(dear, middle, span[0]), xp.where(dear, span[1], middle)
 
-        least = jnp.asarray(-_FURTHEST if spend else 0.0)
-        _, by = jax.lax.fori_loop(0, _HALVINGS, halve, (least, jnp.asarray(_FURTHEST)))
-        return cut(by) if spend else jnp.where(jnp.sum(cost) <= budget, x, cut(by))
+        span = together * 0.0 - (_FURTHEST if spend else 0.0), together * 0.0 + _FURTHEST
+        if xp is np:
+            for _ in range(_HALVINGS):
+                span = halve(None, span)
+        else:
+            span = jax.lax.fori_loop(0, _HALVINGS, halve, span)
+        moved = cut(span[1])
+        return moved if spend else xp.where((together <= budget)[..., None, None], x, moved)
 
     def draw(self, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Kinds (count,) and runs (count, 5) at random, uniform in logarithms."""
@@ -135,8 +147,8 @@ class RunSpace:
         if self.ladder is not None:
             x[:, 0] = self.ladder.min()
         kinds = np.array(self.kinds)
-        runs = np.asarray(self.within(kinds, jnp.asarray(x[kinds])))
-        cost = np.asarray(self.cost(kinds, jnp.asarray(runs)))
+        runs = self.within(kinds, x[kinds])
+        cost = self.cost(kinds, runs)
         i = int(np.argmin(cost))
         return int(kinds[i]), runs[i], float(cost[i])
 
@@ -145,7 +157,7 @@ class RunSpace:
 
         Sizes are rounded down, the rest to the nearest: together at most 1.5% dearer.
         """
-        exact = jax.tree.map(np.asarray, self.recipe(kind, x))
+        exact = self.recipe(kind, x)
         low, high = np.exp(self.low[kind]), np.exp(self.high[kind])
 
         def few(i: int, values: np.ndarray, *, down: bool = False) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import optax
 
 from .._errors import M3Error
 from .._progress import Progress
+from ..computing import array_namespace
 from ..options import NextOptions
 from ..recipe import Array
 from ._belief import Belief
@@ -21,7 +23,7 @@ _POOL = 384  # random runs that are exchanged against
 _PASSES = 2  # over all runs of a design
 _STEPS = 120  # of the gradients
 _RATE = 0.05  # of a step, in log units
-_BLOCK = 64  # runs of the pool that are tried at once
+_BETTER = 1e-6  # of the score, by which an exchange must be better
 _TIE = 1e-3  # weight of the information where regret is what counts
 
 
@@ -43,9 +45,8 @@ def search(
     rng = np.random.default_rng([options.seed, 3])
     max_log_loss = np.log(options.max_loss or np.inf)
     pool = _pool(space, budget, runs, rng)
-    signal = _signal(belief, space, *pool)
-    cost = np.asarray(space.cost(*map(jnp.asarray, pool)))
-    within = np.asarray(_mean_log_loss(belief, space, *pool)) <= max_log_loss
+    signal, cost = belief.signal(space.recipe(*pool)), space.cost(*pool)
+    within = belief.mean_log_loss(space.recipe(*pool)) <= max_log_loss
     cost = np.where(within, cost, np.inf)
     fair = np.flatnonzero(cost <= budget / runs)
     if not len(fair):
@@ -54,11 +55,12 @@ def search(
             f" {budget / runs:.3g} FLOP, an even share of the budget"
         )
     best, highest = None, -np.inf
+    trial = _Exchange(belief, criterion, signal)
     for start in range(options.starts):
         report("designing", start, options.starts)
         design = RunSet(*(leaf[rng.choice(fair, runs)] for leaf in pool))
         for passes in (_PASSES, 1):
-            design = _exchange(belief, space, budget, criterion, design, pool, signal, cost, passes)
+            design = _exchange(trial, space, budget, design, pool, cost, passes)
             x, score = _climb(belief, space, criterion, *design, budget, max_log_loss)
             design = RunSet(design.kind, np.asarray(x))
         if best is None or float(score) > highest:
@@ -72,8 +74,8 @@ def random_design(space: RunSpace, budget: float, runs: int, rng: np.random.Gene
     """Runs uniform in logarithms, moved until they cost the budget together."""
     kind, x = space.draw(runs, rng)
     for _ in range(runs):
-        moved = np.array(_afford(space, kind, x, budget, spend=True))
-        cost = np.asarray(space.cost(jnp.asarray(kind), jnp.asarray(moved)))
+        moved = space.afford(kind, x, budget, spend=True)
+        cost = space.cost(kind, moved)
         if cost.sum() <= budget * (1 + 1e-6):
             break
         # Sizes on a ladder are not cut: what is too dear even so becomes the cheapest run.
@@ -93,9 +95,10 @@ def score_of(belief: Belief, criterion: str, signal: Array) -> Array:
 
 
 def _at_stake(belief: Belief) -> Array:
-    mean = jnp.mean(belief.stake, axis=-1).min(axis=-1)
-    lost = jnp.exp(mean) * (mean - jnp.mean(belief.own, axis=-1))
-    return jnp.maximum(jnp.mean(lost), 1e-9)
+    xp = array_namespace(belief.stake)
+    mean = belief.stake.mean(axis=-1).min(axis=-1)
+    lost = xp.exp(mean) * (mean - belief.own.mean(axis=-1))
+    return xp.maximum(xp.mean(lost), 1e-9)
 
 
 def _pool(
@@ -105,81 +108,79 @@ def _pool(
     kind, x = space.draw(_POOL, rng)
     cap = budget * np.exp(rng.uniform(np.log(0.05 / runs), np.log(0.7), _POOL))
     least_kind, least, _ = space.cheapest()
-    x = np.asarray(_afford_each(space, kind, x, cap))
+    x = space.afford(kind[:, None], x[:, None], cap)[:, 0]
     return np.append(kind, least_kind), np.concatenate([x, least[None]])
 
 
-@partial(jax.jit, static_argnames="spend")
-def _afford(space: RunSpace, kind: Array, x: Array, budget: Array, spend: bool) -> Array:
-    return space.afford(kind, x, budget, spend=spend)
+class _Exchange:
+    """Scores of a design with one of its runs exchanged for each of some others."""
 
+    def __init__(self, belief: Belief, criterion: str, pool: np.ndarray) -> None:
+        """`pool` (K, B) is what those others would tell."""
+        self.belief, self.criterion, self.pool = belief, criterion, pool
+        mean, self.choices = belief.choices()
+        self.lead = self.choices.mean(axis=-1)
+        self.scale = np.exp(mean) / (len(mean) * _at_stake(belief))
+        self.own = np.sum(pool**2, axis=1)
+        self.joint = self._joint(pool)
 
-@jax.jit
-def _afford_each(space: RunSpace, kind: Array, x: Array, budget: Array) -> Array:
-    def afford_one(kind: Array, x: Array, budget: Array) -> Array:
-        return space.afford(kind[None], x[None], budget)[0]
+    def _joint(self, signal: np.ndarray) -> np.ndarray:
+        """Covariances of signals (n, B) and what is at stake, (n, Q·M)."""
+        centred = self.choices - self.lead[..., None]
+        flat = centred.reshape(-1, centred.shape[-1])
+        return signal @ flat.T / math.sqrt(flat.shape[1] - 1)
 
-    return jax.vmap(afford_one)(kind, x, budget)
+    def scores(self, signal: np.ndarray, place: int, some: np.ndarray) -> np.ndarray:
+        """`score_of` runs (n, B), the one at `place` replaced by each of `some` (k,) of the pool.
 
-
-@jax.jit
-def _signal(belief: Belief, space: RunSpace, kind: Array, x: Array) -> Array:
-    return belief.signal(space.recipe(kind, x))
-
-
-@jax.jit
-def _mean_log_loss(belief: Belief, space: RunSpace, kind: Array, x: Array) -> Array:
-    return belief.mean_log_loss(space.recipe(kind, x))
-
-
-@partial(jax.jit, static_argnames="criterion")
-def _with_each(
-    belief: Belief, criterion: str, signal: Array, place: Array, pool: Array, allowed: Array
-) -> Array:
-    """Scores with the run at `place` replaced by each of the pool; −infinity if not allowed."""
-
-    def with_row(row: Array) -> Array:
-        return score_of(belief, criterion, signal.at[place].set(row))
-
-    return jnp.where(allowed, jax.lax.map(with_row, pool, batch_size=_BLOCK), -jnp.inf)
-
-
-@partial(jax.jit, static_argnames="criterion")
-def _score(belief: Belief, criterion: str, signal: Array) -> Array:
-    return score_of(belief, criterion, signal)
+        What is expected is computed in single precision, which tells designs apart all the same.
+        """
+        n = len(signal)
+        rest = np.arange(n) != place
+        joined = np.repeat((np.eye(n) + signal @ signal.T)[None], len(some), axis=0)
+        beside = self.pool[some] @ signal.T
+        joined[:, place] = joined[:, :, place] = np.where(rest, beside, 1 + self.own[some, None])
+        root = np.linalg.cholesky(joined)
+        information = 2 * np.sum(np.log(np.diagonal(root, axis1=1, axis2=2)), axis=1)
+        if self.criterion == "coefficients":
+            return information
+        joint = np.repeat(self._joint(signal)[None], len(some), axis=0)
+        joint[:, place] = self.joint[some]
+        moves = (np.linalg.inv(root) @ joint).astype(np.float32)
+        moved = self.belief.normal.astype(np.float32) @ moves  # (k, S, Q·M)
+        moved += self.lead.reshape(-1).astype(np.float32)
+        lowest = moved.reshape(*moved.shape[:2], *self.lead.shape).min(axis=-1)
+        fall = -lowest.mean(axis=1, dtype=np.float64)
+        return fall @ self.scale + _TIE * information
 
 
 def _exchange(
-    belief: Belief,
+    trial: _Exchange,
     space: RunSpace,
     budget: float,
-    criterion: str,
     design: RunSet,
     pool: tuple[np.ndarray, np.ndarray],
-    pool_signal: Array,
     pool_cost: np.ndarray,
     passes: int,
 ) -> RunSet:
     """Replace runs one by one by whichever of the pool is best in their place and affordable."""
+    belief = trial.belief
     kind, x = np.array(design.kind), np.array(design.x)
-    signal = _signal(belief, space, kind, x)
-    cost = np.array(space.cost(jnp.asarray(kind), jnp.asarray(x)))
-    score = float(_score(belief, criterion, signal))
+    signal, cost = belief.signal(space.recipe(kind, x)), space.cost(kind, x)
+    score = float(score_of(belief, trial.criterion, signal))
     for _ in range(passes):
         changed = False
         for place in range(len(kind)):
             left = budget * (1 + 1e-9) - (cost.sum() - cost[place])
-            scores = np.asarray(
-                _with_each(belief, criterion, signal, place, pool_signal, pool_cost <= left)
-            )
-            i = int(np.argmax(scores))
-            if scores[i] > score + 1e-9:
+            some = np.flatnonzero(pool_cost <= left)
+            if not len(some):
+                continue
+            scores = trial.scores(signal, place, some)
+            best = int(np.argmax(scores))
+            if scores[best] > score + _BETTER * abs(score):
+                i = int(some[best])
                 kind[place], x[place], cost[place] = pool[0][i], pool[1][i], pool_cost[i]
-                signal, score, changed = (
-                    signal.at[place].set(pool_signal[i]),
-                    float(scores[i]),
-                    True,
-                )
+                signal[place], score, changed = trial.pool[i], float(scores[best]), True
         if not changed:
             break
     return RunSet(kind, x)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from ..fitting import predict
@@ -21,14 +20,13 @@ def value_of_runs(
     `criterion` is "regret" or "coefficients"; a run's `worth` is the share of the gain by it that
     is lost without the run.
     """
-    signal_of = jax.jit(lambda runs: belief.signal(runs))
-    gain = jax.jit(belief.expected_gain if criterion == "regret" else belief.information)
-    signal = np.asarray(signal_of(recipe))
+    gain = belief.expected_gain if criterion == "regret" else belief.information
+    signal = belief.signal(recipe)
     whole = float(gain(signal))
     rows = np.arange(len(signal))
     # A run that tells nothing has a signal of zero.
     without = [float(gain(np.where(rows[:, None] == row, 0.0, signal))) for row in rows]
-    random_signals = [np.asarray(signal_of(runs)) for runs in random_recipes]
+    random_signals = [belief.signal(runs) for runs in random_recipes]
     now, after = expected_regret(belief, signal, seed)
     log_losses = np.log(predict(belief.law, belief.theta, recipe))  # (B, n)
     return {

@@ -1,6 +1,5 @@
-"""Results for people: tables on the terminal, HTML pages, figures."""
+"""Results for people: tables on the terminal; in packages of their own HTML pages and figures."""
 
-from .html import determined_section, report_page, verdict, write_comparison, write_report
 from .terminal import (
     DETAILED,
     announce_pilot,
@@ -21,8 +20,6 @@ from .terminal import (
 __all__ = [
     "DETAILED",
     "announce_pilot",
-    "determined_section",
-    "report_page",
     "show_diagnoses",
     "show_fits",
     "show_map",
@@ -35,7 +32,4 @@ __all__ = [
     "show_shared_model",
     "show_split",
     "show_worth",
-    "verdict",
-    "write_comparison",
-    "write_report",
 ]

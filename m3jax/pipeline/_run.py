@@ -36,8 +36,8 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
     is written, and all files are written or none. Pictures need matplotlib. Raises `M3Error` on bad
     input, and where there are results already and the configuration does not say `overwrite`.
     """
-    from ..output import report_page
     from ..output.figures import comparison_figures, new_figure, to_png
+    from ..output.html import report_page
 
     new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     report = progress or silent

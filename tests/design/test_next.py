@@ -6,6 +6,7 @@ import json
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -147,7 +148,7 @@ def test_information_and_value_are_those_of_a_linear_gaussian_update():
     with jax.enable_x64(True):
         belief = linear_belief()
         design = np.array([[1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])
-        signal = belief.signal(design)
+        signal = belief.signal(jnp.asarray(design))
         precision = design.T @ design / 0.25 + np.diag([1.0, 0.25])
         gained = np.linalg.slogdet(precision)[1] - np.log(0.25)
         assert float(belief.information(signal)) == pytest.approx(gained, rel=0.01)
@@ -170,7 +171,7 @@ def test_gradients_of_both_criteria_are_exact():
             slope = jax.grad(lambda d, gain=gain: gain(belief.signal(d)))(design)
             step = np.zeros_like(design)
             step[1, 0] = 1e-6
-            up, down = (float(gain(belief.signal(design + s * step))) for s in (1, -1))
+            up, down = (float(gain(belief.signal(jnp.asarray(design + s * step)))) for s in (1, -1))
             assert float(slope[1, 0]) == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-9)
 
 

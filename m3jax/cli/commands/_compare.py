@@ -97,8 +97,8 @@ def _write_report(
     seed: int,
 ) -> None:
     from ...comparison import stacking_weights
-    from ...output import write_comparison
     from ...output.figures import comparison_figures, to_png
+    from ...output.html import write_comparison
 
     weights = {}
     for language in runs.languages:

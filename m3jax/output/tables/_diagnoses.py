@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ... import formatting
-from ...fitting import CoefficientDiagnosis, Diagnosis
 from ._table import Column, Table, plain_column
+
+if TYPE_CHECKING:
+    from ...fitting import CoefficientDiagnosis, Diagnosis
 
 
 def diagnoses_table(diagnoses: Mapping[str, Diagnosis], title: str) -> Table:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ... import formatting
-from ...fitting import Fits, Population
 from ._table import Table, plain_column
+
+if TYPE_CHECKING:
+    from ...fitting import Fits, Population
 
 
 def languages_table(fits: Fits) -> Table:

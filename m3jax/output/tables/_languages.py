@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ... import formatting
-from ...optimization import BudgetSplit, SharedModel
 from ...variables import REGIME_WORDS
 from ._recipes import held_by_briefly, standing_in_words, written_share
 from ._table import (
@@ -16,6 +16,9 @@ from ._table import (
     regime_column,
     variable_column,
 )
+
+if TYPE_CHECKING:
+    from ...optimization import BudgetSplit, SharedModel
 
 
 def split_table(split: BudgetSplit) -> Table:

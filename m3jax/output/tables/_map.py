@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ... import formatting
-from ...optimization import Crossing, RegimeMap
 from ._table import (
     Column,
     Table,
@@ -11,6 +12,9 @@ from ._table import (
     regime_column,
     variable_column,
 )
+
+if TYPE_CHECKING:
+    from ...optimization import Crossing, RegimeMap
 
 
 def crossings_table(regime_map: RegimeMap) -> Table:

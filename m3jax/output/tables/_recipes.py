@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ... import formatting
-from ...optimization import Recommendations
 from ...recipe import REGIMES
 from ...variables import REGIME_WORDS, VARIABLES
 from ._table import (
@@ -17,6 +17,10 @@ from ._table import (
     variable_column,
     with_interval,
 )
+
+if TYPE_CHECKING:
+    from ...optimization import Recommendations
+
 
 _MOST_NOTES = 12  # lines about single recipes below a table
 _BRIEF = {"compute budget": "budget", "all target text read": "all text"}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from ... import formatting
-from ...design import NextRuns
 from ._recipes import final_stage
 from ._table import (
     Column,
@@ -15,6 +15,9 @@ from ._table import (
     regime_column,
     variable_column,
 )
+
+if TYPE_CHECKING:
+    from ...design import NextRuns
 
 
 def next_runs_table(next_runs: NextRuns) -> Table:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ... import formatting
-from ...comparison import Score
 from ._table import Column, Table, plain_column
+
+if TYPE_CHECKING:
+    from ...comparison import Score
 
 
 def _behind(score: Score) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.console import Console
 
-from ...fitting import Diagnosis, Fits
 from ..tables import (
     coefficients_table,
     determined_table,
@@ -16,6 +16,10 @@ from ..tables import (
     population_table,
 )
 from ._console import escape, open_console, print_line, print_notes, print_table
+
+if TYPE_CHECKING:
+    from ...fitting import Diagnosis, Fits
+
 
 DETAILED = 3  # languages; beyond so many, each gets one line
 

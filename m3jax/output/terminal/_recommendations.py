@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ... import formatting
-from ...optimization import BudgetSplit, Recommendations, RegimeMap, SharedModel
 from ..tables import (
     crossings_table,
     predictions_table,
@@ -19,6 +18,9 @@ from ..tables import (
     worth_table,
 )
 from ._console import open_console, print_line, print_notes, print_table, to_rich
+
+if TYPE_CHECKING:
+    from ...optimization import BudgetSplit, Recommendations, RegimeMap, SharedModel
 
 
 def show_predictions(records: Sequence[Mapping[str, Any]]) -> None:

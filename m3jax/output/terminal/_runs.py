@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from ... import formatting
-from ...design import NextRuns
-from ...pilot import PilotPlan, PilotResult
 from ..tables import next_runs_table, pilot_table
 from ._console import open_console, print_line, print_notes, print_table, to_rich
+
+if TYPE_CHECKING:
+    from ...design import NextRuns
+    from ...pilot import PilotPlan, PilotResult
 
 
 def show_next_runs(proposals: Sequence[NextRuns]) -> None:

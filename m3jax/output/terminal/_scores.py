@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ...comparison import Score
 from ..tables import LEVEL_MARK, holdout_table, medians_table
 from ._console import open_console, print_notes, print_table
 from ._fits import DETAILED
+
+if TYPE_CHECKING:
+    from ...comparison import Score
 
 
 def show_scores(scores: Sequence[Score], notes: Sequence[str] = ()) -> None:

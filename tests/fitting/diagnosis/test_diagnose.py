@@ -13,8 +13,8 @@ import pytest
 
 from m3jax import M3Error, RunTable, covariance, delta_interval, diagnose
 from m3jax.cli import main
-from m3jax.output import determined_section
 from m3jax.output.figures import residuals_by_variable, to_png
+from m3jax.output.html import determined_section
 
 
 def test_other_runs_are_refused(simple):

@@ -6,7 +6,7 @@ import pytest
 
 from m3jax import M3Error
 from m3jax.comparison import score
-from m3jax.output import verdict, write_comparison
+from m3jax.output.html import verdict, write_comparison
 
 
 def test_the_page_says_who_wins(compared_runs, held_out, tmp_path):

@@ -11,8 +11,8 @@ import pytest
 
 from m3jax import M3Error, formatting
 from m3jax.comparison import Score
-from m3jax.output import write_report
 from m3jax.output.figures import fit_quality, recipes_by_corpus
+from m3jax.output.html import write_report
 
 from ..cases import ODD, SIGNATURE, Case, png_of, take
 
