@@ -1,9 +1,9 @@
 """Levenberg–Marquardt from Python: nothing to compile, for a few fits or many.
 
 The other engine (`_solver`) compiles a whole descent, which takes longer than everything else where
-there are a few hundred fits. Here NumPy makes the same steps in float64 throughout, in blocks that
-stay in the cache, one block on each core. Fits go on side by side: `data` and x have a leading axis
-of B fits.
+there are a few hundred fits. Here NumPy makes the same steps, most of the way in single precision
+too, in blocks that stay in the cache. Fits go on side by side: `data` and x have a leading axis of
+B fits.
 """
 
 from __future__ import annotations
@@ -34,20 +34,30 @@ _FINISH = 300  # iterations
 _CROWDED = 0.9  # share of fits still going, up to which those that are done wait with them
 # Descents come from rough starts, and elimination with pivoting takes worse conditioned systems
 # than Cholesky's factorisation.
-_FIRST_DAMPING, _LEAST_DAMPING = 1e-3, 1e-12
+_FIRST_DAMPING, _LEAST_DAMPING = 1e-3, {"float64": 1e-12, "float32": 1e-6}
 
 
-def _residuals_and_slopes(
+def _residuals_and_jacobian(
     at_runs: LawAtRuns, x: np.ndarray, data: FitData
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Residuals (B, n) at x (B, p), zero on padding, and their derivatives in theta, (B, p, n)."""
+    """Residuals (B, n) at x (B, p), zero on padding, and their Jacobian in x, (B, p, n)."""
     theta = np.einsum("bij,bj->bi", data.centre, x)
     predicted, slopes = at_runs.log_losses_and_slopes(theta)
-    return np.where(data.weight > 0, predicted - data.log_loss, 0.0), slopes
+    residual = np.where(data.weight > 0, predicted - data.log_loss, x.dtype.type(0))
+    return residual, np.swapaxes(data.centre, 1, 2) @ slopes
 
 
-def _control(tolerance: float) -> StepControl:
-    return StepControl(tolerance, _FIRST_DAMPING, _LEAST_DAMPING)
+def _control(tolerance: float, precision: str) -> StepControl:
+    return StepControl(tolerance, _FIRST_DAMPING, _LEAST_DAMPING[precision])
+
+
+def _in_precision(tree: Any, precision: str) -> Any:
+    """The floating leaves of a pytree in another precision."""
+
+    def cast(leaf: np.ndarray) -> np.ndarray:
+        return leaf.astype(precision, copy=False) if leaf.dtype.kind == "f" else leaf
+
+    return jax.tree.map(cast, tree)
 
 
 def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -93,18 +103,24 @@ def minimise_on_host(
     control: StepControl,
 ) -> Solution:
     """`minimise` from `start` (B, p) for B fits, each of which stops where it is done."""
-    return _minimise(law, _Tasks.one_each(start, data), max_iterations, control)
+    return _minimise(law, _Tasks.one_each(start, data), max_iterations, control, "float64")
 
 
-def _minimise(law: Law, tasks: _Tasks, max_iterations: int, control: StepControl) -> Solution:
+def _minimise(
+    law: Law, tasks: _Tasks, max_iterations: int, control: StepControl, precision: str
+) -> Solution:
     """Descents of all tasks, on all cores where there are many."""
-    at_runs = LawAtRuns.of(law, tasks.data.recipe)
+    at_runs = _in_precision(LawAtRuns.of(law, tasks.data.recipe), precision)
     every = np.arange(len(tasks.start))
-    width = max(1, POINTS_AT_ONCE // tasks.data.weight.shape[1])
+    points = POINTS_AT_ONCE * (1 if precision == "float64" else 2)
+    width = max(1, points // tasks.data.weight.shape[1])
     shares = np.array_split(every, max(1, min(worker_count(), len(every) // width)))
     with ThreadPoolExecutor(len(shares)) as pool:
         parts = pool.map(
-            lambda share: _in_turn(at_runs, tasks, share, width, max_iterations, control), shares
+            lambda share: _in_turn(
+                at_runs, tasks, share, width, max_iterations, control, precision
+            ),
+            shares,
         )
         return Solution(*map(np.concatenate, zip(*parts, strict=True)))
 
@@ -116,13 +132,15 @@ def _in_turn(
     width: int,
     max_iterations: int,
     control: StepControl,
+    precision: str,
 ) -> Solution:
     """Descents of some tasks, `width` at a time: those that end make room for others."""
 
     def admitted(places: np.ndarray) -> tuple[DescentState, FitData, LawAtRuns]:
         some = numbers[places]
-        data = tasks.data_of(some)
-        first = first_state(tasks.start[some], data.box, control, np)
+        data = _in_precision(tasks.data_of(some), precision)
+        start = tasks.start[some].astype(precision)
+        first = first_state(start, data.box, control, np)
         return first, data, at_runs.take(tasks.language[some])
 
     places, begun = np.arange(min(width, len(numbers))), min(width, len(numbers))
@@ -132,8 +150,8 @@ def _in_turn(
         shapes = [(leaf.shape[1:], leaf.dtype) for leaf in Solution.of(state)]
         ends = Solution(*(np.empty((len(numbers), *shape), dtype) for shape, dtype in shapes))
         while len(places):
-            found = _residuals_and_slopes(here, state.trial, data)
-            evaluation = evaluate_residuals(*found, state.trial, data, np, centre=data.centre)
+            found = _residuals_and_jacobian(here, state.trial, data)
+            evaluation = evaluate_residuals(*found, state.trial, data, np)
             state = advance(state, evaluation, data.box, control, solve=_solve, xp=np)
             ended = going & (state.done | (state.iteration >= max_iterations))
             for end, leaf in zip(ends, Solution.of(state), strict=True):
@@ -159,10 +177,10 @@ def _with_best_amplitudes(law: Law, x: np.ndarray, data: FitData) -> tuple[np.nd
     can be read off the Jacobian. Of laws whose terms are not simply added, x as it is.
     """
     with np.errstate(all="ignore"):
-        residual, slopes = _residuals_and_slopes(LawAtRuns.of(law, data.recipe), x, data)
+        residual, jacobian = _residuals_and_jacobian(LawAtRuns.of(law, data.recipe), x, data)
         if isinstance(law, LogSpaceLaw) and law.combine is None:
             at = amplitude_indices(law)
-            share = np.exp(np.minimum(residual, 50.0))[:, None] * np.maximum(slopes[:, at], 0.0)
+            share = np.exp(np.minimum(residual, 50.0))[:, None] * np.maximum(jacobian[:, at], 0.0)
             share = np.where(np.isfinite(share), share, 0.0)  # of the measured loss, (B, t, n)
             log = best_log_amplitudes(share, x[:, at], data.free[:, at], data, np)
             log = np.where(
@@ -219,19 +237,21 @@ class HostDescents(NamedTuple):
 
         own = resampled and Resample(*(leaf.reshape(-1, leaf.shape[-1]) for leaf in resampled))
         tasks = _Tasks(flat, language, data, moves, own)
-        ends = _minimise(self.law, tasks, sum(rounds), _control(tolerance))
-        return Solution(*(leaf.reshape(count, many, *leaf.shape[1:]) for leaf in ends))
+        ends = _minimise(self.law, tasks, sum(rounds), _control(tolerance, "float32"), "float32")
+        return Solution(
+            *(leaf.reshape(count, many, *leaf.shape[1:]) for leaf in _in_precision(ends, "float64"))
+        )
 
     def residuals_and_jacobian(self, x: np.ndarray, data: FitData) -> FitResiduals:
         """See `Descents`."""
-        residual, slopes = _residuals_and_slopes(LawAtRuns.of(self.law, data.recipe), x, data)
-        jacobian = np.where(data.weight[:, None] > 0, slopes, 0.0)
-        jacobian = np.swapaxes(jacobian, 1, 2) @ data.centre
-        return FitResiduals(misfit(residual, data, np), residual, jacobian)
+        at_runs = LawAtRuns.of(self.law, data.recipe)
+        residual, jacobian = _residuals_and_jacobian(at_runs, x, data)
+        jacobian = np.where(data.weight[:, None] > 0, jacobian, 0.0)
+        return FitResiduals(misfit(residual, data, np), residual, np.swapaxes(jacobian, 1, 2))
 
     def finish(self, x: np.ndarray, data: FitData) -> BestFits:
         """See `Descents`."""
-        control = _control(self.tolerance)
+        control = _control(self.tolerance, "float64")
         end = minimise_on_host(self.law, x, data, max_iterations=_FINISH, control=control)
         at_end = self.residuals_and_jacobian(end.x, data)
         return BestFits(

@@ -111,7 +111,6 @@ def evaluate_residuals(
     x: Array,
     data: FitData,
     xp: ModuleType = jnp,
-    centre: Array | None = None,
 ) -> Evaluation:
     """The objective at x (..., p) and the reweighted squares that stand for its curvature.
 
@@ -121,8 +120,6 @@ def evaluate_residuals(
     above and converges slowly where most residuals exceed δ: the curvature that it claims is about
     twice the true one. Here w = min(1, δ/|e|)^1.5, and how far the true curvature is from that is
     learnt from each step, as one number (see `advance`). That halves the iterations.
-
-    With a `centre` (..., p, p), J holds derivatives in theta = centre @ x.
     """
     delta = data.delta[..., None]
     closeness = delta / xp.maximum(xp.abs(residual), delta)
@@ -130,15 +127,11 @@ def evaluate_residuals(
     rows = jacobian * root[..., None, :]
     # Where the weight is zero so is the pull: 0 / 1.
     pull = data.weight * xp.clip(residual, -delta, delta) / xp.where(root > 0, root, 1.0)
-    gradient, curvature = matvec(rows, pull), rows @ xp.swapaxes(rows, -1, -2)
-    if centre is not None:
-        transposed = xp.swapaxes(centre, -1, -2)
-        gradient, curvature = matvec(transposed, gradient), transposed @ curvature @ centre
     precision = data.prior_weight[..., None, None] * data.prior_precision
     return Evaluation(
         misfit(residual, data, xp) + data.prior_weight * negative_log_prior(x, data, xp),
-        gradient + matvec(precision, x - data.prior_mean),
-        curvature + precision,
+        matvec(rows, pull) + matvec(precision, x - data.prior_mean),
+        rows @ xp.swapaxes(rows, -1, -2) + precision,
     )
 
 

@@ -76,7 +76,10 @@ class LawAtRuns:
         """Log losses (B, n) at theta (B, p), and their derivatives in theta, (B, p, n)."""
         program = _value_and_slopes(self.law)
         n = jax.tree.leaves(self.runs)[0].shape[1]
-        value, slopes = np.empty((len(theta), n)), np.empty((*theta.shape, n))
+        value, slopes = (
+            np.empty((len(theta), n), theta.dtype),
+            np.empty((*theta.shape, n), theta.dtype),
+        )
         if program is not None:
             value[...], found = program.finished([_columns(theta)], self.runs)
             for j, slope in enumerate(found):

@@ -201,6 +201,7 @@ def _judge(
     factor = xp.where(gain_ratio > 0.75, 0.4, xp.where(gain_ratio < 0.25, 2.0, 1.0))
     factor = xp.where(first, 1.0, xp.where(better, factor, 4.0))
     damping = xp.clip(state.damping * factor, control.least_damping, _MOST_DAMPING)
+    damping = damping.astype(state.damping.dtype)
     scale = 2 * (value - current.value - state.step_slope) / state.step_curvature
     known = ~first & measurable & xp.isfinite(scale) & (state.step_curvature > 0)
     scale = xp.clip(scale, *control.curvature_range)
