@@ -1,14 +1,16 @@
-"""Elementwise functions written in JAX, run by NumPy.
+"""Elementwise functions written in JAX, run over arrays of points by NumPy.
 
 XLA takes seconds to compile what a small fit then uses for milliseconds. A law is a short scalar
 expression: JAX traces and differentiates it, and NumPy makes the operations that come out over
-whole arrays of points, at least as fast and without compiling anything.
+whole arrays of points, at least as fast and without compiling anything. Functions that do something
+else point by point, a loop or a sum, are compiled all the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import reduce
+from itertools import chain
 from typing import Any, NamedTuple
 
 import jax
@@ -68,6 +70,18 @@ _OPERATIONS: dict[str, Operation] = {
 }
 _UNCHANGED = ("copy", "copy_p", "reduce_precision", "stop_gradient")
 _LOOPS = ("scan", "while", "cond")
+_FEW, _MANY = 256, 2048  # points in a compiled call
+
+
+def pointwise(function: Callable[..., Any], *like: Any) -> Elementwise | Compiled:
+    """A function of scalars, run over arrays that broadcast together, in double precision.
+
+    Of `like`, arguments of the function, only the structure counts: every leaf is a scalar.
+    """
+    try:
+        return Elementwise(function, *like)
+    except NotElementwise:
+        return Compiled(function, *like)
 
 
 class _Step(NamedTuple):
@@ -91,7 +105,7 @@ class Elementwise:
 
         Raises `NotElementwise` where NumPy could not run it.
         """
-        self._given = [jax.tree.structure(argument) for argument in like]
+        self._given: list[Any] = [jax.tree.structure(argument) for argument in like]
         scalar = jax.ShapeDtypeStruct((), np.float64)
         with in_double_precision():
             scalars = [jax.tree.map(lambda _: scalar, argument) for argument in like]
@@ -148,6 +162,48 @@ class Elementwise:
                 for i in spent:  # arrays that die young stay in the processor's cache
                     held[i] = None
         return held
+
+
+class Compiled:
+    """The same by XLA, for two numbers of points: tables, draws and hold-outs come in all shapes.
+
+    Compiled for each, a function would take longer to compile than to use.
+    """
+
+    def __init__(self, function: Callable[..., Any], *like: Any) -> None:
+        self._given: list[Any] = [jax.tree.structure(argument) for argument in like]
+        self._run = jax.jit(jax.vmap(function))
+
+    def __call__(self, *arguments: Any) -> Any:
+        """See `Elementwise`."""
+        return self.finished(arguments[:-1], self.prepared(arguments[-1]))
+
+    def prepared(self, last: Any) -> list[np.ndarray]:
+        """See `Elementwise`."""
+        return list(self._given[-1].flatten_up_to(last))
+
+    def finished(self, others: Sequence[Any], prepared: Sequence[np.ndarray]) -> Any:
+        """See `Elementwise`."""
+        leaves = [jax.tree.leaves(others), list(prepared)]
+        shape = np.broadcast_shapes(*(np.shape(leaf) for leaf in chain(*leaves)))
+        flat = [np.broadcast_to(leaf, shape).reshape(-1) for leaf in chain(*leaves)]
+        parts, first, total = [], 0, len(flat[0])
+        while first < total:
+            size = _MANY if total - first > _MANY // 2 else _FEW
+            # The last is repeated to fill a call.
+            points = np.minimum(np.arange(first, first + size), total - 1)
+            some = iter([np.asarray(leaf[points], np.float64) for leaf in flat])
+            arguments = [
+                jax.tree.unflatten(structure, [next(some) for _ in range(structure.num_leaves)])
+                for structure in self._given
+            ]
+            with in_double_precision():
+                parts.append(self._run(*arguments))  # several at a time, while nobody waits
+            first += size
+        return jax.tree.map(
+            lambda *found: np.concatenate([np.asarray(p) for p in found])[:total].reshape(shape),
+            *parts,
+        )
 
 
 def _with_spent(steps: Sequence[_Step], kept: set[int]) -> list[_Step]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from m3jax import get_law, list_laws
-from m3jax.elementwise import Elementwise, NotElementwise
+from m3jax.elementwise import Compiled, Elementwise, NotElementwise, pointwise
 from m3jax.recipe import Recipe
 
 
@@ -92,6 +92,21 @@ def test_any_elementwise_function(function):
 def test_what_is_not_elementwise_is_refused(function):
     with pytest.raises(NotElementwise):
         Elementwise(function, 0.0)
+
+
+def test_what_is_not_elementwise_is_compiled_for_points_of_any_shape():
+    def power(x, given):
+        return {"of": jax.lax.fori_loop(0, 3, lambda i, y: y * x, given["y"]), "x": x}
+
+    run = pointwise(power, 0.0, {"y": 0.0})
+    assert isinstance(run, Compiled)
+    x, y = np.linspace(0.5, 2.0, 301)[:, None], np.arange(1.0, 12.0)
+    for rows in (1, 20, 301):
+        found = run(x[:rows], {"y": y})
+        np.testing.assert_allclose(found["of"], x[:rows] ** 3 * y, rtol=1e-14)
+        np.testing.assert_array_equal(found["x"], np.broadcast_to(x[:rows], (rows, 11)))
+        prepared = run.prepared({"y": y})
+        np.testing.assert_array_equal(run.finished([x[:rows]], prepared)["of"], found["of"])
 
 
 def test_arguments_of_another_structure_are_refused():

@@ -11,9 +11,8 @@ from .._errors import M3Error
 from .._progress import Progress, silent
 from ..computing import in_double_precision
 from ..fitting import Fits, predict
-from ..optimization import Questions, Recommendations, best_regime, optimize
+from ..optimization import Recommendations, best_regime, optimize
 from ..options import FEWEST_DRAWS, Limits, NextOptions, takes
-from ..recipe import Recipe
 from ._belief import Belief, noise_of, normals
 from ._random import SPENT, check_cost
 from ._run_space import run_space
@@ -138,9 +137,13 @@ def _belief(
     theta = fits.draws[i, :count]
     possible = np.flatnonzero(recommendations.feasible.ravel())
     lanes = np.repeat(possible, count)
-    own, best = _solved(
-        recommendations.questions.take(lanes).under(np.tile(theta, (len(possible), 1)))
-    )
+    questions = recommendations.questions.take(lanes).under(np.tile(theta, (len(possible), 1)))
+    by_regime = jax.tree.map(lambda leaf: leaf.reshape(-1, 3)[lanes].T, recommendations.by_regime)
+    with np.errstate(divide="ignore"):  # a regime that is not on offer is all zeros
+        passes = by_regime.target_tokens_seen / questions.at_hand
+        z = np.log([by_regime.n_params, passes, by_regime.target_ratio, by_regime.final_ratio])
+    solved = questions.solve(near=np.swapaxes(z, 0, 1))
+    own, best = solved.log_loss.min(axis=0), questions.recipes(solved, best_regime(solved.log_loss))
     own = own.reshape(len(possible), count)
     some = np.unique(np.linspace(0, count - 1, min(count, _CHOICES)).round().astype(int))
 
@@ -157,9 +160,3 @@ def _belief(
     stake = np.moveaxis(np.log(predict(fits.law, theta, offered)), 0, -1)  # (Q, M, B)
     own = np.minimum(np.where(np.isfinite(own), own, np.inf), stake.min(axis=1))
     return Belief(theta, np.float64(noise), stake, own, normal, fits.law)
-
-
-def _solved(questions: Questions) -> tuple[np.ndarray, Recipe]:
-    """Lowest log loss (P,) and best recipe, leaves (P,), of questions."""
-    solved = questions.solve(thorough=False)
-    return solved.log_loss.min(axis=0), questions.recipes(solved, best_regime(solved.log_loss))

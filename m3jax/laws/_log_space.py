@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..computing import KEPT, in_double_precision
-from ..elementwise import Elementwise, NotElementwise
+from ..computing import KEPT
+from ..elementwise import Compiled, Elementwise, pointwise
 from ..recipe import Array, Recipe
 from ._base import Law, LossFunction
 
@@ -51,17 +51,9 @@ def _plain(theta: Mapping[str, Array], recipe: Recipe) -> Mapping[str, Array]:
 
 
 @lru_cache(maxsize=KEPT)
-def _features_of(law: LogSpaceLaw) -> Callable[..., Mapping[str, Array]]:
-    """The law's log-features in double precision, of NumPy arrays."""
-    try:
-        return Elementwise(law.log_features, dict.fromkeys(law.names, 0.0), Recipe(*[0.0] * 6))
-    except NotElementwise:
-
-        def features(theta: Mapping[str, Array], recipe: Recipe) -> Mapping[str, Array]:
-            with in_double_precision():
-                return law.log_features(theta, recipe)
-
-        return features
+def _features_of(law: LogSpaceLaw) -> Elementwise | Compiled:
+    """The law's log-features, of NumPy arrays."""
+    return pointwise(law.log_features, dict.fromkeys(law.names, 0.0), Recipe(*[0.0] * 6))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

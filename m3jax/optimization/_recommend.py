@@ -58,7 +58,7 @@ def optimize(
     solved = questions.solve(method=method, certify=options.certify, gap=options.gap)
     possible = np.isfinite(solved.log_loss).any(axis=0)
     infeasible = _infeasible(questions, solved, possible)
-    optima = questions.solve_draws(count, possible, method=method, progress=report)
+    optima = questions.solve_draws(count, solved, method=method, progress=report)
     if robust:
         solved = questions.solve_robust(options.objective, options.level, optima, possible)
     report("optimizing", 1 + count, 1 + count)

@@ -134,7 +134,7 @@ class Questions:
         method: str = "auto",
         certify: bool = False,
         gap: float = 1e-4,
-        thorough: bool = True,
+        near: np.ndarray | None = None,
     ) -> RegimeOptima:
         """The best recipe of each regime; arguments and errors are those of `solvers.solve`."""
         return self._solve_program(
@@ -144,23 +144,23 @@ class Questions:
             method=method,
             certify=certify,
             gap=gap,
-            thorough=thorough,
+            near=near,
         )
 
     def solve_draws(
         self,
         count: int,
-        possible: np.ndarray,
+        solved: RegimeOptima,
         *,
         method: str = "auto",
         progress: Progress = silent,
     ) -> DrawOptima:
-        """The best recipes under each of the first `count` draws, where `possible` (P,) bool."""
+        """The best recipes under each of the first `count` draws, where there is one `solved`."""
         optima = DrawOptima(
             np.full((len(REGIMES), len(self), count), np.inf),
             np.zeros((len(REGIMES), 4, len(self), count)),
         )
-        rows = np.flatnonzero(possible)
+        rows = np.flatnonzero(np.isfinite(solved.log_loss).any(axis=0))
         size = max(1, _BLOCK // max(count, 1))
         for start in range(0, len(rows) if count else 0, size):
             progress("optimizing", 1 + count * start // len(rows), 1 + count)
@@ -168,10 +168,11 @@ class Questions:
             theta = self.draws[self.language[block], :count]
             questions = self.take(np.repeat(block, count))
             questions = questions.under(theta.reshape(len(questions), -1))
-            solved = questions.solve(method=method, thorough=False)
+            near = np.repeat(solved.z[:, :, block], count, axis=2)
+            drawn = questions.solve(method=method, near=near)
             shape = len(block), count
-            optima.log_loss[:, block] = solved.log_loss.reshape(len(REGIMES), *shape)
-            optima.z[:, :, block] = solved.z.reshape(len(REGIMES), 4, *shape)
+            optima.log_loss[:, block] = drawn.log_loss.reshape(len(REGIMES), *shape)
+            optima.z[:, :, block] = drawn.z.reshape(len(REGIMES), 4, *shape)
         return optima
 
     def solve_robust(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...computing import in_double_precision, jit_by_first
+from ...computing import KEPT
+from ...elementwise import Compiled, Elementwise, pointwise
 from ...laws import Law
 from ...recipe import Array, Recipe
 
@@ -20,33 +24,31 @@ def optimal_corpus(law: Law, theta: np.ndarray, compute: np.ndarray) -> np.ndarr
     Minimises the loss at r = 1 and one epoch over D, with N = C / (6·D). Infinite where the law has
     no minimum between one token and one parameter.
     """
-    with in_double_precision():
-        return np.asarray(_optimal(law, jnp.asarray(theta), jnp.asarray(compute)))
+    # A grid over log D brackets the minimum, bisection on the sign of the slope finds it.
+    run, columns = _log_loss_and_slope(law), list(theta.T)
+    points = np.linspace(0.0, np.log(compute / 6.0), _POINTS)  # (_POINTS, M)
+    log_loss, _ = run(points, (columns, compute))
+    best = np.argmin(log_loss, axis=0)
+    inside, rows = (best > 0) & (best < _POINTS - 1), np.arange(len(best))
+    low, high = (
+        points[np.maximum(best - 1, 0), rows],
+        points[np.minimum(best + 1, _POINTS - 1), rows],
+    )
+    for _ in range(_STEPS):
+        middle = (low + high) / 2
+        falls = run(middle, (columns, compute))[1] < 0
+        low, high = np.where(falls, middle, low), np.where(falls, high, middle)
+    return np.where(inside, np.exp((low + high) / 2), np.inf)
 
 
-@jit_by_first
-def _optimal(law: Law, theta: Array, compute: Array) -> Array:
-    """A grid over log D brackets the minimum, bisection on the sign of the slope finds it."""
+@lru_cache(maxsize=KEPT)
+def _log_loss_and_slope(law: Law) -> Elementwise | Compiled:
+    """Log loss and its slope in log D, of (log D, (theta, compute)), at r = 1 and one epoch."""
 
-    def optimum(theta: Array, compute: Array) -> Array:
-        most = jnp.log(compute / 6.0)
+    def log_loss(log_tokens: Array, given: Any) -> Array:
+        theta, compute = given
+        d, unit = jnp.exp(log_tokens), jnp.ones_like(log_tokens)
+        recipe = Recipe(compute / (6.0 * d), d, unit, unit, unit, unit)
+        return law.log_loss_of(dict(zip(law.names, theta, strict=True)), recipe)
 
-        def log_loss(log_tokens: Array) -> Array:
-            n, d, unit = jnp.exp(most - log_tokens), jnp.exp(log_tokens), jnp.ones(())
-            return law.log_loss_theta(theta, Recipe(n, d, unit, unit, unit, unit))
-
-        points = jnp.linspace(0.0, most, _POINTS)
-        best = jnp.argmin(jax.vmap(log_loss)(points))
-        inside = (best > 0) & (best < _POINTS - 1)
-        ends = points[jnp.maximum(best - 1, 0)], points[jnp.minimum(best + 1, _POINTS - 1)]
-
-        def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-            low, high = ends
-            middle = (low + high) / 2
-            falls = jax.grad(log_loss)(middle) < 0
-            return jnp.where(falls, middle, low), jnp.where(falls, high, middle)
-
-        low, high = jax.lax.fori_loop(0, _STEPS, halve, ends)
-        return jnp.where(inside, jnp.exp((low + high) / 2), jnp.inf)
-
-    return jax.vmap(optimum)(theta, compute)
+    return pointwise(jax.value_and_grad(log_loss), 0.0, ([0.0] * len(law.names), 0.0))

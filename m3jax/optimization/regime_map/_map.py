@@ -42,11 +42,13 @@ class _Members:
         questions: of the fit, at every budget and size of the map.
         theta: coefficients of each member, (M, p).
         compute: FLOP, (C,).
+        tokens: corpus sizes of the map, evenly spaced in the logarithm, (T,).
     """
 
     questions: Questions
     theta: np.ndarray
     compute: np.ndarray
+    tokens: np.ndarray
 
     @property
     def rows(self) -> np.ndarray:
@@ -61,20 +63,41 @@ class _Members:
         """FLOP (P,) of rows (P,)."""
         return self.compute[rows % len(self.compute)]
 
-    def solve(self, rows: np.ndarray, tokens: np.ndarray) -> RegimeOptima:
-        """The best recipe of each regime for rows and corpus sizes, both (P,)."""
+    def solve(self, rows: np.ndarray, tokens: np.ndarray, near: np.ndarray) -> RegimeOptima:
+        """The best recipe of each regime for rows and corpus sizes, both (P,).
+
+        `near` are optima of much the same questions, z (3, 4, P).
+        """
         # All have the limits of the first question.
         first = self.questions.take(np.zeros(len(rows), dtype=np.int64))
         questions = first.replace(compute=self.compute_at(rows)).with_text(tokens)
-        return questions.under(self.theta_at(rows)).solve()
+        return questions.under(self.theta_at(rows)).solve(near=near)
 
-    def solve_all(self, tokens: np.ndarray) -> RegimeOptima:
-        """For every row, the sizes (M·C, T): P = M·C·T."""
-        return self.solve(np.repeat(self.rows, tokens.shape[1]), tokens.ravel())
+    def solve_grid(self) -> RegimeOptima:
+        """For every row, the sizes of the map: P = M·C·T."""
+        of_fit, members = self.questions.solve(), len(self.theta)
+        if members == 1:
+            return of_fit
+        sizes = np.tile(self.tokens, (members - 1) * len(self.compute))
+        rows = np.repeat(self.rows[len(self.compute) :], len(self.tokens))
+        of_draws = self.solve(rows, sizes, np.tile(of_fit.z, members - 1))
+        return jax.tree.map(lambda *leaves: np.concatenate(leaves, axis=-1), of_fit, of_draws)
 
-    def log_loss(self, rows: np.ndarray, log_tokens: np.ndarray) -> np.ndarray:
-        """Of each regime, (3, P)."""
-        return self.solve(rows, np.exp(log_tokens)).log_loss
+
+@dataclasses.dataclass(frozen=True)
+class _Grid:
+    """The map's members and their optima on its grid, which others are not far from."""
+
+    members: _Members
+    optima: RegimeOptima
+
+    def near(self, rows: np.ndarray, log_tokens: np.ndarray) -> RegimeOptima:
+        """The best recipe of each regime for rows and corpus sizes, both (P,)."""
+        log_sizes = np.log(self.members.tokens)
+        step = (log_sizes[-1] - log_sizes[0]) / (len(log_sizes) - 1)
+        place = np.round((log_tokens - log_sizes[0]) / step).astype(np.int64)
+        place = np.clip(place, 0, len(log_sizes) - 1) + rows * len(log_sizes)
+        return self.members.solve(rows, np.exp(log_tokens), self.optima.z[:, :, place])
 
 
 @takes(MapOptions)
@@ -115,18 +138,23 @@ def map_regimes(
     )
     n_draws = min(options.draws, fits.draws.shape[1])
     theta = np.concatenate([questions.theta[:1], questions.draws[0, :n_draws]])
-    members = _Members(questions, theta, flops)
+    members = _Members(questions, theta, flops, tokens)
     shape = len(theta), len(flops), len(tokens)
     report = progress or silent
 
     report("mapping", 0, 3)
-    grid = members.solve_all(np.tile(tokens, (len(members.rows), 1)))
+    grid = members.solve_grid()
     regime = best_regime(grid.log_loss).reshape(shape)
     if not (regime[0] >= 0).any():
         reason = questions.why_not(0, grid)
         raise M3Error(f"language {name!r}: no recipe is allowed anywhere on the map: {reason}")
     report("mapping", 1, 3)
-    changes = crossings(members.log_loss, regime.reshape(-1, shape[2]), np.log(tokens))
+    around = _Grid(members, grid)
+    changes = crossings(
+        lambda rows, log_tokens: around.near(rows, log_tokens).log_loss,
+        regime.reshape(-1, shape[2]),
+        np.log(tokens),
+    )
 
     report("mapping", 2, 3)
     optimal = optimal_corpus(
@@ -138,11 +166,20 @@ def map_regimes(
         )
     own = optimal.reshape(shape[:2])[0]
     relative = _shared_sizes(np.log(tokens), np.log(own), len(tokens))
-    on_curves = relative * own[:, None]
-    log_epochs, free = _epochs(members.solve_all(relative * optimal[:, None]), shape)
-    free &= (on_curves >= tokens[0] * (1 - 1e-9)) & (on_curves <= tokens[-1] * (1 + 1e-9))
-    scaled = [rms_scatter(*curves) for curves in zip(log_epochs, free, strict=True)]
-    plain = [rms_scatter(*curves) for curves in zip(*_epochs(grid, shape), strict=True)]
+    # Of the draws' curves against D_T / D*, what lies on the map.
+    log_sizes = np.log(relative * optimal[:, None])  # (M·C, T)
+    edges = np.log(tokens[[0, -1]]) + np.array([-1e-9, 1e-9])
+    inside = (edges[0] <= log_sizes) & (log_sizes <= edges[1])
+    row, place = np.nonzero(inside | (members.rows < len(flops))[:, None])
+    log_epochs, free = np.zeros(log_sizes.shape), np.zeros(log_sizes.shape, dtype=bool)
+    curves = around.near(row, log_sizes[row, place])
+    log_epochs[row, place], free[row, place] = _epochs(curves)
+    log_epochs, free = log_epochs.reshape(shape), (free & inside).reshape(shape)
+    scaled = [rms_scatter(*member) for member in zip(log_epochs, free, strict=True)]
+    plain = [
+        rms_scatter(*member)
+        for member in zip(*(leaf.reshape(shape) for leaf in _epochs(grid)), strict=True)
+    ]
     exponent, expected = _exponent(flops, own), _expected_exponent(fits.law, theta[0])
     report("mapping", 3, 3)
 
@@ -204,8 +241,8 @@ def _shared_sizes(log_sizes: np.ndarray, log_optimal: np.ndarray, count: int) ->
     return np.exp(np.linspace(*ends, count))
 
 
-def _epochs(solved: RegimeOptima, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Best log epochs, and whether they are free: nothing but compute and the ratios holds them.
+def _epochs(solved: RegimeOptima) -> tuple[np.ndarray, np.ndarray]:
+    """Best log epochs (P,), and whether nothing but compute and the ratios holds them.
 
     Where a part of the text is read the budget has a best corpus, no best number of epochs.
     """
@@ -213,7 +250,7 @@ def _epochs(solved: RegimeOptima, shape: tuple[int, ...]) -> tuple[np.ndarray, n
     lanes = np.arange(len(regime))
     held = (solved.multipliers[regime, :, lanes][:, _HOLDING] > _HELD).any(axis=1)
     log_epochs = solved.z[regime, 1, lanes]
-    return log_epochs.reshape(shape), ((regime >= 0) & ~held & (log_epochs >= 0)).reshape(shape)
+    return log_epochs, (regime >= 0) & ~held & (log_epochs >= 0)
 
 
 def _recipes(questions: Questions, grid: RegimeOptima, regime: np.ndarray) -> Recipe:

@@ -30,7 +30,8 @@ from ._limits import LIMIT_INDEX, LIMITS
 from ._log_sum_exp import LogSumExp, as_log_sum_exp, is_posynomial, log_sum_exp
 from ._recipe_problem import DIMENSIONS, RecipeProblem
 
-_POINTS = 36  # of each part in `screen_starts`
+_POINTS, _FEW_POINTS = 36, 6  # of each part in `screen_starts`, in `near_starts`
+_OFF = 0.1  # of the way from where a start is wanted to the middle of what is allowed
 _ROUNDS = (9, 5, 60)  # iterations before the unfinished are packed together
 # Problems from which compiling pays on a CPU: seven seconds, and then 9,000 a second in place of
 # 6,000.
@@ -93,9 +94,47 @@ def screen_starts(
     (starts, P).
     """
     terms, xp = as_log_sum_exp(law, theta, problem), array_namespace(theta)
+    loss, places = _screened(terms, problem, _POINTS)
+    order = xp.argsort(loss, axis=0)
+    ranked = [xp.take_along_axis(u, order, axis=0) for u in places]
+    loss = xp.take_along_axis(loss, order, axis=0)
+    starts = [initial_iterate(problem, [u[i] for u in ranked]) for i in range(len(loss))]
+    return terms, starts, loss - loss[0]
+
+
+def near_starts(
+    law: Law, theta: Array, problem: RecipeProblem, z: Array
+) -> tuple[LogSumExp, list[PrimalDualIterate], Array]:
+    """The terms, and iterates near z (4, P) and at the best of a few points elsewhere.
+
+    Last, as of `screen_starts`, by how much the latter is worse, (2, P): infinite where it does not
+    beat z, or took its place because z breaks a limit here.
+    """
+    terms, xp = as_log_sum_exp(law, theta, problem), array_namespace(theta)
+    loss, places = _screened(terms, problem, _FEW_POINTS)
+    best = xp.argmin(loss, axis=0)[None]
+    elsewhere = [xp.take_along_axis(u, best, axis=0)[0] for u in places]
+    n, k, r, f = z
+    there = [n, k, r, f - problem.tilt * r][: len(elsewhere)]
+    there = [xp.clip(x, problem.low[i], problem.high[i]) for i, x in enumerate(there)]
+    # Off the limits, where a path can begin.
+    middle = problem.place([0.5] * len(there))
+    inside = [x + _OFF * (m - x) for x, m in zip(there, middle, strict=True)]
+    sound = xp.isfinite(log_sum_exp(terms, inside))
+    for name in problem.rows:
+        sound = sound & (problem.slack(name, inside) > 0)
+    start = [xp.where(sound, x, y) for x, y in zip(inside, elsewhere, strict=True)]
+    better = sound & (loss.min(axis=0) < log_sum_exp(terms, there))
+    worse = xp.stack([xp.zeros_like(theta[0]), xp.where(better, 0.0, xp.inf)])
+    return terms, [initial_iterate(problem, u) for u in (start, elsewhere)], worse
+
+
+def _screened(terms: LogSumExp, problem: RecipeProblem, count: int) -> tuple[Array, list[Array]]:
+    """Lowest loss of `count` points of each part, (parts, P), and where."""
+    xp = array_namespace(terms.constant)
 
     def best(points: np.ndarray) -> tuple[Array, list[Array]]:
-        """Lowest loss of each of some parts, (n, P), and where, from points (count, d, n, 1)."""
+        """Of some parts, (n, P), from points (count, d, n, 1)."""
 
         def lower(carry: tuple[Array, list[Array]], q: Array) -> tuple[tuple[Array, Any], None]:
             lowest, at = carry
@@ -113,23 +152,18 @@ def screen_starts(
         return jax.lax.scan(lower, found, jnp.asarray(points, zero.dtype))[0]
 
     # Parts of as many points are searched together: less to compile.
-    losses, places = zip(*map(best, _parts(DIMENSIONS[problem.regime])), strict=True)
-    loss = xp.concatenate(losses)
-    order = xp.argsort(loss, axis=0)
-    placed = (xp.concatenate(u) for u in zip(*places, strict=True))
-    ranked = [xp.take_along_axis(u, order, axis=0) for u in placed]
-    loss = xp.take_along_axis(loss, order, axis=0)
-    starts = [initial_iterate(problem, [u[i] for u in ranked]) for i in range(len(loss))]
-    return terms, starts, loss - loss[0]
+    parts = _parts(DIMENSIONS[problem.regime], count)
+    losses, places = zip(*map(best, parts), strict=True)
+    return xp.concatenate(losses), [xp.concatenate(u) for u in zip(*places, strict=True)]
 
 
-def _parts(dimensions: int) -> list[np.ndarray]:
+def _parts(dimensions: int, count: int) -> list[np.ndarray]:
     """Points of the unit cube by which valley they may lie in, parts of as many points together.
 
     Each array is (count, d, parts, 1).
     """
-    cube = 0.06 + 0.88 * halton(_POINTS, dimensions)
-    few, many = cube.copy(), cube[: _POINTS // 2].copy()
+    cube = 0.06 + 0.88 * halton(count, dimensions)
+    few, many = cube.copy(), cube[: count // 2].copy()
     few[:, 1] *= 0.7
     many[:, 1] = 0.98
     if dimensions < 3:
@@ -223,15 +257,19 @@ def is_convex(law: Law, problem: RecipeProblem) -> bool:
     return is_posynomial(law) and "source_tokens" not in problem.rows
 
 
-def solve_fast(law: Law, theta: np.ndarray, problem: RecipeProblem) -> LocalOptima:
+def solve_fast(
+    law: Law, theta: np.ndarray, problem: RecipeProblem, near: np.ndarray | None = None
+) -> LocalOptima:
     """Solve P problems of one regime, `theta` (p, P).
 
-    From one start where the loss is convex, else from all that are not far worse than the best.
+    From one start where the loss is convex, else from all that are not far worse than the best; or
+    from `near` z (4, P), where the optima of much the same problems are.
     """
     total = theta.shape[-1]
     convex = is_convex(law, problem)
     kind = law, problem.regime, problem.rows, problem.serves
-    terms, starts, worse = map_lanes(screen_starts, total, kind, theta, problem, law=law)
+    begin, known = (screen_starts, ()) if near is None else (near_starts, (near,))
+    terms, starts, worse = map_lanes(begin, total, kind, theta, problem, *known, law=law)
 
     def descended(
         terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate

@@ -33,11 +33,13 @@ from ._question import Question
 from ._recipe_problem import RecipeProblem
 
 _NO_DIFFERENCE = 1e-10  # of log losses
+_EDGE = 1e-6  # in log passes, within which all of the text is read as few times as allowed
 _FEW = 1 << 13  # problems that are solved in one batch whatever their regime
 _ONE_CALL = 1 << 10  # problems
 _MANY = 1 << 16  # of one regime in a batch: what their arrays take is bounded
 
 
+@jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class RegimeOptima:
     """The best of each regime of P questions.
@@ -86,7 +88,7 @@ def solve(
     program: NonlinearProgram | None = None,
     args: dict[str, np.ndarray] | None = None,
     only: Sequence[int] | None = None,
-    thorough: bool = True,
+    near: np.ndarray | None = None,
 ) -> RegimeOptima:
     """Solve P questions: `theta` (p, P), leaves (P,) or (4, P), `regimes` on offer (3, P) bool.
 
@@ -97,7 +99,9 @@ def solve(
         program: another objective or further constraints, general method only; its arguments are
             `args` (leaves with P first) and "theta".
         only: of `regimes` just these.
-        thorough: False to begin from fewer points, general method only.
+        near: z (3, 4, P) of the optima of much the same problems, to begin from. Text is read in
+            part where it is there, or where that turns out to be at the edge; nothing is proven.
+            The general method begins from fewer points.
 
     Raises `M3Error` where the method cannot solve this law or program, or prove it.
     """
@@ -107,6 +111,7 @@ def solve(
     if method == "fast" and not fast:
         raise M3Error(f"law {law.name}, with these constraints, needs the general method")
     general = method == "general" or not fast
+    assert near is None or not certify
     if certify and general:
         raise M3Error(
             f"law {law.name}: certify=True needs a law made of terms, such as m3, and named limits"
@@ -122,12 +127,12 @@ def solve(
         blame=np.zeros((len(NAMED_LIMITS), total), dtype=bool),
         beyond=np.zeros(total),
     )
-    batches = list(_batches(question, regimes, ladder, range(3) if only is None else only))
-    for batch in batches:
+
+    def solve_batch(batch: _Batch) -> None:
         batch_theta = theta[:, batch.lanes]
         if general:
             full = {name: leaf[batch.lanes] for name, leaf in (args or {}).items()}
-            effort = {} if thorough else {"spread": 32, "descents": 2}
+            effort = {} if near is None else {"spread": 32, "descents": 2}
             optima, beyond = solve_general(
                 program or NonlinearProgram(objective_of(law)),
                 {**full, "theta": batch_theta.T},
@@ -137,11 +142,25 @@ def solve(
             lost = ~np.isfinite(optima.log_loss)
             out.beyond[batch.lanes[lost]] = np.maximum(beyond[lost], 0.0)
         else:
-            optima = _solve_fast_or_general(law, batch_theta, batch.problem)
+            begin = None if near is None else near[batch.regime, :, batch.lanes].T
+            optima = _solve_fast_or_general(law, batch_theta, batch.problem, begin)
         _record_better(out, batch, optima)
         proven = np.isfinite(optima.gap)
         bound = np.where(proven, optima.log_loss, 0.0) - np.where(proven, optima.gap, np.inf)
         np.minimum.at(out.bound, (batch.regime, batch.lanes), bound)
+
+    kinds = range(len(REGIMES)) if only is None else only
+    faces = _faces(question, regimes, near)
+    batches = list(_batches(question, faces, ladder, kinds))
+    for batch in batches:
+        solve_batch(batch)
+    if near is not None:
+        # At the edge between the faces, and where one allows nothing, the best may be beyond it.
+        edge = np.abs(out.z[:, 1] - np.log(question.fewest_passes())) <= _EDGE
+        beyond = ~faces & (regimes & (edge | ~np.isfinite(out.log_loss)))
+        for batch in _batches(question, beyond, ladder, kinds):
+            solve_batch(batch)
+        out.bound[np.isfinite(out.bound)] = -np.inf  # of one face it is none of the regime
     _record_clashing_limits(out, question, regimes)
     if certify:
         best = np.full_like(out.bound, np.inf)
@@ -160,15 +179,26 @@ class _Batch(NamedTuple):
     problem: RecipeProblem
 
 
+def _faces(question: Question, regimes: np.ndarray, near: np.ndarray | None) -> np.ndarray:
+    """Faces to be solved, (2, 3, P) bool: all text read, and a part of it; see `_recipe_problem`.
+
+    Both, or the one where the optimum of much the same problem is.
+    """
+    if near is None:
+        return np.stack([regimes, regimes])
+    in_part = near[:, 1] < np.log(question.fewest_passes()) - _EDGE
+    return np.stack([regimes & ~in_part, regimes & in_part])
+
+
 def _batches(
-    question: Question, regimes: np.ndarray, ladder: Sequence[float] | None, only: Iterable[int]
+    question: Question, faces: np.ndarray, ladder: Sequence[float] | None, only: Iterable[int]
 ) -> Iterator[_Batch]:
     """All problems that have a solution: few together, many by regime and so many sizes."""
     sizes = np.asarray(ladder if ladder else [np.nan])
-    lift = int(regimes.sum()) * len(sizes) <= _FEW
+    lift = int(faces.any(axis=0).sum()) * len(sizes) <= _FEW
     parts: list[_Batch] = []
     for regime in only:
-        offered = np.flatnonzero(regimes[regime])
+        offered = np.flatnonzero(faces[:, regime].any(axis=0))
         at_once = max(1, _MANY // max(1, len(offered)))
         for i in range(0, len(sizes) if len(offered) else 0, at_once):
             some = sizes[i : i + at_once]
@@ -178,6 +208,7 @@ def _batches(
                 asking = _at_size(asking, np.repeat(some, len(offered)))
             for in_part in (False, True):
                 problem, possible = build_problem(asking, regime, lift=lift, in_part=in_part)
+                possible &= faces[int(in_part), regime, asked]
                 lanes = asked[possible]
                 if len(lanes):
                     parts.append(_Batch(np.full(len(lanes), regime), lanes, problem.take(possible)))
@@ -215,9 +246,11 @@ def _at_size(question: Question, size: np.ndarray) -> Question:
     return dataclasses.replace(question, low=low, high=high)
 
 
-def _solve_fast_or_general(law: Law, theta: np.ndarray, problem: RecipeProblem) -> LocalOptima:
+def _solve_fast_or_general(
+    law: Law, theta: np.ndarray, problem: RecipeProblem, near: np.ndarray | None
+) -> LocalOptima:
     """The fast way, and the general one for what did not converge."""
-    optima = solve_fast(law, theta, problem)
+    optima = solve_fast(law, theta, problem, near)
     left = np.flatnonzero(~(optima.kkt <= 1e3 * TOLERANCE))
     if len(left):
         args, some = {"theta": theta.T[left]}, problem.take(left)
