@@ -200,14 +200,18 @@ def test_gradient_is_finite_with_any_coefficient_frozen_at_neutral(law, wide):
         assert not_finite(derivative(law, 1, points(theta))) == []
 
 
-@pytest.mark.parametrize(("order", "tolerance"), [(0, 5e-5), (1, 1e-5), (2, 1e-3)])
+@pytest.mark.parametrize(("order", "tolerance"), [(0, 1e-5), (1, 1e-5), (2, 1e-3)])
 @each_law
 def test_float32_agrees_with_float64(law, order, tolerance):
     narrow = points(draw(law, 5)).astype(np.float32)
     assert derivative(law, order, narrow).dtype == np.float32
     got = scaled(law, order, narrow)
     with jax.enable_x64(True):
-        assert_close(got, scaled(law, order, narrow.astype(np.float64)), tolerance)
+        expected = scaled(law, order, narrow.astype(np.float64))
+    if order == 0:  # a logarithm may be next to nothing
+        np.testing.assert_allclose(got, expected, rtol=tolerance, atol=tolerance / 10)
+    else:
+        assert_close(got, expected, tolerance)
 
 
 @each_law
