@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,23 +42,11 @@ Language = Annotated[
 
 
 def use_cache() -> None:
-    """Keep compiled code between calls, unless the user has set JAX's cache up themselves.
+    """Keep compiled code between calls; JAX would say for each function that it cannot."""
+    from ..computing import keep_compiled
 
-    Where it cannot be kept, that costs time and not results; JAX would say so for each function.
-    """
     warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache entry")
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = home / "m3jax" / "xla"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return
-    import jax
-
-    jax.config.update("jax_compilation_cache_dir", str(folder))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    keep_compiled()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ import numpy as np
 from .._errors import M3Error
 from .._progress import Progress, silent
 from .._version import __version__
+from ..computing import keep_compiled
 from ._corpus import Corpus
 from ._plan import PilotPlan, by_shape
 from ._table import Row, add_rows, add_to_card, read_rows
@@ -68,6 +69,7 @@ def carry_out(
     to stop at any moment loses what is in training, and a second call ends with the same table.
     Raises `M3Error` if the table cannot be written; what it held stays.
     """
+    keep_compiled()
     progress, began, output = progress or silent, time.monotonic(), plan.output
     # First of all: a folder that cannot be written to is no place to train for.
     add_to_card(output, plan.cards)
