@@ -17,7 +17,8 @@ import jax
 import numpy as np
 
 from benchmarks.support.measure import lacking
-from benchmarks.support.recipes import Terms, fits_of
+from benchmarks.support.recipe_terms import Terms
+from benchmarks.support.recipes import fits_of
 from benchmarks.support.script import new_parser, parse, print_result
 from m3jax.laws import get_law
 from m3jax.optimization import LIMITS, Question, solve

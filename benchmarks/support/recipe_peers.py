@@ -7,7 +7,6 @@ problems in one compiled call. All search each of the three regimes under the sa
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -18,11 +17,11 @@ import numpy as np
 
 import m3jax
 from benchmarks.support.measure import cores, environment, repeated
-from benchmarks.support.recipes import Face, Terms, faces, starts
+from benchmarks.support.recipe_terms import Face, Terms, solve_by_scipy, starts
+from benchmarks.support.recipes import faces
 
 AS_GOOD = 1e-6  # excess of the log loss over the best known that counts as found
 START_COUNTS = (1, 2, 3, 4, 6, 8, 12, 16)  # for each regime
-SLACK = 1e-7  # a limit overstepped by less, in log units, counts as kept
 
 
 class Problem(NamedTuple):
@@ -48,45 +47,10 @@ RecipePeer = Callable[[Problem, int], tuple[np.ndarray, float]]
 
 
 def _scipy(method: str, problem: Problem, count: int) -> tuple[np.ndarray, float]:
-    from scipy.optimize import Bounds, LinearConstraint, minimize
-
     rng = np.random.default_rng(problem.seed)
     regimes = [(face, starts(face, count, rng)) for face in problem.faces()]
     started = time.perf_counter()
-    terms = problem.terms()
-    losses = np.full((3, count), np.inf)
-    for regime, (face, points) in enumerate(regimes):
-        plane = face.plane
-
-        def with_gradient(x: np.ndarray, plane: np.ndarray = plane) -> tuple[float, np.ndarray]:
-            loss, gradient = terms.with_gradient(plane @ x)
-            return loss, gradient @ plane
-
-        for s, point in enumerate(points):
-            options: dict[str, Any]
-            if method == "SLSQP":
-                limits: Any = {
-                    "type": "ineq",
-                    "fun": lambda x, f=face: f.right - f.matrix @ x,
-                    "jac": lambda x, f=face: -f.matrix,
-                }
-                options = {"ftol": 1e-9, "maxiter": 200}
-            else:
-                limits = LinearConstraint(face.matrix, -np.inf, face.right)
-                options = {"gtol": 1e-7, "xtol": 1e-9, "barrier_tol": 1e-8, "maxiter": 500}
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                end = minimize(
-                    with_gradient,
-                    point,
-                    jac=True,
-                    bounds=Bounds(face.low, face.high),
-                    constraints=limits,
-                    method=method,
-                    options=options,
-                )
-            if np.all(face.matrix @ end.x <= face.right + SLACK) and np.isfinite(end.fun):
-                losses[regime, s] = end.fun
+    losses = solve_by_scipy(method, problem.terms(), regimes)
     seconds = time.perf_counter() - started
     return np.minimum.accumulate(losses, axis=1).min(axis=0), seconds
 
