@@ -4,9 +4,10 @@
 
 Every command is a whole process, timed from outside. Cold is with an empty folder of compiled code,
 cached with that of the cold process; warm is the third call within one process. Beside it stand
-SciPy's solvers as whole processes that do the same work on the same cores: MINPACK with exact
-Jacobians fits the same objective of as many languages, from one start each, from arrays that are
-ready, and SLSQP with exact gradients finds the same recipes. What they find is compared.
+SciPy's solvers as whole processes that do the same work on the same cores. MINPACK with exact
+Jacobians fits the same table, read by pandas, to the same objective from one start a language, with
+bounds, starts and scaling that are ready; SLSQP with exact gradients finds the same recipes. What
+they find is compared.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from m3jax.laws import LogSpaceLaw
 from m3jax.runs import RunTable
 
 PEERS = {"fit_many": "minpack", "optimize_plain": "slsqp"}
+_COLUMNS = ("n_params", "target_tokens", "epochs", "target_ratio", "final_ratio")
 _COMPUTE, _TOKENS = 1e20, 1e8  # of `optimize_plain`
 SHIPPED = Path(m3jax.__file__).parent / "data" / "pilot_debian.csv"
 
@@ -64,19 +66,15 @@ def write_files(folder: Path, work: Work) -> None:
     """The tables, fits and arrays that the processes begin from."""
     table = run_table_of(work)
     with (folder / "many.csv").open("w", encoding="utf-8") as file:
-        names = ("n_params", "target_tokens", "epochs", "target_ratio", "final_ratio")
-        print("language", *names, "loss", sep=",", file=file)
-        columns = [getattr(table.recipe, name) for name in names]
+        print("language", *_COLUMNS, "loss", sep=",", file=file)
+        columns = [getattr(table.recipe, name) for name in _COLUMNS]
         for row in zip(table.language, *columns, table.loss, strict=True):
             print(*row, sep=",", file=file)
     problem = PeerProblem.of(work)
     law = problem.law
-    names = list(vars(problem.recipe))
     np.savez(
         folder / "minpack.npz",
-        law=json.dumps({"names": law.names, "terms": law.terms, "variables": names}),
-        recipe=np.stack([getattr(problem.recipe, name) for name in names]),
-        log_loss=problem.log_loss,
+        law=json.dumps({"names": law.names, "terms": law.terms, "variables": _COLUMNS}),
         centre=problem.centre,
         lower=problem.lower,
         upper=problem.upper,
@@ -110,8 +108,9 @@ def same_answers(folder: Path, work: Work, name: str) -> float:
         own = np.log([row["loss"] for row in json.loads(told)])
         return float(np.mean(own <= np.load(folder / "slsqp.npy") + 1e-6))
     problem = PeerProblem.of(work)
-    fits = m3jax.Fits.load(folder / "many.json")
-    x = problem.to_x(fits.theta[[fits.index(n) for n in run_table_of(work).languages]])
+    with np.load(folder / "many.npz") as found:
+        row = {name: i for i, name in enumerate(found["languages"].tolist())}
+        x = problem.to_x(found["theta"][[row[name] for name in run_table_of(work).languages]])
     peer = np.load(folder / "minpack.npy")
     ends = np.array(
         [[problem.residuals(i).objective(at[i]) for at in (x, peer)] for i in range(len(x))]
@@ -130,18 +129,19 @@ def study(
         for job_name in only or JOBS:
             job = JOBS[job_name]
             numbers = {"draws": draws, "languages": work.languages, "runs": work.runs}
-            arguments = [argument.format(**numbers) for argument in job.arguments]
             say(f"{job_name}: {job.about.format(**numbers)}")
             times = max(1, repeats // job.times)
             cold, cached, peer = [], [], []
-            for i in range(times if arguments else 0):
-                command = [sys.executable, "-m", "m3jax.cli", *arguments]
+            for i in range(times):
+                command = job.command(numbers)
                 cache = folder / f"cache_{job_name}_{i}"
                 cold.append(in_process(command, folder, cache)[0])
                 cached.append(in_process(command, folder, cache)[0])
                 if job_name in PEERS:
                     peer.append(timed_peer(folder, PEERS[job_name]))
-            command = [sys.executable, "-m", "benchmarks.support.answers", job_name, *arguments]
+            module = "benchmarks.support.answers"
+            arguments = [argument.format(**numbers) for argument in job.arguments]
+            command = [sys.executable, "-m", module, job_name, *arguments]
             _, told = in_process(command, folder, folder / f"cache_{job_name}_warm")
             row = {"about": job.about.format(**numbers), **json.loads(told)}
             row |= {"cold_s": _median(cold), "cached_s": _median(cached)}
@@ -176,8 +176,8 @@ def timed_peer(folder: Path, peer: str) -> tuple[float, float]:
     return seconds, float(told)
 
 
-def _median(seconds: list[float]) -> float | None:
-    return float(np.median(seconds)) if seconds else None
+def _median(seconds: list[float]) -> float:
+    return float(np.median(seconds))
 
 
 def show(result: Mapping[str, Any]) -> None:
@@ -194,7 +194,7 @@ def show(result: Mapping[str, Any]) -> None:
         cells = (row["cold_s"], row["cached_s"], row["warm_s"])
         table.add_row(
             f"{name}: {row['about']}",
-            *("" if value is None else f"{value:.2f}" for value in cells),
+            *(f"{value:.2f}" for value in cells),
             str(row["programs"]),
             f"{row['trace_s']:.2f}",
             f"{row['compile_s']:.2f}",

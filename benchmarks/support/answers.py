@@ -14,13 +14,12 @@ import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.toml"
 QUESTION = ("-c", "1e12", "-t", "65536")
-PEER_FIT = ("--prior", "none", "--huber-delta", "0.001", "--starts", "1", "--tolerance", "1e-5")
 PEER_LIMITS = (
     *("-c", "1e20", "-t", "1e8", "--n-params", "1e7,1e12", "--epochs", "1,64"),
     *("--target-ratio", "0.05,1", "--final-ratio", "0.05,1"),
@@ -33,75 +32,92 @@ class Job:
     """A question, as arguments of the command line; files are in the working folder.
 
     Attributes:
-        arguments: of `m3jax`; empty where it is only a call.
         about: what it answers.
+        arguments: of `m3jax`, where it is a command.
+        code: of a Python process, where it is none: a function `answer`.
         times: repetitions are divided by this.
     """
 
-    arguments: tuple[str, ...]
     about: str
+    arguments: tuple[str, ...] = ()
+    code: str = ""
     times: int = 1
 
+    def command(self, numbers: Mapping[str, int]) -> list[str]:
+        """The whole process."""
+        if self.code:
+            return [sys.executable, "-c", f"{self.code}\nanswer()"]
+        arguments = [argument.format(**numbers) for argument in self.arguments]
+        return [sys.executable, "-m", "m3jax.cli", *arguments]
+
+
+FIT_MANY = """
+import numpy, m3jax
+def answer():
+    fits = m3jax.fit(
+        m3jax.RunTable.read("many.csv"),
+        prior="none", huber_delta=1e-3, starts=1, draws=0, tolerance=1e-5,
+    )
+    numpy.savez("many.npz", languages=fits.languages, theta=fits.theta)
+"""
+
+CONSTRAINT = """
+import jax.numpy as jnp, m3jax
+fits = m3jax.Fits.load("fits.json")
+def at_most_four(recipe):
+    return jnp.log(recipe.epochs / 4)
+def answer():
+    m3jax.optimize(
+        fits, compute=[1e12], target_tokens=[65536.0], constraints=at_most_four, draws=0
+    )
+"""
 
 JOBS = {
-    "fit": Job(("fit", "few.csv", "--draws", "0", "-o", "best.json"), "4 languages"),
+    "fit": Job("4 languages", ("fit", "few.csv", "--draws", "0", "-o", "best.json")),
     "fit_draws": Job(
-        ("fit", "few.csv", "--draws", "200", "-o", "drawn.json"), "4 languages, 200 draws"
+        "4 languages, 200 draws", ("fit", "few.csv", "--draws", "200", "-o", "drawn.json")
     ),
-    "fit_many": Job(
-        ("fit", "many.csv", *PEER_FIT, "--draws", "0", "-o", "many.json"),
-        "{languages} languages × {runs} runs, as MINPACK fits them",
-    ),
+    "fit_many": Job("{languages} languages × {runs} runs, best fits in Python", code=FIT_MANY),
     "fit_many_draws": Job(
-        ("fit", "many.csv", "--draws", "{draws}", "-o", "many_drawn.json"),
         "{languages} languages × {draws} draws",
+        ("fit", "many.csv", "--draws", "{draws}", "-o", "many_drawn.json"),
         times=3,
     ),
-    "optimize": Job(("optimize", "fits.json", *QUESTION), "4 languages, with intervals"),
+    "optimize": Job("4 languages, with intervals", ("optimize", "fits.json", *QUESTION)),
     "optimize_plain": Job(
-        ("optimize", "known.json", *PEER_LIMITS, "--draws", "0"), "4 recipes, as SLSQP finds them"
+        "4 recipes without intervals", ("optimize", "known.json", *PEER_LIMITS, "--draws", "0")
     ),
-    "constraint": Job((), "4 languages, a constraint of the user's, no intervals"),
+    "constraint": Job("4 recipes under a function of the user's", code=CONSTRAINT),
     "predict": Job(
+        "4 languages",
         (
             *("predict", "fits.json", "--n-params", "20000", "--target-tokens", "65536"),
             *("--epochs", "4", "--target-ratio", "0.3"),
         ),
-        "4 languages",
     ),
-    "compare": Job(("compare", "few.csv", "--laws", "all"), "all laws"),
+    "compare": Job("all laws", ("compare", "few.csv", "--laws", "all")),
     "map": Job(
-        ("map", "fits.json", "-c", "1e11,1e13", "-t", "16384,1M", "-o", "map"), "4 languages"
+        "4 languages", ("map", "fits.json", "-c", "1e11,1e13", "-t", "16384,1M", "-o", "map")
     ),
-    "next": Job(("next", "fits.json", "--budget", "1e13", "-c", "2e12", "-t", "65536"), "4 sheets"),
-    "quickstart": Job(("run", str(QUICKSTART), "-o", "quickstart", "--overwrite"), "the whole"),
+    "next": Job("4 sheets", ("next", "fits.json", "--budget", "1e13", "-c", "2e12", "-t", "65536")),
+    "quickstart": Job("the whole", ("run", str(QUICKSTART), "-o", "quickstart", "--overwrite")),
 }
 
 
-def call_of(name: str, arguments: list[str]) -> Callable[[], Any]:
+def call_of(job: Job, arguments: list[str]) -> Callable[[], Any]:
     """The same within a process."""
-    if name != "constraint":
-        from m3jax.cli import main
+    if job.code:
+        defined: dict[str, Any] = {}
+        exec(job.code, defined)
+        return defined["answer"]
+    from m3jax.cli import main
 
-        def command() -> None:
-            sys.argv = ["m3jax", *arguments]
-            with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
-                main()
+    def command() -> None:
+        sys.argv = ["m3jax", *arguments]
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+            main()
 
-        return command
-
-    import jax.numpy as jnp
-
-    import m3jax
-
-    fits = m3jax.Fits.load("fits.json")
-
-    def at_most_four(recipe: Any) -> Any:
-        return jnp.log(recipe.epochs / 4.0)
-
-    return lambda: m3jax.optimize(
-        fits, compute=[1e12], target_tokens=[65536.0], constraints=at_most_four, draws=0
-    )
+    return command
 
 
 def main() -> int:
@@ -116,7 +132,7 @@ def main() -> int:
         counts[event] += 1
 
     jax.monitoring.register_event_duration_secs_listener(count)
-    call = call_of(name, arguments)
+    call = call_of(JOBS[name], arguments)
     marks = [time.perf_counter()]
     call()
     compiled = "/jax/core/compile/backend_compile_duration"

@@ -1,4 +1,4 @@
-"""SciPy's solvers as whole processes: arrays from a file, the answer to another.
+"""SciPy's solvers as whole processes: arrays from files, the answer to another.
 
     python -m benchmarks.support.rivals minpack IN.npz OUT.npy
     python -m benchmarks.support.rivals slsqp IN.npz OUT.npy
@@ -23,21 +23,24 @@ STARTS = 4  # of each regime, for SLSQP; what it needs to find the best recipes
 
 def fit_by_minpack(arrays: Mapping[str, np.ndarray], tolerance: float = 1e-5) -> np.ndarray:
     """x (L, p) of every language, from one start each, on all cores."""
+    import pandas as pd
+
     from benchmarks.support.peers import minpack
     from benchmarks.support.residuals import Residuals
 
     law = json.loads(str(arrays["law"]))
-    variables = law["variables"]
+    tables = [table for _, table in pd.read_csv("many.csv").groupby("language", sort=False)]
 
     def fit(language: int) -> np.ndarray:
         own = {
             name: arrays[name][language] for name in ("lower", "upper", "start_low", "start_high")
         }
+        table = tables[language]
         residuals = Residuals.of(
             tuple(law["names"]),
             law["terms"],
-            dict(zip(variables, arrays["recipe"][:, language], strict=True)),
-            arrays["log_loss"][language],
+            {name: table[name].to_numpy() for name in law["variables"]},
+            np.log(table["loss"].to_numpy()),
             arrays["centre"][language],
             delta=float(arrays["delta"]),
             **own,
@@ -45,7 +48,7 @@ def fit_by_minpack(arrays: Mapping[str, np.ndarray], tolerance: float = 1e-5) ->
         with np.errstate(all="ignore"):
             return minpack(residuals, arrays["starts"][language], tolerance)
 
-    count, workers = len(arrays["log_loss"]), cores()
+    count, workers = len(tables), cores()
     if workers == 1:
         return np.stack([fit(i) for i in range(count)])
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 DETAILED = 3  # languages; beyond so many, each gets one line
+_IN_FULL = 20  # languages whose coefficients are written out
 
 
 def show_fits(
@@ -53,8 +54,11 @@ def show_fits(
         return
     if fits.population is not None:
         print_table(console, population_table(fits, fits.population))
-    for name in fits.languages:
+    for name in fits.languages[:_IN_FULL]:
         print_table(console, coefficients_table(fits, name))
+    if more := fits.languages[_IN_FULL:]:
+        rest = "those of the other language are" if len(more) == 1 else f"{len(more)} more are"
+        print_line(console, f"Coefficients of {_IN_FULL} languages; {rest} in --json and -o files.")
 
 
 def show_diagnoses(
