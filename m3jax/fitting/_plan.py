@@ -18,7 +18,7 @@ from ..options import FitOptions
 from ..runs import RunTable
 from ._assemble import assemble
 from ._best_fits import best_fits_of, fit_data_with_weak_prior, without_unfitted
-from ._engines import choose_engine, descents_of
+from ._engines import choose_engines, descents_of
 from ._fits import Fits
 from ._messages import borrowing
 from .engine import Descents
@@ -62,8 +62,13 @@ class FitPlan:
 
     @property
     def descents(self) -> Descents:
-        """By the engine that the plan has chosen."""
-        return _descents(self.law, self.settings)
+        """Of the search, by the engine that the plan has chosen."""
+        return _descents(self.law, self.settings, "engine")
+
+    @property
+    def draws_descents(self) -> Descents:
+        """Of the draws."""
+        return _descents(self.law, self.settings, "draws_engine")
 
     def fit(self, report: Progress) -> Fits:
         """Fits of all languages of the plan."""
@@ -113,7 +118,7 @@ class FitPlan:
         )
         counts = np.einsum("ljj->lj", data.prior_precision) > 0
         factor = np.where(counts, space.prior_sd, 0.0)[..., None] * np.eye(len(law.names))
-        fitted = FittedProblem(self.descents, problem, space, best_fits, data, settings)
+        fitted = FittedProblem(self.draws_descents, problem, space, best_fits, data, settings)
         return assemble(fitted, bootstrap_draws(fitted, factor, report), failed)
 
     def _with_priors(self, priors: Priors, report: Progress) -> Fits:
@@ -129,7 +134,7 @@ class FitPlan:
         space = problem.space(law)
         data = final_fit_data(problem, space, priors, settings["huber_delta"])
         factor = prior_factor(priors.cov, data.free, priors.rotation)
-        fitted = FittedProblem(self.descents, problem, space, best_fits, data, settings)
+        fitted = FittedProblem(self.draws_descents, problem, space, best_fits, data, settings)
         draws = bootstrap_draws(fitted, factor, report, priors)
         for messages, borrowed in zip(
             problem.messages, borrowing(law, problem, priors, settings["prior"]), strict=True
@@ -169,7 +174,7 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
     notes = [*runs.notes, *([] if pool == options.pool else [_NOTHING_TO_POOL])]
     settings |= {**prior_settings, "pool": pool, "source": runs.source, "notes": notes}
     settings["reading"] = dict(runs.reading)
-    settings["engine"] = choose_engine(
+    settings["engine"], settings["draws_engine"] = choose_engines(
         options.engine,
         options.precision,
         runs=len(runs),
@@ -183,13 +188,13 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
         delta, seed = options.huber_delta, options.seed
         rows = problem.take(np.flatnonzero(weighed))
         with in_double_precision():
-            descents = _descents(law, settings)
+            descents = _descents(law, settings, "engine")
             priors = estimate_priors(descents, rows, prior, pool, delta, seed, report)
     return FitPlan(law, problem, failed, settings, weighed, priors)
 
 
-def _descents(law: Law, settings: Mapping[str, Any]) -> Descents:
-    return descents_of(law, settings["engine"], settings["precision"], settings["tolerance"])
+def _descents(law: Law, settings: Mapping[str, Any], engine: str) -> Descents:
+    return descents_of(law, settings[engine], settings["precision"], settings["tolerance"])
 
 
 def _counted(runs: RunTable) -> RunTable:

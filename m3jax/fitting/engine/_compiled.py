@@ -46,6 +46,9 @@ class CompiledDescents(NamedTuple):
     ) -> Solution:
         """See `Descents`."""
         count, many, p = starts.shape
+        own = resampled and Resample(
+            *(leaf.astype(np.float32).reshape(-1, leaf.shape[-1]) for leaf in resampled)
+        )
         ends = fit_lanes(
             self.law,
             starts.reshape(-1, p),
@@ -55,8 +58,7 @@ class CompiledDescents(NamedTuple):
             tolerance=tolerance,
             precision="float32",
             lanes=LANES_PER_ROW if many >= LANES_PER_ROW else 1,
-            resampled=resampled
-            and Resample(*(leaf.reshape(-1, leaf.shape[-1]) for leaf in resampled)),
+            resampled=own,
             held=None if held is None else held.reshape(-1, p),
         )
         return Solution(*(leaf.reshape(count, many, *leaf.shape[1:]) for leaf in ends))

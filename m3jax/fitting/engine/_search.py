@@ -161,10 +161,11 @@ def multi_start(descents: Descents, candidates: np.ndarray, data: FitData, start
     agreement = _is_best(ends, data).sum(axis=1, where=np.isfinite(ends.misfit)) / np.maximum(
         ended, 1
     )
-    rivals = ends.take(places)
-    best = _best_of_rivals(descents, rivals, data)
-    first = np.where(np.arange(RIVALS)[:, None] == 0, best.x[:, None], rivals.x)
-    return best._replace(agreement=agreement, rivals=first)
+    best, second = _best_of_rivals(descents, ends.take(places), data)
+    places[second, :2] = places[second, 1::-1]
+    again = (places == places[:, :1])[..., None]  # where there are fewer valleys
+    rivals = np.where(again, best.x[:, None], ends.take(places).x)
+    return best._replace(agreement=agreement, rivals=rivals)
 
 
 def refine(descents: Descents, starts: np.ndarray, data: FitData) -> BestFits:
@@ -293,10 +294,15 @@ def _valleys(ends: _Ends, data: FitData) -> np.ndarray:
     return places
 
 
-def _best_of_rivals(descents: Descents, rivals: _Ends, data: FitData) -> BestFits:
-    """The best fits, from the best valleys: the second is finished too where it comes close."""
+def _best_of_rivals(
+    descents: Descents, rivals: _Ends, data: FitData
+) -> tuple[BestFits, np.ndarray]:
+    """The best fits, from the best valleys, and which languages' is in the second, (L,) bool.
+
+    That one is finished too where it comes close.
+    """
     best = _finished(descents, rivals.x[:, 0], data)
-    score = rivals.score(data)
+    score, second = rivals.score(data), np.zeros(len(rivals.misfit), dtype=bool)
     with np.errstate(invalid="ignore"):
         close = score[:, 1] - score[:, 0] < 5 * _tolerance(rivals, data)
     rows = np.flatnonzero(close & (rivals.x[:, 1] != rivals.x[:, 0]).any(axis=1))
@@ -306,7 +312,8 @@ def _best_of_rivals(descents: Descents, rivals: _Ends, data: FitData) -> BestFit
         less = _score_of(others, some) < _score_of(BestFits(*(leaf[rows] for leaf in best)), some)
         for old, new in zip(best, others, strict=True):
             old[rows[less]] = new[less]
-    return best
+        second[rows[less]] = True
+    return best, second
 
 
 def _score_of(fits: BestFits, data: FitData) -> np.ndarray:

@@ -121,8 +121,12 @@ def _check_settings(where: str, settings: Any, law: Law) -> None:
     except M3Error as error:
         raise M3Error(f"{where}, reading: {error}") from error
     known = {*own, "prior", "source", "notes", "reading", "prior_ranges", "prior_source"}
+    known |= {"draws_engine"}
     if set(settings) - known:
         raise M3Error(f"{where}: unknown setting {_shown(min(set(settings) - known))}")
+    if "draws_engine" in settings:
+        engines = ("host", "batch")
+        _field(where, settings, "draws_engine", lambda value: value in engines, "host or batch")
     if "prior_source" in settings:
         _field(where, settings, "prior_source", _is_text, "text")
     if "prior_ranges" in settings:

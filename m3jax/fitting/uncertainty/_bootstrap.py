@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
-from ..._batching import take_rows
+from ..._batching import take_rows, worker_count
 from ..._progress import Progress
 from ..engine import Descents, FitData, Resample, Solution
 
-_ROUNDS, _TOLERANCE = (8, 4, 8, 40), 1e-4
+_ROUNDS, _TOLERANCE = (5, 3, 4, 8, 40), 1e-4
 _LEAST_ROOT = 0.5  # of chi-squared over its freedom, cubed: draws are at most 2.8 times as wide
 _REFITS_AT_ONCE, _RUNS_AT_ONCE = 50_000, 10_000_000  # held in memory, the latter of all refits
 _RUNS, _PRIOR = 0, 1  # what random numbers are for
@@ -112,7 +113,9 @@ def resample(source: BootstrapSource, draws: int, *, kind: str) -> Resample:
     prior_mean = source.prior_mean + (normal / np.sqrt(chi)) @ source.prior_factor.T
     count = np.count_nonzero(source.size)
     if kind == "cluster":
-        share = of_runs.standard_exponential((draws, count)) ** source.power
+        share = of_runs.standard_exponential((draws, count))
+        if source.power != 1:
+            share **= source.power
         share *= count / share.sum(axis=1, keepdims=True)
         # Runs of no weight belong to no cluster.
         weight = source.weight * share[:, np.minimum(source.cluster, count - 1)]
@@ -160,8 +163,9 @@ def bootstrap(
     for begin in range(0, count, step):
         report("bootstrap", begin, count)
         rows = np.arange(begin, min(begin + step, count))
-        parts = zip(*(resample(take_rows(source, i), draws, kind=kind) for i in rows), strict=True)
-        resampled = Resample(*map(np.stack, parts))
+        with ThreadPoolExecutor(worker_count()) as pool:
+            drawn_runs = pool.map(lambda i: resample(take_rows(source, i), draws, kind=kind), rows)
+            resampled = Resample(*map(np.stack, zip(*drawn_runs, strict=True)))
 
         def refits(
             starts: np.ndarray, rows: np.ndarray, begin: int = begin, of: Resample = resampled

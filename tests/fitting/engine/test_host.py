@@ -47,7 +47,7 @@ def test_both_engines_make_the_same_draws(runs, options):
         few, many = (np.log(f.predict_draws(runs.recipe, language)) for f in (host, batch))
         # A draw's refit may end in another of its valleys; next to all end in the same.
         apart = np.max(np.abs(few - many), axis=1) / np.std(many, axis=0).mean()
-        assert np.median(apart) < 0.1
+        assert np.median(apart) < 0.15
         assert np.mean(apart < 0.5) > 0.85
 
 
@@ -56,12 +56,13 @@ def test_few_descents_are_made_on_the_host(runs):
 
     def chosen(**options):
         plan = plan_fit(runs, "chinchilla", FitOptions(**options), lambda *told: None)
-        return plan.settings["engine"]
+        return plan.settings["engine"], plan.settings["draws_engine"]
 
-    assert chosen(draws=200) == "host"
-    assert chosen(draws=50_000) == "batch"
-    assert chosen(precision="float32") == "batch"
-    assert chosen(engine="host", draws=50_000) == "host"
+    assert chosen(draws=200) == ("host", "host")
+    assert chosen(draws=100_000) == ("host", "batch")
+    assert chosen(starts=100_000) == ("batch", "host")
+    assert chosen(precision="float32") == ("batch", "batch")
+    assert chosen(engine="host", draws=100_000) == ("host", "host")
 
 
 def test_an_unknown_engine_is_refused(runs):
