@@ -104,9 +104,9 @@ class FitOptions(Options):
         "auto",
         kind="text",
         choices=ENGINES,
-        help="batch: whole descents compiled, for many fits; host: the law alone, for a few, the"
-        " steps made in NumPy; auto: what is sooner done, which the fit then tells. They agree to"
-        " within the tolerance.",
+        help="batch: whole descents compiled, for very many fits and accelerators; host: made by"
+        " NumPy, nothing compiled; auto: what is sooner done, for the search and for the draws,"
+        " which the fit then tells. They agree to within the tolerance.",
     )
     seed: int = option(
         0,
