@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..computing import KEPT
-from ..elementwise import Compiled, Elementwise, pointwise
+from ..computing import KEPT, Compiled, Elementwise, pointwise
 from ..recipe import Array, Recipe
 from ._base import Law, LossFunction
 

@@ -10,8 +10,7 @@ import jax
 import numpy as np
 
 from ..._batching import take_rows
-from ...computing import KEPT
-from ...elementwise import Compiled, Elementwise, pointwise
+from ...computing import KEPT, Compiled, Elementwise, pointwise
 from ...laws import Law
 from ...recipe import Array, Recipe
 

@@ -9,8 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...computing import KEPT
-from ...elementwise import Compiled, Elementwise, pointwise
+from ...computing import KEPT, Compiled, Elementwise, pointwise
 from ...laws import Law
 from ...recipe import Array, Recipe
 

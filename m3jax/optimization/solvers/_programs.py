@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ...computing import KEPT, jit_by_first
-from ...elementwise import Elementwise, NotElementwise
+from ...computing import KEPT, Elementwise, NotElementwise, jit_by_first
 from ...recipe import Array, Recipe
 from ._recipe_problem import DIMENSIONS, RecipeProblem, recipe_of
 

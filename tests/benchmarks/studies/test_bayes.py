@@ -10,7 +10,7 @@ from ...conftest import call_script, is_finite
 @pytest.mark.slow
 def test_the_bootstrap_agrees_with_a_posterior():
     pytest.importorskip("numpyro")
-    done = call_script(bayes, "--runs", 60, "--draws", 200, "--samples", 300, "--json")
+    done = call_script(bayes, "--runs", 60, "--draws", 1500, "--samples", 300, "--json")
     assert done.code == 0
     result = done.json
     assert is_finite(result)

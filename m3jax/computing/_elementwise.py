@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Literal
 
-from .computing import in_double_precision
+from ._arithmetic import in_double_precision
 
 Operation = Callable[..., Any]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from m3jax import get_law, list_laws
-from m3jax.elementwise import Compiled, Elementwise, NotElementwise, pointwise
+from m3jax.computing import Compiled, Elementwise, NotElementwise, pointwise
 from m3jax.recipe import Recipe
 
 

@@ -1,18 +1,14 @@
-"""How m3jax computes with JAX, whatever its caller does: the arithmetic, and what is compiled."""
+"""Compiled code that is kept: in a process for the laws used last, on disk for other processes."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache, partial, wraps
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 KEPT = 32  # laws, of each function; those of the registry are 18
@@ -41,23 +37,6 @@ def keep_compiled() -> None:
     reset_cache()  # where something has been compiled before, JAX has found no cache for good
 
 
-@contextmanager
-def in_double_precision() -> Iterator[None]:
-    """64 bits, and JAX as it comes: a caller's stricter rules and traps are for their code.
-
-    What is compiled meanwhile is kept, see `keep_compiled`.
-    """
-    keep_compiled()
-    with (
-        jax.enable_x64(True),
-        jax.numpy_rank_promotion("allow"),
-        jax.numpy_dtype_promotion("standard"),
-        jax.debug_nans(False),
-        jax.debug_infs(False),
-    ):
-        yield
-
-
 def jit_by_first(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     """`jit` of `function(first, ...)`, compiled for each `first`, which must be hashable.
 
@@ -74,15 +53,3 @@ def jit_by_first(function: Callable[..., Any], **options: Any) -> Callable[..., 
         return compiled(first)(*rest, **named)
 
     return call
-
-
-def array_namespace(*arrays: Any) -> ModuleType:
-    """`jax.numpy` where any of the arrays is JAX's, a traced one too; `numpy` otherwise.
-
-    What is written over it runs compiled, and for small work at once, in double precision.
-    """
-    for array in arrays:
-        # Most are NumPy's, which is sooner told.
-        if type(array) is not np.ndarray and isinstance(array, jax.Array):
-            return jnp
-    return np
