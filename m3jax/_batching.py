@@ -30,7 +30,11 @@ def worker_count() -> int:
 
     The second keeps the devices busy while the host prepares what is next.
     """
-    return len(os.sched_getaffinity(0)) if jax.default_backend() == "cpu" else 2
+    if jax.default_backend() != "cpu":
+        return 2
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def dispatch(calls: Sequence[Any], work: Callable[[Any], Any], kind: Any) -> Iterator[Any]:
