@@ -141,7 +141,7 @@ def study(
                     peer.append(timed_peer(folder, PEERS[job_name]))
             module = "benchmarks.support.answers"
             arguments = [argument.format(**numbers) for argument in job.arguments]
-            command = [sys.executable, "-m", module, job_name, *arguments]
+            command = [sys.executable, "-m", module, job_name, str(draws), *arguments]
             _, told = in_process(command, folder, folder / f"cache_{job_name}_warm")
             row = {"about": job.about.format(**numbers), **json.loads(told)}
             row |= {"cold_s": _median(cold), "cached_s": _median(cached)}

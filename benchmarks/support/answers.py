@@ -1,8 +1,8 @@
 """What `time_to_answer` asks of m3jax: the commands, and the same as calls within a process.
 
-    python -m benchmarks.support.answers NAME FOLDER
+    python -m benchmarks.support.answers NAME DRAWS [ARGUMENTS]
 
-makes a call twice and prints, as JSON, the seconds of the second and what the first compiled.
+makes a call three times and prints, as JSON, the seconds of the last and what the first compiled.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class Job:
     def command(self, numbers: Mapping[str, int]) -> list[str]:
         """The whole process."""
         if self.code:
-            return [sys.executable, "-c", f"{self.code}\nanswer()"]
+            code = self.code.replace("DRAWS", str(numbers["draws"]))
+            return [sys.executable, "-c", f"{code}\nanswer()"]
         arguments = [argument.format(**numbers) for argument in self.arguments]
-        return [sys.executable, "-m", "m3jax.cli", *arguments]
+        return [sys.executable, "-c", "from m3jax.cli import main; main()", *arguments]
 
 
 FIT_MANY = """
@@ -59,6 +60,12 @@ def answer():
         prior="none", huber_delta=1e-3, starts=1, draws=0, tolerance=1e-5,
     )
     numpy.savez("many.npz", languages=fits.languages, theta=fits.theta)
+"""
+
+FIT_MANY_DRAWS = """
+import m3jax
+def answer():
+    m3jax.fit(m3jax.RunTable.read("many.csv"), draws=DRAWS)
 """
 
 CONSTRAINT = """
@@ -79,9 +86,7 @@ JOBS = {
     ),
     "fit_many": Job("{languages} languages × {runs} runs, best fits in Python", code=FIT_MANY),
     "fit_many_draws": Job(
-        "{languages} languages × {draws} draws",
-        ("fit", "many.csv", "--draws", "{draws}", "-o", "many_drawn.json"),
-        times=3,
+        "{languages} languages × {draws} draws in Python", code=FIT_MANY_DRAWS, times=3
     ),
     "optimize": Job("4 languages, with intervals", ("optimize", "fits.json", *QUESTION)),
     "optimize_plain": Job(
@@ -121,7 +126,8 @@ def call_of(job: Job, arguments: list[str]) -> Callable[[], Any]:
 
 
 def main() -> int:
-    name, *arguments = sys.argv[1:]
+    name, draws, *arguments = sys.argv[1:]
+    code = JOBS[name].code.replace("DRAWS", draws)
     import jax
 
     seconds: Counter[str] = Counter()
@@ -132,7 +138,7 @@ def main() -> int:
         counts[event] += 1
 
     jax.monitoring.register_event_duration_secs_listener(count)
-    call = call_of(JOBS[name], arguments)
+    call = call_of(dataclasses.replace(JOBS[name], code=code), arguments)
     marks = [time.perf_counter()]
     call()
     compiled = "/jax/core/compile/backend_compile_duration"

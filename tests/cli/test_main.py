@@ -236,7 +236,6 @@ def test_an_interrupt_is_one_line(here, monkeypatch):
 
 def test_compiled_code_is_kept_where_the_user_keeps_caches(cache, home, monkeypatch):
     assert jax.config.jax_compilation_cache_dir == str(cache / "m3jax" / "xla")
-    assert any((cache / "m3jax" / "xla").iterdir())
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "elsewhere")
     monkeypatch.setenv("XDG_CACHE_HOME", str(home / "unused"))
     ok(PREDICT[0], home / "fits.json", *PREDICT[2:], "--n-params", "10M")
