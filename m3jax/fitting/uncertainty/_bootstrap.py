@@ -13,7 +13,7 @@ from ..._batching import take_rows, worker_count
 from ..._progress import Progress
 from ..engine import Descents, FitData, Resample, Solution
 
-_ROUNDS, _TOLERANCE = (5, 3, 4, 8, 40), 1e-4
+_ROUNDS, _TOLERANCE = (7, 3, 8, 40), 1e-4
 _LEAST_ROOT = 0.5  # of chi-squared over its freedom, cubed: draws are at most 2.8 times as wide
 _REFITS_AT_ONCE, _RUNS_AT_ONCE = 50_000, 10_000_000  # held in memory, the latter of all refits
 _RUNS, _PRIOR = 0, 1  # what random numbers are for
