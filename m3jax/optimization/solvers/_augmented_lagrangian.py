@@ -23,7 +23,7 @@ import numpy as np
 import optax
 
 from ._batched import LocalOptima, halton
-from ._interior_point import slack_curvature, slack_slopes
+from ._interior_point import factor, slack_curvature, slack_slopes, solve_factored
 from ._limits import LIMIT_INDEX, LIMITS
 from ._programs import NonlinearProgram, ProgramAt
 from ._recipe_problem import DIMENSIONS, RecipeProblem
@@ -31,6 +31,7 @@ from ._recipe_problem import DIMENSIONS, RecipeProblem
 _ROUNDS, _STEPS, _RATE, _PENALTY = 5, 30, 0.1, 10.0
 _TOLERANCE, _ITERATIONS = 1e-10, 100
 _SHIFTS = (0.0, 0.01, 0.1, 1.0)  # of the multiple of the identity that makes a matrix definite
+_DEFINITE = 1e-13  # the least pivot, in units of the diagonal
 _KEPT = 1e-8  # a limit overstepped by less, in log units, counts as kept
 _CALL = 512  # problems solved together
 
@@ -181,19 +182,23 @@ def _newton(lanes: _Lanes, at: _Evaluation, state: _PolishIterate) -> _PolishIte
     weight = np.where(there, multipliers / slack, 0.0)
     base = hessian + np.einsum("mil,mjl->lij", jacobian * weight[:, None], jacobian)
     base = base + np.where(moving.T, 0.0, 1.0)[:, :, None] * np.eye(len(u))
-    sound = np.isfinite(base).all(axis=(1, 2))
-    base = np.where(sound[:, None, None], base, np.eye(len(u)))
-    values, vectors = np.linalg.eigh(base)
-    shifts = np.array(_SHIFTS)[:, None] * enough
-    # The last is there for good: argmax of nothing true would be the first.
-    definite = values[:, 0] + shifts > 1e-14 * np.abs(values).max(axis=1)
+    sound = np.isfinite(base).all(axis=(1, 2)) & np.isfinite(enough)
+    base, enough = np.where(sound[:, None, None], base, np.eye(len(u))), np.where(sound, enough, 0)
+    shifted = base + (np.array(_SHIFTS)[:, None] * enough)[..., None, None] * np.eye(len(u))
+    # In variables scaled to a unit diagonal: near a limit its weight is beyond all others.
+    scale = 1 / np.sqrt(np.maximum(np.abs(np.einsum("slii->sli", shifted)), 1e-300))
+    shifted = shifted * scale[..., None] * scale[..., None, :]
+    definite = _least_pivot(shifted) > _DEFINITE
     definite[-1] = True
-    shift = shifts[np.argmax(definite, axis=0), np.arange(lanes.total)]
+    chosen = np.argmax(definite, axis=0), np.arange(lanes.total)
+    matrix, scale = shifted[chosen].transpose(1, 2, 0), scale[chosen].T
 
     push = np.where(there, (target + multipliers * primal) / slack - multipliers, 0.0)
     right = gradient + np.einsum("mdl,ml->dl", jacobian, push)
-    along = np.einsum("lij,il->lj", vectors, right) / (values + shift[:, None])
-    du = -np.einsum("lij,lj->il", vectors, along)
+    sound &= np.isfinite(right).all(axis=0)
+    right = np.where(sound, right, 0.0) * scale
+    pairs = {(i, j): matrix[i, j] for i in range(len(u)) for j in range(i + 1)}
+    du = -scale * np.array(solve_factored(*factor(pairs, len(u)), list(right)))
     du = np.where(moving & sound & np.isfinite(du).all(axis=0), du, 0.0)
     du = du / np.maximum(1.0, np.abs(du).max(axis=0))  # a factor of e at most
     ds = np.where(there, -primal - np.einsum("mdl,dl->ml", jacobian, du), 0.0)
@@ -206,6 +211,16 @@ def _newton(lanes: _Lanes, at: _Evaluation, state: _PolishIterate) -> _PolishIte
 
     ahead, dual = reach(slack, ds), reach(multipliers, dm)
     return _PolishIterate(u + ahead * du, slack + ahead * ds, multipliers + dual * dm)
+
+
+def _least_pivot(matrix: np.ndarray) -> np.ndarray:
+    """The least pivot (...) of symmetric matrices (..., d, d); above zero, they are definite."""
+    left, least = matrix.copy(), np.full(matrix.shape[:-2], np.inf)
+    while left.shape[-1]:
+        pivot, row = left[..., 0, 0], left[..., 0, 1:]
+        least = np.minimum(least, pivot)
+        left = left[..., 1:, 1:] - row[..., None] * (row / pivot[..., None])[..., None, :]
+    return least
 
 
 def solve_general(

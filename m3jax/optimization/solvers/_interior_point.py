@@ -87,7 +87,7 @@ def slack_curvature(
     return {}
 
 
-def _factor(matrix: dict[tuple[int, int], Array], d: int) -> tuple[list[list[Array]], list[Array]]:
+def factor(matrix: dict[tuple[int, int], Array], d: int) -> tuple[list[list[Array]], list[Array]]:
     """Unit lower factor and inverse pivots of L·D·Lᵀ, with pivots made positive."""
     xp = array_namespace(matrix[0, 0])
     lower: list[list[Array]] = [[] for _ in range(d)]
@@ -109,7 +109,7 @@ def _factor(matrix: dict[tuple[int, int], Array], d: int) -> tuple[list[list[Arr
     return lower, inverses
 
 
-def _solve_factored(
+def solve_factored(
     lower: list[list[Array]], inverses: list[Array], right: Sequence[Array]
 ) -> list[Array]:
     """x of L·D·Lᵀ·x = right."""
@@ -192,7 +192,7 @@ def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> 
         for j in range(i):
             matrix[i, j] = xp.where(held[i] & held[j], matrix[i, j], 0.0)
         matrix[i, i] = xp.where(held[i], matrix[i, i], 1.0)
-    lower, pivots = _factor(computed_once(matrix), d)
+    lower, pivots = factor(computed_once(matrix), d)
 
     def direction(push: Sequence[Array]) -> tuple[list[Array], list[Array]]:
         """Newton's du and what it does to each slack's row, for `push` in place of multipliers."""
@@ -203,7 +203,7 @@ def step(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> 
                 if (part := _times(slope[i], p)) is not None:
                     total = total + part
             right.append(xp.where(held[i], -total, 0.0))
-        du = _solve_factored(lower, pivots, computed_once(right))
+        du = solve_factored(lower, pivots, computed_once(right))
         return du, computed_once([_dot(slope, du) for slope in slopes])
 
     def reach(values: Sequence[Array], changes: Sequence[Array]) -> Array:
