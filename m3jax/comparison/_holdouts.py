@@ -9,18 +9,9 @@ import numpy as np
 
 from .._errors import M3Error
 from ..options import HOLDOUTS
-from ..runs import RunTable
+from ..runs import FAR_END, RunTable, far_end
 
-# What is held out: the runs at the far end of a variable. +1 the highest, −1 the lowest.
-_FAR_END = {
-    "compute": 1,
-    "n_params": 1,
-    "total_tokens": 1,
-    "epochs": 1,
-    "target_tokens": -1,
-    "target_ratio": -1,
-}
-_SINGLE = (*_FAR_END, "two-stage")
+_SINGLE = (*FAR_END, "two-stage")
 FOLDS = 5
 ANCHORS = 3  # runs that a left-out language keeps: pooling needs as many
 
@@ -51,17 +42,11 @@ def holdout_mask(runs: RunTable, holdout: str, *, fraction: float = 0.2) -> np.n
     if holdout == "two-stage":
         far = np.asarray(runs.recipe.is_two_stage)
     else:
-        value = _FAR_END[holdout] * np.asarray(getattr(runs.recipe, holdout))
         far = np.zeros(len(runs), dtype=bool)
         for name in runs.languages:
-            here = runs.language == name
-            tolerance = 1e-9 * np.abs(value[here]).max()
-            edge = np.quantile(value[here], 1 - fraction, method="higher")
-            lowest = value[here].min()
-            if edge <= lowest + tolerance:  # so many equal values that the edge is the near end
-                above = value[here][value[here] > lowest + tolerance]
-                edge = above.min() if len(above) else np.inf
-            far[here] = value[here] >= edge - tolerance
+            here = np.flatnonzero(runs.language == name)
+            recipe = jax.tree.map(lambda leaf, here=here: leaf[here], runs.recipe)
+            far[here] = far_end(recipe, holdout, fraction)
     clusters = {(a, b) for a, b in zip(runs.language[far], runs.run_id[far], strict=True)}
     together = zip(runs.language, runs.run_id, strict=True)
     return np.array([pair in clusters for pair in together], dtype=bool)

@@ -2,7 +2,8 @@
 
 from ._best_fits import fit_data_with_weak_prior
 from ._fit import fit
-from ._fits import SCHEMA_VERSION, Fits, interval, predict
+from ._beyond import BENDING, Spread, beyond
+from ._fits import SCHEMA_VERSION, Fits, interval, loss_interval, predict, predict_spread
 from ._plan import plan_fit
 from .diagnosis import CoefficientDiagnosis, Diagnosis, RunDiagnosis, Trend, diagnose
 from .engine import huber
@@ -11,6 +12,7 @@ from .problem import Prior, Scope
 from .uncertainty import Profile, covariance, delta_interval, profile
 
 __all__ = [
+    "BENDING",
     "SCHEMA_VERSION",
     "CoefficientDiagnosis",
     "Diagnosis",
@@ -28,7 +30,9 @@ __all__ = [
     "fit_data_with_weak_prior",
     "huber",
     "interval",
+    "loss_interval",
     "plan_fit",
     "predict",
+    "predict_spread",
     "profile",
 ]

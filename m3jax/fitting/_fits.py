@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from .._version import __version__
 from ..laws import Law
 from ..recipe import Recipe
 from ..variables import VARIABLES
+from ._beyond import BENDING, Spread
 from .engine import log_losses
 from .fit_file import (
     as_written,
@@ -31,10 +33,14 @@ from .fit_file import (
 from .pooling import Population, ground_in_words, pooled_scopes
 from .problem import SPARE_RUNS, Scope
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 GRADES = ("good", "usable", "weak", "unusable")
 NOT_FITTED = "not fitted"  # the status of a language that has no grade
-_ARRAYS = ("theta", "draws", "prior_mean", "prior_precision", "prior_weight")  # in the .npz file
+_ARRAYS = (  # in the .npz file
+    "theta", "draws", "bends", "edges", "prior_mean", "prior_precision", "prior_weight"
+)  # fmt: skip
+# Normal quantiles in the middle of 21 equal shares: the noise of a run, added to every draw.
+_NOISE = np.array([NormalDist().inv_cdf((i + 0.5) / 21) for i in range(21)])
 
 _UNITS = {
     "loss": VARIABLES["loss"].unit,
@@ -58,6 +64,9 @@ class Fits:
         languages: names, in the order of the arrays.
         theta: coefficient vectors, shape (L, p); see `Law.from_theta`.
         draws: bootstrap draws of theta, shape (L, B, p).
+        bends: exponents by which each draw's loss bends beyond the runs, (L, B, 5), see `Spread`;
+            zeros unless intervals are calibrated.
+        edges: logarithms of the range of the runs, (L, 2, 5), beyond which they bend.
         frozen: coefficients not fitted (fixed by the caller or undetermined), shape (L, p) bool.
         objective: sum of Huber losses of log residuals, shape (L,).
         r2: share of the variance of the loss explained, shape (L,).
@@ -68,6 +77,9 @@ class Fits:
             objective, shape (L,). Below 1 there are rival optima, which the draws start from too.
         huber_delta: of the objective, log loss, shape (L,): the setting or, without one,
             half the noise of the language's own runs.
+        noise: robust standard deviation of a run's log loss around the fit, (L,).
+        widening: how many times wider than by resampling alone the draws of the coefficients lie,
+            (L,): what hold-outs inside the runs ask for; 1 unless intervals are calibrated.
         prior_mean, prior_precision: the normal prior on theta, (L, p) and its inverse covariance
             (L, p, p), zero where it has no say.
         prior_weight: the misfit that the objective weighed one unit of its negative log density
@@ -83,6 +95,8 @@ class Fits:
     languages: tuple[str, ...]
     theta: np.ndarray
     draws: np.ndarray
+    bends: np.ndarray
+    edges: np.ndarray
     frozen: np.ndarray
     objective: np.ndarray
     r2: np.ndarray
@@ -91,6 +105,8 @@ class Fits:
     grading: Callable[[], tuple[str, ...]]
     agreement: np.ndarray
     huber_delta: np.ndarray
+    noise: np.ndarray
+    widening: np.ndarray
     prior_mean: np.ndarray
     prior_precision: np.ndarray
     prior_weight: np.ndarray
@@ -173,8 +189,44 @@ class Fits:
         return predict(self.law, self.theta[self.index(language)][None], recipe)[0]
 
     def predict_draws(self, recipe: Recipe, language: str | None = None) -> np.ndarray:
-        """Predicted loss under each bootstrap draw, of shape (B, *recipe's shape)."""
-        return predict(self.law, self.draws[self.index(language)], recipe)
+        """Predicted loss under each draw, of shape (B, *recipe's shape)."""
+        return predict_spread(self.law, self.spread, self.index(language), recipe)
+
+    def loss_interval(
+        self,
+        recipe: Recipe,
+        language: str | None = None,
+        *,
+        level: float | None = None,
+        of_run: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Interval (low, high) of the loss of recipes, each of the recipe's shape.
+
+        Args:
+            recipe: the recipes.
+            language: may be left out where there is only one.
+            level: default the fit's.
+            of_run: a prediction, of what one run will measure, noise included; else a projection,
+                of what runs would measure on average.
+
+        Raises `M3Error` if the fit has no draws.
+        """
+        i = self.index(language)
+        if not self.draws.shape[1]:
+            raise M3Error("loss_interval: the fit has no draws; fit with draws=200")
+        return loss_interval(
+            self.predict(recipe, language),
+            self.predict_draws(recipe, language),
+            self.settings["level"] if level is None else level,
+            calibrated=self.spread.calibrated,
+            noise=float(self.noise[i]) if of_run else 0.0,
+        )
+
+    @cached_property
+    def spread(self) -> Spread:
+        """What is drawn of the losses."""
+        calibrated = self.settings["intervals"] == "calibrated"
+        return Spread(self.draws, self.bends, self.edges, calibrated)
 
     def to_dict(self) -> dict[str, Any]:
         """The public JSON shape; every number is finite."""
@@ -189,6 +241,8 @@ class Fits:
                 "n_runs": int(self.n_runs[i]),
                 "start_agreement": float(self.agreement[i]),
                 "huber_delta": float(self.huber_delta[i]),
+                "noise": float(self.noise[i]),
+                "widening": float(self.widening[i]),
                 "coefficients": {
                     c.name: {
                         "value": values[c.name],
@@ -275,12 +329,16 @@ class Fits:
             {
                 "theta": (count, p),
                 "draws": (count, None, p),
+                "bends": (count, None, len(BENDING)),
+                "edges": (count, 2, len(BENDING)),
                 "prior_mean": (count, p),
                 "prior_precision": (count, p, p),
                 "prior_weight": (count,),
             },
         )
         check_size(path, law, arrays)
+        if arrays["bends"].shape[1] != arrays["draws"].shape[1]:
+            raise M3Error(f"{path}, array bends: expected one for each of the draws")
         rows = list(fitted.values())
         return cls(
             law=law,
@@ -296,6 +354,8 @@ class Fits:
             grading=lambda: tuple(row["status"] for row in rows),
             agreement=np.array([row["start_agreement"] for row in rows], dtype=np.float64),
             huber_delta=np.array([row["huber_delta"] for row in rows], dtype=np.float64),
+            noise=np.array([row["noise"] for row in rows], dtype=np.float64),
+            widening=np.array([row["widening"] for row in rows], dtype=np.float64),
             scopes=tuple(
                 Scope(
                     {k: (v[0], v[1]) for k, v in row["runs"]["ranges"].items()},
@@ -330,6 +390,36 @@ def predict(law: Law, thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
     if not np.all(np.isfinite(loss)):
         raise M3Error(f"law {law.name}: the predicted loss of a recipe is not finite")
     return loss.reshape(len(thetas), *leaves[0].shape)
+
+
+def predict_spread(law: Law, spread: Spread, language: int, recipe: Recipe) -> np.ndarray:
+    """Loss of recipes (...) under every draw of one language, bends included: (B, ...)."""
+    drawn = predict(law, spread.theta[language], recipe)
+    return drawn * np.exp(spread.bent(language, recipe))
+
+
+def loss_interval(
+    best: np.ndarray,
+    drawn: np.ndarray,
+    level: float,
+    *,
+    calibrated: bool,
+    noise: float = 0.0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Interval of losses (...), from the best fit's (...) and those under draws (B, ...).
+
+    Calibrated ones are best · e^±h, with h the quantile of |log drawn − log best| at `level`: to
+    which side the law errs beyond the runs is not known. The others are percentiles. With `noise`,
+    the standard deviation of a run's log loss, of what one run will measure.
+    """
+    off = np.log(drawn) - np.log(best)
+    if noise:
+        off = np.concatenate([off + z * noise for z in _NOISE])
+    if calibrated:
+        half = np.quantile(np.abs(off), level, axis=0)
+        return best * np.exp(-half), best * np.exp(half)
+    low, high = interval(off, level)
+    return best * np.exp(low), best * np.exp(high)
 
 
 def interval(draws: np.ndarray, level: float, axis: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -16,11 +16,12 @@ from ..formatting import quantity
 from ..laws import Law, get_law
 from ..options import FitOptions
 from ..runs import RunTable
-from ._assemble import assemble
+from ._assemble import assemble, noise_of
 from ._best_fits import best_fits_of, fit_data_with_weak_prior, without_unfitted
 from ._engines import choose_engines, descents_of
 from ._fits import Fits
 from ._messages import borrowing
+from .calibration import Calibration, calibrate
 from .engine import Descents
 from .pooling import (
     Priors,
@@ -119,7 +120,23 @@ class FitPlan:
         counts = np.einsum("ljj->lj", data.prior_precision) > 0
         factor = np.where(counts, space.prior_sd, 0.0)[..., None] * np.eye(len(law.names))
         fitted = FittedProblem(self.draws_descents, problem, space, best_fits, data, settings)
-        return assemble(fitted, bootstrap_draws(fitted, factor, report), failed)
+        noise = noise_of(fitted)
+        calibration = self._calibration(fitted, noise, factor, report)
+        draws = bootstrap_draws(fitted, factor, report, widening=calibration.widening)
+        return assemble(fitted, draws, calibration, noise, failed)
+
+    def _calibration(
+        self,
+        fitted: FittedProblem,
+        noise: np.ndarray,
+        factor: np.ndarray,
+        report: Progress,
+        priors: Priors | None = None,
+    ) -> Calibration:
+        """What the draws are to be made with."""
+        if self.settings["intervals"] == "bootstrap":
+            return Calibration.none(len(fitted.problem.languages), self.settings["draws"])
+        return calibrate(fitted, noise, factor, report, priors)
 
     def _with_priors(self, priors: Priors, report: Progress) -> Fits:
         """Fits of languages whose priors are known: all that they were estimated from, or some."""
@@ -135,7 +152,9 @@ class FitPlan:
         data = final_fit_data(problem, space, priors, settings["huber_delta"])
         factor = prior_factor(priors.cov, data.free, priors.rotation)
         fitted = FittedProblem(self.draws_descents, problem, space, best_fits, data, settings)
-        draws = bootstrap_draws(fitted, factor, report, priors)
+        noise = noise_of(fitted)
+        calibration = self._calibration(fitted, noise, factor, report, priors)
+        draws = bootstrap_draws(fitted, factor, report, priors, calibration.widening)
         for messages, borrowed in zip(
             problem.messages, borrowing(law, problem, priors, settings["prior"]), strict=True
         ):
@@ -144,7 +163,7 @@ class FitPlan:
         precision = inverse_covariance(priors.cov, problem.free)
         data = dataclasses.replace(data, prior_precision=precision)
         fitted = dataclasses.replace(fitted, data=data)
-        return assemble(fitted, draws, failed, priors.population)
+        return assemble(fitted, draws, calibration, noise, failed, priors.population)
 
     def take(self, rows: np.ndarray) -> FitPlan:
         """The plan for some of `problem.languages`; it has none in `failed`."""

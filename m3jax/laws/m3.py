@@ -27,6 +27,8 @@ RATIOS = (
     ),
 )
 
+# Where delta and R begin, and what the weak prior then says of them, is what the two public tables
+# with repetition say: 1.5 and 2.7, 96 and 86 epochs. Harm grows faster than repetition at first.
 PENALTY = (
     Coefficient(
         "P",
@@ -39,7 +41,7 @@ PENALTY = (
     ),
     Coefficient(
         "delta",
-        (0.3, 2.0),
+        (1.5, 2.5),
         (0.0, 6.0),
         needs=_REPEATED,
         neutral=1.0,
@@ -113,7 +115,7 @@ M3 = LogSpaceLaw(
         ),
         Coefficient(
             "R",
-            (2.0, 60.0),
+            (30.0, 200.0),
             (1e-2, 1e7),
             log=True,
             neutral=1e7,

@@ -18,6 +18,7 @@ from ._core import (
 )
 
 BOOTSTRAPS = ("cluster", "residual")
+INTERVALS = ("calibrated", "bootstrap")
 POOLS = ("none", "partial", "full")
 ENGINES = ("auto", "batch", "host")
 PRECISIONS = ("float64", "float32")
@@ -62,6 +63,14 @@ class FitOptions(Options):
         help="cluster: weigh runs at random; residual: deal out residuals anew. The first is the"
         " Bayesian bootstrap (Rubin 1981), Dirichlet weights on clusters, runs that share a"
         " `run_id` being one; the second takes the noise to be the same everywhere.",
+    )
+    intervals: str = option(
+        "calibrated",
+        kind="text",
+        choices=INTERVALS,
+        help="calibrated: as wide as hold-outs inside each language's runs ask for, and wider the"
+        " farther a recipe lies beyond the runs, for a law errs there by more than its runs scatter;"
+        " bootstrap: what resampling the runs says, which takes the law to be true.",
     )
     level: float = option(0.9, kind="number", allowed=PROPER_SHARE, help="Level of the intervals.")
     prior: Any = option(

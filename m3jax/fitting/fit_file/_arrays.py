@@ -61,6 +61,9 @@ def check_size(path: Path, law: Law, arrays: Mapping[str, np.ndarray]) -> None:
     for name in ("theta", "draws", "prior_mean"):
         if not np.all(np.abs(arrays[name]) <= most):
             raise M3Error(f"{path}, array {name}: coefficients of a size that no fit gives")
+    for name in ("bends", "edges"):
+        if not np.all(np.abs(arrays[name]) <= _MOST_LOG):
+            raise M3Error(f"{path}, array {name}: numbers of a size that no fit gives")
     for name in ("prior_precision", "prior_weight"):
         if not np.all(np.abs(arrays[name]) <= _MOST_WEIGHT):
             raise M3Error(f"{path}, array {name}: numbers of a size that no fit gives")

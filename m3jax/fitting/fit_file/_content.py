@@ -69,6 +69,8 @@ def _check_fitted(where: str, entry: Mapping[str, Any], law: Law) -> None:
         ("n_runs", lambda v: _is_count(v) and v > 0, "a whole number > 0"),
         ("start_agreement", _is_share, "a number from 0 to 1"),
         ("huber_delta", lambda v: _is_number(v) and v > 0, "a finite number > 0"),
+        ("noise", lambda v: _is_number(v) and v >= 0, "a finite number >= 0"),
+        ("widening", lambda v: _is_number(v) and v >= 1, "a finite number >= 1"),
         ("messages", _are_texts, "a list of texts"),
     ):
         _field(where, entry, name, check, words)

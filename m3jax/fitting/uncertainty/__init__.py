@@ -1,6 +1,6 @@
 """How sure a fit is: bootstrap draws, covariances, profile likelihood."""
 
-from ._bootstrap import cluster_table, weight_power
+from ._bootstrap import cluster_table, language_seed, weight_power
 from ._covariance import covariance, delta_interval
 from ._draws import FittedProblem, bootstrap_draws
 from ._linearise import check_languages, linearise
@@ -17,6 +17,7 @@ __all__ = [
     "cluster_table",
     "covariance",
     "delta_interval",
+    "language_seed",
     "linearise",
     "profile",
     "student_quantile",

@@ -32,6 +32,7 @@ class BootstrapSource(NamedTuple):
         place: of a run within its cluster, 0, 1, ..., (n,).
         first, size: of each cluster, where in `member` it begins and how many runs it has, (n,).
         power: of the exponential weights, see `weight_power`, ().
+        widening: how many times wider than by resampling alone each draw lies, (draws,).
         prior_mean: (p,).
         prior_factor: F with F @ F.T the covariance of the prior, (p, p).
         prior_freedom: degrees of freedom that the variances of the prior are known with, one for
@@ -49,6 +50,7 @@ class BootstrapSource(NamedTuple):
     first: np.ndarray
     size: np.ndarray
     power: np.ndarray
+    widening: np.ndarray
     prior_mean: np.ndarray
     prior_factor: np.ndarray
     prior_freedom: np.ndarray
@@ -95,11 +97,12 @@ def resample(source: BootstrapSource, draws: int, *, kind: str) -> Resample:
     """Draws of one language, leaves (draws, ...).
 
     "cluster": the Bayesian bootstrap (Rubin 1981). Each cluster g of G has its weight multiplied by
-    G u_g / Σ u, with u exponential, or a power of it: see `weight_power`.
+    G u_g / Σ u, with u exponential, or a power of it: see `weight_power`. Where a draw is widened c
+    times u is a gamma variable of shape 1/c², whose relative standard deviation is c.
 
     "residual": the residual bootstrap (Efron 1979) by clusters. The losses are the fitted ones plus
-    those residuals of another cluster, drawn with equal chance, that it has against the fit to all
-    others (`Linearised.deleted_residual`), under one random sign (as in the wild bootstrap).
+    c times those residuals of another cluster, drawn with equal chance, that it has against the fit
+    to all others (`Linearised.deleted_residual`), under one random sign (as in the wild bootstrap).
 
     Either way the prior's centre is drawn from the prior: were it fixed, what only the prior
     decides would look certain. Where its variances are estimates the draws are Student's t,
@@ -113,7 +116,11 @@ def resample(source: BootstrapSource, draws: int, *, kind: str) -> Resample:
     prior_mean = source.prior_mean + (normal / np.sqrt(chi)) @ source.prior_factor.T
     count = np.count_nonzero(source.size)
     if kind == "cluster":
-        share = of_runs.standard_exponential((draws, count))
+        if np.all(source.widening == 1):
+            share = of_runs.standard_exponential((draws, count))
+        else:
+            share = of_runs.standard_gamma(source.widening[:, None] ** -2.0, (draws, count))
+            share += np.finfo(float).tiny  # of a small shape most are next to nothing
         if source.power != 1:
             share **= source.power
         share *= count / share.sum(axis=1, keepdims=True)
@@ -125,7 +132,7 @@ def resample(source: BootstrapSource, draws: int, *, kind: str) -> Resample:
     sign = np.where(sign < 0.5, -1.0, 1.0)[:, source.cluster]
     place = source.place % np.maximum(source.size[donor], 1)
     donated = source.residual[source.member[source.first[donor] + place]]
-    log_loss = source.fitted + sign * donated
+    log_loss = source.fitted + source.widening[:, None] * sign * donated
     return Resample(np.broadcast_to(source.weight, log_loss.shape), log_loss, prior_mean)
 
 

@@ -71,6 +71,7 @@ def bootstrap_draws(
     prior_factor: np.ndarray,
     report: Progress,
     priors: Priors | None = None,
+    widening: np.ndarray | None = None,
 ) -> np.ndarray:
     """Bootstrap draws of theta, (L, draws, p).
 
@@ -82,6 +83,7 @@ def bootstrap_draws(
         prior_factor: F with F @ F.T the covariance of each language's prior, (L, p, p).
         report: progress.
         priors: where the prior comes from, if not the weak one.
+        widening: how many times wider than by resampling alone each draw lies, (L, draws).
     """
     problem, space, settings = fitted.problem, fitted.space, fitted.settings
     count, p = problem.free.shape
@@ -109,6 +111,7 @@ def bootstrap_draws(
         power=weight_power(
             np.count_nonzero(table["size"], axis=1), used.sum(axis=1), problem.free.sum(axis=1)
         ),
+        widening=np.ones((count, settings["draws"])) if widening is None else widening,
         prior_mean=fitted.data.prior_mean,
         prior_factor=prior_factor,
         prior_freedom=np.full((count, p), np.inf if priors is None else priors.freedom),

@@ -1,0 +1,180 @@
+"""Hold-outs inside the runs of each language, and the fits without them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from ..._batching import take_rows
+from ..._progress import silent
+from ...recipe import Recipe
+from ...runs import far_end
+from .._beyond import beyond, edges_of
+from ..engine import RIVALS, FitData, log_losses, refine
+from ..pooling import Priors
+from ..problem import SPARE_RUNS, FitProblem, ParameterSpace, Scope
+from ..uncertainty import FittedProblem, bootstrap_draws
+
+# Ends that are held out. Two-stage runs are not: without them nothing is known of two stages, and
+# no recipe with two is recommended.
+_AXES = ("compute", "epochs", "n_params", "target_tokens", "target_ratio")
+_FRACTION = 0.2
+_DRAWS = 40  # of each fit, for the standard deviation of what it predicts
+_CANDIDATES, _RANKED = 32, 2  # random points that fits may start from, beside the whole fit's
+
+
+class HeldOutRuns(NamedTuple):
+    """What fits without some runs of a language say of these.
+
+    Attributes:
+        holdout: which of the language's hold-outs a run was held out in, (m,).
+        error: predicted minus measured log loss, (m,).
+        spread: standard deviation of the prediction over draws, (m,).
+        beyond: how far beyond the fitted runs, (m, 5), see `beyond`.
+    """
+
+    holdout: np.ndarray
+    error: np.ndarray
+    spread: np.ndarray
+    beyond: np.ndarray
+
+
+def held_out_runs(
+    fitted: FittedProblem, prior_factor: np.ndarray, priors: Priors | None
+) -> list[HeldOutRuns]:
+    """The hold-outs of every language; arguments are those of `bootstrap_draws`.
+
+    A hold-out that leaves too few runs, or nothing to tell a variable's effect by, is left out.
+    """
+    problem = fitted.problem
+    language, held = _ends(problem)
+    parts: list[list[HeldOutRuns]] = [[] for _ in problem.languages]
+    if not len(language):
+        return [_joined(part) for part in parts]
+    without, theta = _fits_without(fitted, language, held, prior_factor, priors)
+    law = fitted.descents.law
+    edges = edges_of(without.recipe, without.mask)
+    for h, i in enumerate(language.tolist()):
+        runs = np.flatnonzero(held[h])
+        recipe: Recipe = take_rows(problem.recipe, (i, runs))
+        predicted = log_losses(law, theta[h], recipe)
+        parts[i].append(
+            HeldOutRuns(
+                holdout=np.full(len(runs), len(parts[i])),
+                error=predicted[0] - problem.log_loss[i, runs],
+                spread=predicted[1:].std(axis=0),
+                beyond=beyond(recipe, edges[h]),
+            )
+        )
+    return [_joined(part) for part in parts]
+
+
+def _joined(parts: list[HeldOutRuns]) -> HeldOutRuns:
+    if not parts:
+        nothing = np.zeros(0)
+        return HeldOutRuns(nothing.astype(np.int64), nothing, nothing, np.zeros((0, 5)))
+    return HeldOutRuns(*map(np.concatenate, zip(*parts, strict=True)))
+
+
+def _ends(problem: FitProblem) -> tuple[np.ndarray, np.ndarray]:
+    """The hold-outs: of which language (H,), and the runs that are held out (H, n) bool."""
+    languages, masks = [], []
+    used = problem.weight > 0
+    for i in range(len(problem.languages)):
+        runs, seen = np.flatnonzero(used[i]), set()
+        recipe = take_rows(problem.recipe, (i, runs))
+        cluster, needed = problem.cluster[i, runs], int(problem.free[i].sum()) + SPARE_RUNS
+        for axis in _AXES:
+            far = np.isin(cluster, cluster[far_end(recipe, axis, _FRACTION)])
+            if not far.any() or len(np.unique(cluster[~far])) < needed or far.tobytes() in seen:
+                continue
+            seen.add(far.tobytes())
+            mask = np.zeros(used.shape[1], dtype=bool)
+            mask[runs[far]] = True
+            languages.append(i)
+            masks.append(mask)
+    language = np.array(languages, dtype=np.int64)
+    held = np.array(masks, dtype=bool).reshape(len(languages), used.shape[1])
+    # Where what is left no longer varies, the fit without is one that asks another question.
+    left = Scope.of_each(_filled(problem, language, held)[0], used[language] & ~held)
+    alike = [
+        scope.varies == problem.scopes[i].varies for scope, i in zip(left, languages, strict=True)
+    ]
+    return language[alike], held[alike]
+
+
+def _filled(
+    problem: FitProblem, language: np.ndarray, held: np.ndarray
+) -> tuple[Recipe, np.ndarray]:
+    """Recipes with a fitted run's in place of those held out, and where each comes from, (H, n)."""
+    used = (problem.weight[language] > 0) & ~held
+    first = np.argmax(used, axis=1) if len(used) else np.zeros(0, dtype=np.int64)
+    source = np.where(used, np.arange(used.shape[1]), first[:, None])
+    recipe: Recipe = take_rows(problem.recipe, (language[:, None], source))
+    return recipe, source
+
+
+def _fits_without(
+    fitted: FittedProblem,
+    language: np.ndarray,
+    held: np.ndarray,
+    prior_factor: np.ndarray,
+    priors: Priors | None,
+) -> tuple[FitProblem, np.ndarray]:
+    """The problems without the held-out runs, and their best fits and draws, (H, 1 + draws, p)."""
+    whole = fitted.problem
+    recipe, source = _filled(whole, language, held)
+    weight = np.where(held, 0.0, whole.weight[language])
+    problem = dataclasses.replace(
+        whole.take(language),
+        languages=tuple(f"{whole.languages[i]} without {h}" for h, i in enumerate(language)),
+        recipe=recipe,
+        log_loss=whole.log_loss[language[:, None], source],
+        weight=weight,
+        cluster=_renumbered(whole.cluster[language], weight > 0),
+        mask=weight > 0,
+    )
+    space = ParameterSpace(*(leaf[language] for leaf in vars(fitted.space).values()))
+    data: FitData = dataclasses.replace(
+        take_rows(fitted.data, language),
+        recipe=recipe,
+        log_loss=problem.log_loss,
+        weight=weight,
+    )
+    best_fits = refine(fitted.descents, _starts(fitted, space, data, language), data)
+    best_fits = best_fits._replace(rivals=np.repeat(best_fits.x[:, None], RIVALS, axis=1))
+    fits = dataclasses.replace(
+        fitted,
+        problem=problem,
+        space=space,
+        best_fits=best_fits,
+        data=data,
+        settings={**fitted.settings, "draws": _DRAWS},
+    )
+    draws = bootstrap_draws(fits, prior_factor[language], silent, priors)
+    theta = np.einsum("lij,lj->li", space.centre, best_fits.x)
+    theta = np.where(problem.free, theta, fitted.problem.held[language])
+    draws = np.where(problem.free[:, None], draws, problem.held[:, None])
+    return problem, np.concatenate([theta[:, None], draws], axis=1)
+
+
+def _starts(
+    fitted: FittedProblem, space: ParameterSpace, data: FitData, language: np.ndarray
+) -> np.ndarray:
+    """Where fits without some runs start: the valleys of the whole fit, and elsewhere."""
+    valleys = fitted.best_fits.rivals[language]
+    rng = np.random.default_rng([fitted.settings["seed"], 5])
+    candidates = np.where(data.free[:, None], space.draw(_CANDIDATES, rng), valleys[:, :1])
+    elsewhere = fitted.descents.rank(candidates, data, _RANKED)
+    mean = np.where(data.free, np.clip(data.prior_mean, space.lower, space.upper), valleys[:, 0])
+    return np.concatenate([valleys, mean[:, None], elsewhere], axis=1)
+
+
+def _renumbered(cluster: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """Clusters (L, n) numbered 0, 1, ... among the runs that are used."""
+    out = np.zeros_like(cluster)
+    for i, row in enumerate(used):
+        out[i, row] = np.unique(cluster[i, row], return_inverse=True)[1]
+    return out

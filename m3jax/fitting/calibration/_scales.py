@@ -1,0 +1,89 @@
+"""How wide to make draws, and how far powers may bend, from errors on held-out runs.
+
+A held-out run's log loss misses its prediction by e with variance
+
+    v = σ² + c² s² + Σ_j a_j² d_j²,
+
+σ being the noise of a run, s the standard deviation of the prediction by resampling, d_j how far
+beyond the fitted runs it lies in variable j. c says how much more than resampling shows a fit may
+err, a_j by how much the power of variable j may bend beyond the runs. Their prior is what public
+tables and our own show of laws of this kind, on the way from 80% of the runs to the others:
+
+    c = max(1, c₀ exp(z_c / 2)),   a_j = a₀_j exp(z_0 / 2 + z_j),   z standard normal.
+
+Runs that are held out together err together. n of them count as n² / 50 independent ones, no more
+than n: of a few one learns next to nothing, and the prior stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .._beyond import BENDING
+from ._holdouts import HeldOutRuns
+
+_WIDER = 1.5  # c₀
+_WIDER_SD, _SHARED_SD, _OWN_SD = 0.5, 0.5, 1.0  # of log c, of all log a_j together, of each
+_PER_DECADE = {
+    "n_params": 0.02,
+    "target_tokens": 0.15,
+    "epochs": 0.2,
+    "target_ratio": 0.05,
+    "concentration": 0.2,
+}
+_BENDS = np.array([_PER_DECADE[name] for name in BENDING]) / np.log(10.0)  # a₀
+_COUNT_AS = 50.0
+_SETTLE, _STEPS, _STRIDE = 200, 2000, 0.6  # of the random walk over the posterior
+
+
+def posterior_scales(
+    held_out: Sequence[HeldOutRuns], noise: np.ndarray, seeds: np.ndarray, draws: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of c (L, draws) and of a_j (L, draws, 5), from their posterior.
+
+    Random-walk Metropolis, one chain a language. `noise` is σ (L,), `seeds` (L, 2).
+    """
+    count, width = len(held_out), len(BENDING) + 2
+    most = max((len(runs.error) for runs in held_out), default=0)
+    squares, spread, weight = (np.zeros((count, most)) for _ in range(3))
+    distance = np.zeros((count, most, len(BENDING)))
+    for i, runs in enumerate(held_out):
+        m = len(runs.error)
+        squares[i, :m], spread[i, :m] = runs.error**2, runs.spread**2
+        distance[i, :m] = runs.beyond**2
+        size = np.bincount(runs.holdout)[runs.holdout] if m else np.zeros(0)
+        weight[i, :m] = np.minimum(size / _COUNT_AS, 1.0)
+
+    def log_density(z: np.ndarray) -> np.ndarray:
+        wider, bends = _scales(z)
+        variance = noise[:, None] ** 2 + wider[:, None] ** 2 * spread
+        variance += np.einsum("lmj,lj->lm", distance, bends**2)
+        fit = np.sum(weight * (np.log(variance) + squares / variance), axis=1)
+        return -0.5 * (fit + np.sum(z**2, axis=1))
+
+    steps = _SETTLE + max(_STEPS, draws)
+    numbers = [np.random.default_rng([*seed, 2]) for seed in seeds.tolist()]
+    moves = np.stack([_STRIDE * rng.standard_normal((steps, width)) for rng in numbers], axis=1)
+    chances = np.stack([rng.random(steps) for rng in numbers], axis=1)
+    z = np.zeros((count, width))
+    density = log_density(z)
+    chain = np.empty((steps, count, width))
+    for step in range(steps):
+        proposed = z + moves[step]
+        there = log_density(proposed)
+        accepted = np.log(chances[step]) < there - density
+        z = np.where(accepted[:, None], proposed, z)
+        density = np.where(accepted, there, density)
+        chain[step] = z
+    kept = np.linspace(_SETTLE, steps - 1, draws).round().astype(int)
+    # In another order than the chain's: neighbours are alike, and tables take the first draws.
+    mixed = np.stack([rng.permuted(kept) for rng in numbers], axis=0)  # (L, draws)
+    return _scales(np.take_along_axis(chain, mixed.T[..., None], axis=0).swapaxes(0, 1))
+
+
+def _scales(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """c (...) and a_j (..., 5) of z (..., 7)."""
+    wider = np.maximum(1.0, _WIDER * np.exp(_WIDER_SD * z[..., 0]))
+    return wider, _BENDS * np.exp(_SHARED_SD * z[..., 1:2] + _OWN_SD * z[..., 2:])
