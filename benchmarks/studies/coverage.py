@@ -5,7 +5,7 @@
 Made-up languages with known `m3` coefficients get noisy runs, again and again; each time the law is
 fitted and its nominal 90% intervals are held against the truth: of the loss at recipes like the
 runs', at recipes with ten times the largest model, at the fit's own best recipe, and of the
-coefficients. Three kinds of runs: independent ones, correlated checkpoints, and 5% outliers. All
+coefficients; and how wide they are. Three kinds of runs: independent ones, correlated checkpoints, and 5% outliers. All
 repeats are languages of one table, so that a study is one call of `fit`.
 """
 
@@ -27,7 +27,7 @@ from m3jax.fitting import interval
 
 COMPUTE, TARGET_TOKENS = 3e19, 1e8  # in the middle of the runs: 6 · 1e8 · 5e10, and a scarce corpus
 SCENARIOS = ("independent", "checkpoints", "outliers")
-METHODS = ("cluster", "residual", "delta")
+METHODS = ("calibrated", "cluster", "residual", "delta")
 CHECKPOINTS = 3  # of a run, at a third, two thirds and all of its epochs
 SHARED = 0.5  # of the noise's variance is the run's own, in all its checkpoints
 OUTLIERS, FAR = 0.05, 0.05  # their share, and the sd of how much too high their log loss is
@@ -69,18 +69,15 @@ def _checkpoint_runs(theta: np.ndarray, runs: int, noise: float, seed: int) -> R
     return RunTable.from_frame(pd.concat(frames))
 
 
-def _holds(
-    method: str, fits: Fits, table: RunTable, name: str, theta: np.ndarray, recipe: Recipe
-) -> np.ndarray:
-    """Whether the intervals of the loss at recipes (m,) hold the noiseless loss."""
-    truth = np.log(true_loss(theta, recipe))
+def _interval(
+    method: str, fits: Fits, table: RunTable, name: str, recipe: Recipe
+) -> tuple[np.ndarray, np.ndarray]:
+    """The interval of the log loss at recipes (m,)."""
     if method == "delta":
         law = fits.law
-        low, high = delta_interval(fits, table, lambda t: law.log_loss_theta(t, recipe), name)
-    else:
-        draws = np.log(fits.predict_draws(recipe, name))
-        low, high = interval(draws, fits.settings["level"])
-    return (low <= truth) & (truth <= high)
+        return delta_interval(fits, table, lambda t: law.log_loss_theta(t, recipe), name)
+    low, high = fits.loss_interval(recipe, name)
+    return np.log(low), np.log(high)
 
 
 def study(
@@ -102,7 +99,8 @@ def study(
     fits = fit(
         table,
         draws=0 if method == "delta" else draws,
-        bootstrap="cluster" if method == "delta" else method,
+        bootstrap=method if method == "residual" else "cluster",
+        intervals="calibrated" if method == "calibrated" else "bootstrap",
         huber_delta=delta,
         seed=seed,
     )
@@ -110,21 +108,26 @@ def study(
     near = draw_recipes(20, rng)
     far = dataclasses.replace(draw_recipes(20, rng), n_params=np.full(20, 1e10))
     recommendations = optimize(fits, compute=COMPUTE, target_tokens=TARGET_TOKENS, draws=0)
-    held: dict[str, list[np.ndarray]] = {"runs": [], "ten_times": [], "best": [], "exponents": []}
+    held: dict[str, list[np.ndarray]] = {}
+    width: dict[str, list[np.ndarray]] = {}
     error = []
     exponents = [i for i, c in enumerate(fits.law.coefficients) if not c.log]
     for i, name in enumerate(fits.languages):
         best, truth = recommendations.at(i, 0, 0), theta[i]
         sub = table.for_language(name) if method == "delta" else table
         sub_fits = _fits_of_language(fits, i) if method == "delta" else fits
-        held["runs"].append(_holds(method, sub_fits, sub, name, truth, near))
-        held["ten_times"].append(_holds(method, sub_fits, sub, name, truth, far))
-        held["best"].append(_holds(method, sub_fits, sub, name, truth, best))
+        ends = {
+            key: (*_interval(method, sub_fits, sub, name, recipe), np.log(true_loss(truth, recipe)))
+            for key, recipe in (("runs", near), ("ten_times", far), ("best", best))
+        }
         if method == "delta":
             low, high = delta_interval(sub_fits, sub, lambda t: t[np.array(exponents)], name)
         else:
             low, high = interval(fits.draws[i][:, exponents], fits.settings["level"])
-        held["exponents"].append((low <= truth[exponents]) & (truth[exponents] <= high))
+        ends["exponents"] = low, high, truth[exponents]
+        for key, (low, high, true) in ends.items():
+            held.setdefault(key, []).append((low <= true) & (true <= high))
+            width.setdefault(key, []).append(high - low)
         error.append(float(recommendations.loss[i, 0, 0] / true_loss(truth, best) - 1))
     return {
         "scenario": scenario,
@@ -137,6 +140,7 @@ def study(
         "huber_delta": delta,
         "level": fits.settings["level"],
         "coverage": {key: float(np.mean(np.stack(v))) for key, v in held.items()},
+        "width": {key: float(np.mean(np.stack(v))) for key, v in width.items()},
         "median_abs_relative_error": float(np.median(np.abs(error))),
         "mean_relative_error": float(np.mean(error)),
         "seconds": time.time() - started,
@@ -145,7 +149,10 @@ def study(
 
 def _fits_of_language(fits: Fits, i: int) -> Fits:
     """The fits of one language."""
-    arrays = ("theta", "draws", "frozen", "objective", "r2", "n_runs", "converged", "agreement")
+    arrays = (
+        "theta", "draws", "bends", "edges", "frozen", "objective", "r2", "n_runs", "converged",
+        "agreement", "noise", "widening",
+    )  # fmt: skip
     return dataclasses.replace(
         fits,
         languages=(fits.languages[i],),
@@ -162,6 +169,8 @@ def show(results: list[dict[str, Any]]) -> None:
     for row in results:
         values = " ".join(f"{v:10.3f}" for v in row["coverage"].values())
         print(f"{row['scenario']:12} {row['method']:10} {values}")
+        values = " ".join(f"{v:10.4f}" for v in row["width"].values())
+        print(f"{'':12} {'width':10} {values}")
 
 
 def main() -> int:
