@@ -5,8 +5,8 @@
 Made-up languages with known `m3` coefficients get noisy runs, again and again; each time the law is
 fitted and its nominal 90% intervals are held against the truth: of the loss at recipes like the
 runs', at recipes with ten times the largest model, at the fit's own best recipe, and of the
-coefficients; and how wide they are. Three kinds of runs: independent ones, correlated checkpoints, and 5% outliers. All
-repeats are languages of one table, so that a study is one call of `fit`.
+coefficients; and how wide they are. Three kinds of runs: independent ones, correlated checkpoints,
+and 5% outliers. All repeats are languages of one table, so that a study is one call of `fit`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..computing import in_double_precision
-from ..fitting import Fits, predict
+from ..fitting import Fits, beyond, predict_spread
 from ..optimization import Recommendations, best_regime, optimize
 from ..options import FEWEST_DRAWS, Limits, NextOptions, takes
 from ._belief import Belief, noise_of, normals
@@ -144,19 +144,21 @@ def _belief(
         z = np.log([by_regime.n_params, passes, by_regime.target_ratio, by_regime.final_ratio])
     solved = questions.solve(near=np.swapaxes(z, 0, 1))
     own, best = solved.log_loss.min(axis=0), questions.recipes(solved, best_regime(solved.log_loss))
-    own = own.reshape(len(possible), count)
+    spread = fits.spread.take(np.array([i]), count)
+    drawn = jax.tree.map(lambda leaf: np.reshape(leaf, (len(possible), count)), best)
+    bent = np.einsum("qbj,bj->qb", beyond(drawn, spread.edges[0]), spread.bends[0])
+    own = own.reshape(len(possible), count) + bent
     some = np.unique(np.linspace(0, count - 1, min(count, _CHOICES)).round().astype(int))
 
     def choices(answer: Any, by_regime: Any, drawn: Any) -> np.ndarray:
         answer = answer.reshape(-1)[possible]
         by_regime = by_regime.reshape(-1, 3)[possible]
-        drawn = drawn.reshape(len(possible), count)[:, some]
-        return np.concatenate([answer[:, None], by_regime, drawn], axis=1)
+        return np.concatenate([answer[:, None], by_regime, drawn[:, some]], axis=1)
 
-    offered = jax.tree.map(choices, recommendations.recipe, recommendations.by_regime, best)
+    offered = jax.tree.map(choices, recommendations.recipe, recommendations.by_regime, drawn)
     # A regime that is not on offer is all zeros: the answer itself once more.
     absent = offered.n_params == 0
     offered = jax.tree.map(lambda leaf: np.where(absent, leaf[:, :1], leaf), offered)
-    stake = np.moveaxis(np.log(predict(fits.law, theta, offered)), 0, -1)  # (Q, M, B)
+    stake = np.moveaxis(np.log(predict_spread(fits.law, spread, 0, offered)), 0, -1)  # (Q, M, B)
     own = np.minimum(np.where(np.isfinite(own), own, np.inf), stake.min(axis=1))
     return Belief(theta, np.float64(noise), stake, own, normal, fits.law)

@@ -1,8 +1,8 @@
 """Fitting a law to run tables: many languages, starts and bootstrap draws in one batch."""
 
 from ._best_fits import fit_data_with_weak_prior
-from ._fit import fit
 from ._beyond import BENDING, Spread, beyond
+from ._fit import fit
 from ._fits import SCHEMA_VERSION, Fits, interval, loss_interval, predict, predict_spread
 from ._plan import plan_fit
 from .diagnosis import CoefficientDiagnosis, Diagnosis, RunDiagnosis, Trend, diagnose
@@ -22,7 +22,9 @@ __all__ = [
     "Profile",
     "RunDiagnosis",
     "Scope",
+    "Spread",
     "Trend",
+    "beyond",
     "covariance",
     "delta_interval",
     "diagnose",

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import jax
 import numpy as np
 
 from .._errors import M3Error
 from .._progress import Progress, silent
-from ..fitting import Fits, interval, predict
+from ..fitting import Fits
 from ..options import OptimizeOptions, takes
 from ..recipe import REGIMES, Recipe
+from ._over_draws import over_draws
 from ._result import Position, Recommendations
 from .question import DrawOptima, Questions, ask
-from .solvers import RegimeOptima, best_regime, recipes
+from .solvers import RegimeOptima, best_regime
 
 
 @takes(OptimizeOptions)
@@ -83,17 +82,6 @@ def _infeasible(
     return reasons
 
 
-class _OverDraws(NamedTuple):
-    """What the draws make of P recipes; leaves (P,), `regime_share` (P, 3)."""
-
-    loss_low: np.ndarray
-    loss_high: np.ndarray
-    recipe_low: Recipe
-    recipe_high: Recipe
-    regime_share: np.ndarray
-    regret: np.ndarray
-
-
 def _recommendations(
     questions: Questions,
     solved: RegimeOptima,
@@ -109,7 +97,7 @@ def _recommendations(
     lanes = np.arange(len(questions))
     best = loss[regime, lanes]
     recipe = questions.recipes(solved, regime)
-    over_draws = _over_draws(questions, recipe, best, optima, possible, level)
+    drawn = over_draws(questions, recipe, best, optima, possible, level)
     # What is proven of the best: how far it is above the lowest bound of any regime on offer.
     with np.errstate(invalid="ignore"):
         gap = np.where(possible, solved.log_loss[regime, lanes] - solved.bound.min(axis=0), np.inf)
@@ -136,12 +124,12 @@ def _recommendations(
         agreement=laid(solved.agreement[regime, lanes]),
         gap=laid(np.maximum(gap, 0.0)),
         multipliers=laid(solved.multipliers[regime, :, lanes]),
-        loss_low=laid(over_draws.loss_low),
-        loss_high=laid(over_draws.loss_high),
-        recipe_low=masked(over_draws.recipe_low, possible),
-        recipe_high=masked(over_draws.recipe_high, possible),
-        regime_share=laid(over_draws.regime_share),
-        regret=laid(over_draws.regret),
+        loss_low=laid(drawn.loss_low),
+        loss_high=laid(drawn.loss_high),
+        recipe_low=masked(drawn.recipe_low, possible),
+        recipe_high=masked(drawn.recipe_high, possible),
+        regime_share=laid(drawn.regime_share),
+        regret=laid(drawn.regret),
         by_regime=jax.tree.map(lambda *leaves: np.stack(leaves, axis=-1), *by_regime),
         by_regime_loss=laid(loss.T),
         infeasible=infeasible,
@@ -153,36 +141,3 @@ def _recommendations(
         level=level,
         questions=questions,
     )
-
-
-def _over_draws(
-    questions: Questions,
-    recipe: Recipe,
-    loss: np.ndarray,
-    optima: DrawOptima,
-    possible: np.ndarray,
-    level: float,
-) -> _OverDraws:
-    """Intervals, shares of regimes and regret of recipes with these losses, leaves (P,)."""
-    count = optima.log_loss.shape[-1]
-    low, high, regret = loss.copy(), loss.copy(), np.zeros(len(loss))
-    if not count:
-        return _OverDraws(low, high, recipe, recipe, np.zeros((len(loss), len(REGIMES))), regret)
-    best = np.exp(optima.log_loss)  # (3, P, B)
-    regime = np.maximum(best_regime(optima.log_loss), 0)  # (P, B)
-    share = np.stack([np.mean(regime == k, axis=1) for k in range(len(REGIMES))], axis=1)
-    share[~possible] = 0.0
-    z = np.take_along_axis(optima.z, regime[None, None], axis=0)[0]  # (4, P, B)
-    wide = jax.tree.map(lambda leaf: leaf[..., None], questions.values)
-    leaves, tree = jax.tree.flatten(recipes(z, wide, regime))
-    ends: Any = zip(*(interval(leaf, level, axis=1) for leaf in leaves), strict=True)
-    recipe_low, recipe_high = (jax.tree.unflatten(tree, end) for end in ends)
-    for i in range(len(questions.languages)):
-        rows = np.flatnonzero((questions.language == i) & possible)
-        if not len(rows):
-            continue
-        own = jax.tree.map(lambda leaf, rows=rows: leaf[rows], recipe)
-        predicted = predict(questions.law, questions.draws[i, :count], own).T  # (rows, B)
-        low[rows], high[rows] = interval(predicted, level, axis=1)
-        regret[rows] = np.maximum(predicted - best[:, rows].min(axis=0), 0.0).mean(axis=1)
-    return _OverDraws(low, high, recipe_low, recipe_high, share, regret)

@@ -68,8 +68,8 @@ class FitOptions(Options):
         "calibrated",
         kind="text",
         choices=INTERVALS,
-        help="calibrated: as wide as hold-outs inside each language's runs ask for, and wider the"
-        " farther a recipe lies beyond the runs, for a law errs there by more than its runs scatter;"
+        help="calibrated: as wide as hold-outs inside each language's runs ask for, wider the"
+        " farther a recipe lies beyond the runs, where a law errs by more than its runs scatter;"
         " bootstrap: what resampling the runs says, which takes the law to be true.",
     )
     level: float = option(0.9, kind="number", allowed=PROPER_SHARE, help="Level of the intervals.")

@@ -12,8 +12,8 @@ tables and our own show of laws of this kind, on the way from 80% of the runs to
     c = max(1, c₀ exp(z_c / 2)),   a_j = a₀_j exp(z_0 / 2 + z_j),   z standard normal.
 
 A twentieth of the runs may have gone astray, by ten σ more (Huber's contaminated normal, 1964), or
-one bad run would widen everything. Runs that are held out together err together. n of them count as n² / 50 independent ones, no more
-than n: of a few one learns next to nothing, and the prior stays.
+one bad run would widen everything. Runs that are held out together err together. n of them count as
+n² / 50 independent ones, no more than n: of a few one learns next to nothing, and the prior stays.
 """
 
 from __future__ import annotations

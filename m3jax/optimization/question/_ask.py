@@ -58,7 +58,7 @@ def ask(
     questions = Questions(
         law=fits.law,
         languages=names,
-        draws=fits.draws[rows],
+        spread=fits.spread.take(rows),
         scopes=scopes,
         grounds=tuple(fits.ground_notes(i) for i in rows),
         allowed=allowed,

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from ...computing import KEPT
+from ...fitting import beyond
 from ...laws import Law
 from ...options import Limits
 from ...recipe import Array, Recipe
@@ -23,14 +24,16 @@ _SMOOTHING = 1e-4  # nats within which the largest of several regrets is smoothe
 
 @lru_cache(maxsize=KEPT)
 def _over_draws(law: Law, objective: str, level: float) -> Objective:
-    """An objective over draws: arguments are "draws" (B, p) and "best" (B,) log losses.
+    """An objective over draws: "draws" (B, p), their "bends" and "edges", "best" (B,) log losses.
 
-    "mean" is log mean_b L_b, "quantile" the quantile of log L_b at `level`, and "regret" the
-    largest L_b − best_b, smoothed: s·log Σ_b exp((L_b − best_b)/s), with s 1e-4 nats.
+    L_b is the loss under draw b, bends beyond the runs included, see `Spread`. "mean" is
+    log mean_b L_b, "quantile" the quantile of log L_b at `level`, and "regret" the largest
+    L_b − best_b, smoothed: s·log Σ_b exp((L_b − best_b)/s), with s 1e-4 nats.
     """
 
     def value(args: Any, recipe: Recipe) -> Array:
         logs = jax.vmap(lambda theta: law.log_loss_theta(theta, recipe))(args["draws"])
+        logs = logs + args["bends"] @ beyond(recipe, args["edges"])
         if objective == "mean":
             return jax.nn.logsumexp(logs) - jnp.log(logs.shape[0])
         if objective == "quantile":

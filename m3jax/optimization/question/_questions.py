@@ -11,7 +11,7 @@ import numpy as np
 
 from ..._progress import Progress, silent
 from ...computing import in_double_precision
-from ...fitting import Scope
+from ...fitting import Scope, Spread
 from ...laws import Law
 from ...options import Limits
 from ...recipe import REGIMES, Recipe
@@ -45,7 +45,7 @@ class Questions:
     Attributes:
         law: that was fitted.
         languages: L names.
-        draws: bootstrap draws of each language's coefficients, (L, B, p).
+        spread: what is drawn of each language's losses, L.
         scopes: what each language's recipes may rest on, see `Fits.grounds`, L.
         grounds: what there is to say of the ground of each language's recipes, L.
         allowed: what each language's recipes may be, L.
@@ -61,7 +61,7 @@ class Questions:
 
     law: Law
     languages: tuple[str, ...]
-    draws: np.ndarray
+    spread: Spread
     scopes: tuple[Scope, ...]
     grounds: tuple[tuple[str, ...], ...]
     allowed: tuple[AllowedRanges, ...]
@@ -165,7 +165,7 @@ class Questions:
         for start in range(0, len(rows) if count else 0, size):
             progress("optimizing", 1 + count * start // len(rows), 1 + count)
             block = rows[start : start + size]
-            theta = self.draws[self.language[block], :count]
+            theta = self.spread.theta[self.language[block], :count]
             questions = self.take(np.repeat(block, count))
             questions = questions.under(theta.reshape(len(questions), -1))
             near = np.repeat(solved.z[:, :, block], count, axis=2)
@@ -185,10 +185,15 @@ class Questions:
         have none.
         """
         best = np.where(possible[:, None], optima.log_loss.min(axis=0), 0.0)
-        count = best.shape[1]
+        spread = self.spread.take(self.language, best.shape[1])
         solved = self.offering(possible)._solve_program(
             robust_program(self.law, self.limits, objective, level),
-            {"draws": self.draws[self.language, :count], "best": best},
+            {
+                "draws": spread.theta,
+                "bends": spread.bends,
+                "edges": spread.edges,
+                "best": best,
+            },
             method="general",
         )
         chosen = best_regime(solved.log_loss)

@@ -137,7 +137,7 @@ def map_regimes(
         languages=[name],
     )
     n_draws = min(options.draws, fits.draws.shape[1])
-    theta = np.concatenate([questions.theta[:1], questions.draws[0, :n_draws]])
+    theta = np.concatenate([questions.theta[:1], questions.spread.theta[0, :n_draws]])
     members = _Members(questions, theta, flops, tokens)
     shape = len(theta), len(flops), len(tokens)
     report = progress or silent
