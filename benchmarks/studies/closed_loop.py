@@ -7,6 +7,10 @@ The law is fitted to the runs of the configuration's table that took at most a q
 (by default the table's dearest run). Every recipe is trained with several seeds, and the one
 recommended at a half and a quarter of the budget too, so that compute saved is measured. Stopped at
 any moment, the same command goes on where it was, and the last call prints the comparison.
+
+`--decide-only` ends once recipes, predictions and their intervals are written, before anything is
+trained: so they can be published first. What is recommended by a fit that pools the languages is
+among the recipes where there are several.
 """
 
 from __future__ import annotations
@@ -41,7 +45,7 @@ from m3jax.pilot import (
     shapes,
 )
 
-RECOMMENDED = "recommended"
+RECOMMENDED, POOLED = "recommended", "recommended, languages pooled"
 CHEAPER = {f"{RECOMMENDED}, half the compute": 0.5, f"{RECOMMENDED}, a quarter of it": 0.25}
 TOKENS_PER_PARAM = 20.0  # Hoffmann et al. 2022, for the alternatives' model size
 FOUR = 4.0  # epochs, after Muennighoff et al. 2023
@@ -82,23 +86,25 @@ def alternatives(
 
 def recipes_for(
     fits: Fits,
+    pooled: Fits | None,
     cheap: RunTable,
     language: str,
     compute: float,
     target_tokens: float,
     source_tokens: float,
     sizes: tuple[Shape, ...],
-) -> tuple[dict[str, Recipe], dict[str, float]]:
-    """The recipes to train, by name, and the interval of the loss that the law predicts.
-
-    The interval is that of the recommended recipe at the whole budget.
-    """
+) -> dict[str, Recipe]:
+    """The recipes to train, by name."""
     shares = [1.0, *CHEAPER.values()]
+    limits: dict[str, Any] = {
+        "target_tokens": target_tokens,
+        "languages": [language],
+        "max_source_tokens": source_tokens,
+        "ladder": [shape.n_params for shape in sizes],
+    }
     recommendations = optimize(
-        fits, compute=compute * np.array(shares), target_tokens=target_tokens,
-        languages=[language], max_source_tokens=source_tokens, certify=has_terms(fits.law),
-        ladder=[shape.n_params for shape in sizes],
-    )  # fmt: skip
+        fits, compute=compute * np.array(shares), certify=has_terms(fits.law), **limits
+    )
     if not recommendations.feasible[0, 0, 0]:
         reason = recommendations.infeasible.get((0, 0, 0))
         raise M3Error(f"{language}: no recipe is allowed: {reason}")
@@ -113,12 +119,11 @@ def recipes_for(
             recipes[best_of(name)] = jax.tree.map(
                 lambda leaf, i=regime: float(leaf[0, 0, 0, i]), recommendations.by_regime
             )
+    if pooled is not None and language in pooled.languages:
+        recipes[POOLED] = optimize(pooled, compute=compute, **limits).at(0, 0, 0)
     for name, variables in alternatives(cheap, compute, target_tokens).items():
         recipes[name] = Recipe.create(target_tokens=target_tokens, **variables)
-    return recipes, {
-        "predicted_low": float(recommendations.loss_low[0, 0, 0]),
-        "predicted_high": float(recommendations.loss_high[0, 0, 0]),
-    }
+    return recipes
 
 
 def trials_of(
@@ -152,7 +157,9 @@ def saved_compute(losses: list[float], loss: float) -> tuple[float, str]:
 
 
 def compare(
-    rows: Mapping[str, list[float]], trials: Mapping[str, list[Trial]], predicted: dict[str, float]
+    rows: Mapping[str, list[float]],
+    trials: Mapping[str, list[Trial]],
+    predicted: Mapping[str, Mapping[str, float]],
 ) -> list[dict[str, Any]]:
     """Measured losses of each recipe, the best first; the recommended one's cheaper runs last."""
     recommended = rows[RECOMMENDED]
@@ -175,7 +182,12 @@ def compare(
                 "losses": losses,
                 "loss": mean,
                 "standard_error": _standard_error(losses),
-                "predicted": predicted[name],
+                **predicted[name],
+                "inside": predicted[name]["low"] <= mean <= predicted[name]["high"],
+                "runs_inside": sum(
+                    predicted[name]["run_low"] <= loss <= predicted[name]["run_high"]
+                    for loss in losses
+                ),
                 "excess": mean / curve[0] - 1,
                 "excess_error": math.hypot(_standard_error(losses), _standard_error(recommended))
                 / curve[0],
@@ -200,17 +212,21 @@ def decide(
 ) -> dict[str, Any]:
     """Fit the cheap runs; recipes by language, with the losses predicted of them as trained.
 
+    Intervals are of the mean over many runs ("low", "high") and of one run ("run_low", "run_high").
+
     `question` holds the options of the script, and the budget as `compute`.
     """
-    fits = fit(
-        cheap, question["law"], huber_delta=question["huber_delta"], draws=question["draws"],
-        pool=question["pool"], prior=question["prior"],
-    )  # fmt: skip
+    how = {name: question[name] for name in ("huber_delta", "draws", "prior")}
+    fits = fit(cheap, question["law"], pool=question["pool"], **how)
     fits.require_any()
+    pooled = None
+    if question["pool"] == "none" and len(fits.languages) > 1:
+        pooled = fit(cheap, question["law"], pool="partial", **how)
     decisions = {}
     for language in languages:
-        recipes, interval = recipes_for(
+        recipes = recipes_for(
             fits,
+            pooled,
             cheap.for_language(language),
             language,
             question["compute"],
@@ -220,14 +236,25 @@ def decide(
         )
         planned = trials_of(recipes, language, sizes, training, 1)
         decisions[language] = {
-            **interval,
             "recipes": {n: {k: float(v) for k, v in vars(r).items()} for n, r in recipes.items()},
             "predicted": {
-                name: float(np.ravel(fits.predict(trials[0].recipe(), language))[0])
+                name: predictions(
+                    pooled if pooled is not None and name == POOLED else fits,
+                    language,
+                    trials[0].recipe(),
+                )
                 for name, trials in planned.items()
             },
         }
     return {"asked": question, "languages": decisions}
+
+
+def predictions(fits: Fits, language: str, recipe: Recipe) -> dict[str, float]:
+    """What a fit says of a recipe before it is trained."""
+    ends = [fits.loss_interval(recipe, language, of_run=of_run) for of_run in (False, True)]
+    values = fits.predict(recipe, language), *ends[0], *ends[1]
+    names = "predicted", "low", "high", "run_low", "run_high"
+    return {name: float(np.ravel(value)[0]) for name, value in zip(names, values, strict=True)}
 
 
 def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]:
@@ -237,6 +264,7 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
     """
     if options["seeds"] < 2:
         raise M3Error(f"--seeds: expected at least 2, for error bars, got {options['seeds']}")
+    decide_only = options.pop("decide_only")
     settings = read_pilot_config(config)
     for name in ("budget", "minutes", "recipes", "runs", "seeds"):
         settings.pop(name, None)
@@ -261,6 +289,8 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
     if content is None:
         content = decide(cheap, settings["targets"], card, sizes, training, question)
         write_json(decided, content)
+    if decide_only:
+        return content
 
     chosen = {
         language: {name: Recipe.create(**recipe) for name, recipe in decision["recipes"].items()}
@@ -291,8 +321,6 @@ def study(config: Path, output: Path, options: dict[str, Any]) -> dict[str, Any]
         if diverged := [name for name, finite in rows.items() if len(finite) < options["seeds"]]:
             raise M3Error(f"{language}: runs without a finite loss: {', '.join(diverged)}")
         result["languages"][language] = {
-            "predicted_low": decision["predicted_low"],
-            "predicted_high": decision["predicted_high"],
             "recipes": compare(rows, trials, decision["predicted"]),
         }
     write_json(output / "result.json", result)
@@ -331,12 +359,12 @@ def overview(result: dict[str, Any]) -> str:
 
 
 def markdown(result: dict[str, Any]) -> str:
-    """The comparison in all detail, the best recipe of each language first."""
+    """The comparison in all detail, the best recipe of each language first, and what held."""
     table = io.StringIO()
     table.write(
         "| language | recipe | parameters | epochs | target ratio (before → final stage) | measured"
-        " loss, mean ± standard error | predicted | against the recommended | compute saved |\n"
-        "|---|---|---|---|---|---|---|---|---|\n"
+        " loss, mean ± standard error | predicted (90% interval) | inside | against the"
+        " recommended | compute saved |\n|---|---|---|---|---|---|---|---|---|---|\n"
     )
     for language, comparison in result["languages"].items():
         for row in comparison["recipes"]:
@@ -349,9 +377,18 @@ def markdown(result: dict[str, Any]) -> str:
             table.write(
                 f"| {language} | {row['recipe']} | {row['n_params']:.3g} | {row['epochs']:.1f}"
                 f" | {stages} | {row['loss']:.4f} ± {row['standard_error']:.4f}"
-                f" | {row['predicted']:.4f} | {'' if row['recipe'] == RECOMMENDED else against}"
+                f" | {row['predicted']:.4f} ({row['low']:.4f} to {row['high']:.4f})"
+                f" | {'yes' if row['inside'] else 'no'}"
+                f" | {'' if row['recipe'] == RECOMMENDED else against}"
                 f" | {saved} |\n"
             )
+    every = [row for comparison in result["languages"].values() for row in comparison["recipes"]]
+    runs = sum(len(row["losses"]) for row in every)
+    table.write(
+        f"\n{sum(row['inside'] for row in every)} of {len(every)} mean losses lie inside their"
+        f" intervals, {sum(row['runs_inside'] for row in every)} of {runs} runs inside those of one"
+        " run.\n"
+    )
     return table.getvalue()
 
 
@@ -368,13 +405,18 @@ def main() -> int:
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--pool", default="none", help="none, partial or full, over languages")
     parser.add_argument("--prior", default="weak")
+    parser.add_argument("--decide-only", action="store_true", help="train nothing yet")
     options = vars(parser.parse_args())
+    decide_only, output = options["decide_only"], options.pop("output")
     try:
-        result = study(options.pop("config"), options.pop("output"), options)
+        result = study(options.pop("config"), output, options)
     except M3Error as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{overview(result)}\n{markdown(result)}", end="")
+    if decide_only:
+        print(f"decided: {output / 'recipes.json'}")
+    else:
+        print(f"{overview(result)}\n{markdown(result)}", end="")
     return 0
 
 
