@@ -41,12 +41,14 @@ def predict_command(
 ) -> None:
     """Predict the loss of recipes, with intervals. Values may be lists: 10M,100M.
 
+    One interval is a projection, of the loss that runs would have on average; the other a
+    prediction, of what one run will measure.
+
     Example: m3jax predict fits.json --n-params 124M --target-tokens 100M --epochs 4
     """
     import numpy as np
 
     from ...fitting import Fits
-    from ...fitting import interval as span
     from ...recipe import Recipe
 
     given = {
@@ -73,14 +75,17 @@ def predict_command(
     rows: list[dict[str, Any]] = []
     for name in language or loaded.languages:
         value = np.atleast_1d(loaded.predict(recipe, name))
-        drawn = loaded.predict_draws(recipe, name)
-        low, high = span(drawn, loaded.settings["level"]) if len(drawn) else (None, None)
+        ends: dict[str, np.ndarray] = {}
+        if loaded.draws.shape[1]:
+            for key, of_run in (("loss", False), ("run", True)):
+                span = loaded.loss_interval(recipe, name, of_run=of_run)
+                ends[f"{key}_low"], ends[f"{key}_high"] = map(np.atleast_1d, span)
         for i in range(len(value)):
             row: dict[str, Any] = {"language": name}
             row |= {field: float(leaf[i]) for field, leaf in vars(recipe).items()}
             row |= {"compute": float(np.asarray(recipe.compute)[i]), "loss": float(value[i])}
-            row["loss_low"] = None if low is None else float(low[i])
-            row["loss_high"] = None if high is None else float(high[i])
+            for key in ("loss_low", "loss_high", "run_low", "run_high"):
+                row[key] = float(ends[key][i]) if ends else None
             rows.append(row)
     if as_json:
         print_json(rows)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ... import formatting
@@ -219,11 +219,16 @@ def predictions_table(records: Sequence[Record]) -> Table:
             variable_column("final_ratio", "final"),
             variable_column("compute", "FLOP"),
             variable_column("loss", "loss"),
-            Column("interval", "interval", _loss_interval),
+            Column("interval", "its\ninterval", _interval_of("loss")),
+            Column("run_interval", "of one\nrun", _interval_of("run")),
         ),
         rows=records,
     )
 
 
-def _loss_interval(row: Record) -> str:
-    return formatting.write_interval(row["loss_low"], row["loss_high"], lambda x: f"{x:.3f}")
+def _interval_of(name: str) -> Callable[[Record], str]:
+    def write(row: Record) -> str:
+        ends = row[f"{name}_low"], row[f"{name}_high"]
+        return formatting.write_interval(*ends, lambda x: f"{x:.3f}")
+
+    return write

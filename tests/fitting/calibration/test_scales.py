@@ -1,0 +1,65 @@
+"""How wide draws are made by errors on held-out runs."""
+
+import numpy as np
+import pytest
+
+from m3jax.fitting.calibration._holdouts import HeldOutRuns
+from m3jax.fitting.calibration._scales import posterior_scales
+
+NOISE, SPREAD = 0.01, 0.01
+
+
+def held_out(factor=1.0, *, bend=0.0, runs=20, holdouts=5, stray=0, seed=0):
+    """Errors with the standard deviation that draws say times a factor, and bends in N."""
+    rng = np.random.default_rng(seed)
+    count = runs * holdouts
+    distance = np.zeros((count, 5))
+    distance[:, 0] = rng.uniform(0.5, 1.5, count) if bend else 0.0
+    sd = np.sqrt(NOISE**2 + (factor * SPREAD) ** 2 + (bend * distance[:, 0]) ** 2)
+    error = sd * rng.standard_normal(count)
+    error[:stray] += 0.1
+    return HeldOutRuns(
+        np.repeat(np.arange(holdouts), runs), error, np.full(count, SPREAD), distance
+    )
+
+
+def scales(*cases, draws=400):
+    seeds = np.array([[0, 7]] * len(cases))
+    return posterior_scales(list(cases), np.full(len(cases), NOISE), seeds, draws)
+
+
+def test_draws_are_widened_by_as_much_as_errors_ask_for():
+    as_told, wrong = held_out(), held_out(4.0)
+    wider, _ = scales(as_told, wrong)
+    assert np.all(wider >= 1)
+    assert wider[0].mean() < 1.2
+    assert 3 < wider[1].mean() < 5
+
+
+def test_a_few_bad_runs_widen_nothing():
+    wider, _ = scales(held_out(), held_out(stray=4))
+    assert wider[1].mean() < wider[0].mean() + 0.15
+
+
+def test_bends_are_learnt_from_errors_that_grow_with_distance():
+    _, (straight, bent) = scales(held_out(), held_out(bend=0.1))
+    assert np.median(bent[:, 0]) > 5 * np.median(straight[:, 0])
+    assert np.median(bent[:, 0]) == pytest.approx(0.1, rel=0.4)
+    ratio = np.median(bent[:, 1:], axis=0) / np.median(straight[:, 1:], axis=0)
+    assert np.all(ratio < 3)  # in the other variables nothing was learnt but what all share
+
+
+def test_of_few_runs_next_to_nothing_is_learnt():
+    none = held_out(runs=1, holdouts=0)
+    wider, bends = scales(none, held_out(8.0, runs=3, holdouts=2), held_out(8.0))
+    assert wider[0].mean() < wider[1].mean() < 2.5 < wider[2].mean()
+    # With no evidence at all the prior: a median of 1.5, and each power bends by as much again.
+    assert np.median(wider[0]) == pytest.approx(1.5, rel=0.15)
+    assert np.median(bends[0, :, 2]) == pytest.approx(0.2 / np.log(10), rel=0.4)
+
+
+def test_the_same_seed_gives_the_same_draws_whoever_is_beside():
+    alone = scales(held_out(2.0))
+    beside = scales(held_out(2.0), held_out(runs=40))
+    for one, other in zip(alone, beside, strict=True):
+        np.testing.assert_allclose(one[0], other[0], rtol=1e-12)
