@@ -84,10 +84,18 @@ def posterior_scales(
         z = np.where(accepted[:, None], proposed, z)
         density = np.where(accepted, there, density)
         chain[step] = z
-    kept = np.linspace(_SETTLE, steps - 1, draws).round().astype(int)
-    # In another order than the chain's: neighbours are alike, and tables take the first draws.
-    mixed = np.stack([rng.permuted(kept) for rng in numbers], axis=0)  # (L, draws)
-    return _scales(np.take_along_axis(chain, mixed.T[..., None], axis=0).swapaxes(0, 1))
+    # Each by itself, at fixed places in its distribution: draws then move little where the errors
+    # do, on another engine or machine.
+    ordered = np.sort(np.concatenate([np.log(s) for s in _parts(chain[_SETTLE:])], axis=2), axis=0)
+    places = np.stack([rng.random((draws, width - 1)) for rng in numbers], axis=1)
+    rank = (places * len(ordered)).astype(int)
+    drawn = np.exp(np.take_along_axis(ordered, rank, axis=0)).swapaxes(0, 1)
+    return drawn[..., 0], drawn[..., 1:]
+
+
+def _parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    wider, bends = _scales(z)
+    return wider[..., None], bends
 
 
 def _scales(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -31,7 +31,7 @@ class BootstrapSource(NamedTuple):
         member: indices of the runs, cluster by cluster, (n,).
         place: of a run within its cluster, 0, 1, ..., (n,).
         first, size: of each cluster, where in `member` it begins and how many runs it has, (n,).
-        power: of the exponential weights, see `weight_power`, ().
+        power: of the exponential weights of each draw, see `weight_power`, (draws,).
         widening: how many times wider than by resampling alone each draw lies, (draws,).
         prior_mean: (p,).
         prior_factor: F with F @ F.T the covariance of the prior, (p, p).
@@ -74,31 +74,36 @@ def cluster_table(cluster: np.ndarray, weight: np.ndarray) -> dict[str, np.ndarr
     return {"member": member, "place": place, "first": np.minimum(first, n - 1), "size": size}
 
 
-def weight_power(clusters: np.ndarray, runs: np.ndarray, free: np.ndarray) -> np.ndarray:
-    """Power a of the exponential weights E^a of each language's clusters, all arrays (L,).
+def weight_power(
+    clusters: np.ndarray, runs: np.ndarray, free: np.ndarray, widening: np.ndarray
+) -> np.ndarray:
+    """Power a of the exponential weights E^a of clusters, (L, draws).
+
+    Of each language's clusters, runs and free coefficients, (L,), and the `widening` of each draw
+    (L, draws).
 
     Exponential weights (a = 1) have variance 1, as in the plain Bayesian bootstrap. Where clusters
     are single runs that covers as it should, measured on synthetic truth. Where they are several
     runs each, fewer independent ones are left by comparison, and the weights' variance grows by the
     factor that the textbook's correction for degrees of freedom grows,
 
-        Var[E^a] / E[E^a]² = Γ(1 + 2a) / Γ(1 + a)² − 1 = (1 − p/n) / (1 − p/G)
+        Var[E^a] / E[E^a]² = Γ(1 + 2a) / Γ(1 + a)² − 1 = c² (1 − p/n) / (1 − p/G)
 
-    for p free coefficients, n runs and G clusters, each fraction held above 1/4.
+    for p free coefficients, n runs and G clusters, each fraction held above 1/4, and a draw that is
+    to lie c times wider.
     """
     left = np.maximum(clusters - free, clusters / 4) / clusters
     variance = np.maximum(runs - free, runs / 4) / runs / left
-    power = np.linspace(1.0, 2.0, 201)
+    power = np.linspace(1.0, 4.0, 601)
     variances = [math.exp(math.lgamma(1 + 2 * a) - 2 * math.lgamma(1 + a)) - 1 for a in power]
-    return np.interp(variance, variances, power)
+    return np.interp(widening**2 * variance[:, None], variances, power)
 
 
 def resample(source: BootstrapSource, draws: int, *, kind: str) -> Resample:
     """Draws of one language, leaves (draws, ...).
 
     "cluster": the Bayesian bootstrap (Rubin 1981). Each cluster g of G has its weight multiplied by
-    G u_g / Σ u, with u exponential, or a power of it: see `weight_power`. Where a draw is widened c
-    times u is a gamma variable of shape 1/c², whose relative standard deviation is c.
+    G u_g / Σ u, with u exponential, or a power of it: see `weight_power`.
 
     "residual": the residual bootstrap (Efron 1979) by clusters. The losses are the fitted ones plus
     c times those residuals of another cluster, drawn with equal chance, that it has against the fit
@@ -116,13 +121,9 @@ def resample(source: BootstrapSource, draws: int, *, kind: str) -> Resample:
     prior_mean = source.prior_mean + (normal / np.sqrt(chi)) @ source.prior_factor.T
     count = np.count_nonzero(source.size)
     if kind == "cluster":
-        if np.all(source.widening == 1):
-            share = of_runs.standard_exponential((draws, count))
-        else:
-            share = of_runs.standard_gamma(source.widening[:, None] ** -2.0, (draws, count))
-            share += np.finfo(float).tiny  # of a small shape most are next to nothing
-        if source.power != 1:
-            share **= source.power
+        share = of_runs.standard_exponential((draws, count))
+        if np.any(source.power != 1):
+            share **= source.power[:, None]
         share *= count / share.sum(axis=1, keepdims=True)
         # Runs of no weight belong to no cluster.
         weight = source.weight * share[:, np.minimum(source.cluster, count - 1)]

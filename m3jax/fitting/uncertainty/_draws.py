@@ -97,6 +97,8 @@ def bootstrap_draws(
         starts = starts + rng.standard_normal((settings["draws"], p)) @ priors.shared_factor.T
         starts = np.clip(starts, space.lower[:, None], space.upper[:, None])
     used = problem.weight > 0
+    if widening is None:
+        widening = np.ones((count, settings["draws"]))
     table = cluster_table(problem.cluster, problem.weight)
     residual = -fitted.best_fits.residual
     if settings["bootstrap"] == "residual":
@@ -109,9 +111,12 @@ def bootstrap_draws(
         fitted=problem.log_loss + fitted.best_fits.residual,
         residual=residual,
         power=weight_power(
-            np.count_nonzero(table["size"], axis=1), used.sum(axis=1), problem.free.sum(axis=1)
+            np.count_nonzero(table["size"], axis=1),
+            used.sum(axis=1),
+            problem.free.sum(axis=1),
+            widening,
         ),
-        widening=np.ones((count, settings["draws"])) if widening is None else widening,
+        widening=widening,
         prior_mean=fitted.data.prior_mean,
         prior_factor=prior_factor,
         prior_freedom=np.full((count, p), np.inf if priors is None else priors.freedom),
