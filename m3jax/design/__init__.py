@@ -1,6 +1,6 @@
 """Further small runs that would sharpen a recommendation most, within a budget."""
 
-from ._belief import Belief, expected_regret, noise_of, normals
+from ._belief import Belief, expected_regret, normals
 from ._next import next_runs
 from ._random import random_runs
 from ._run_space import run_space
@@ -13,7 +13,6 @@ __all__ = [
     "check_sheet",
     "expected_regret",
     "next_runs",
-    "noise_of",
     "normals",
     "random_design",
     "random_runs",

@@ -14,8 +14,7 @@ import jax
 import numpy as np
 
 from ..computing import array_namespace
-from ..fitting import Fits, predict
-from ..fitting.pooling import expected_huber
+from ..fitting import predict
 from ..laws import Law
 from ..recipe import Array, Recipe
 
@@ -151,20 +150,3 @@ def normals(samples: int, runs: int, seed: int) -> np.ndarray:
     """Standard normal numbers (samples, runs), each with its opposite."""
     half = np.random.default_rng([seed, 1]).standard_normal((samples // 2, runs))
     return np.concatenate([half, -half])
-
-
-def noise_of(fits: Fits, index: int) -> float:
-    """Standard deviation of a run's log loss, from what a fit left over.
-
-    The objective is a sum of Huber losses: the σ whose expected loss is the objective for each run
-    beyond the coefficients that were fitted.
-    """
-    delta = fits.huber_delta[index]
-    spare = max(int(fits.n_runs[index]) - int((~fits.frozen[index]).sum()), 1)
-    target = float(fits.objective[index]) / spare
-    low, high = 1e-9, 1e3
-    for _ in range(100):
-        middle = math.sqrt(low * high)
-        too_low = expected_huber(np.array([middle]), delta)[0] < target
-        low, high = (middle, high) if too_low else (low, middle)
-    return math.sqrt(low * high)

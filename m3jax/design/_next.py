@@ -13,7 +13,7 @@ from ..computing import in_double_precision
 from ..fitting import Fits, beyond, predict_spread
 from ..optimization import Recommendations, best_regime, optimize
 from ..options import FEWEST_DRAWS, Limits, NextOptions, takes
-from ._belief import Belief, noise_of, normals
+from ._belief import Belief, normals
 from ._random import SPENT, check_cost
 from ._run_space import run_space
 from ._search import random_design, search
@@ -95,7 +95,7 @@ def next_runs(
             f"not fitted, so taken as known: {', '.join(held)}; to learn them, vary in your own"
             " runs what the fit says they need"
         )
-    noise = noise_of(fits, i) if options.noise is None else options.noise
+    noise = fits.noise[i] if options.noise is None else options.noise
     with in_double_precision():
         report("solving the draws", 0, 1)
         normal = normals(_SAMPLES, options.runs, options.seed)

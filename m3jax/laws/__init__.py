@@ -17,6 +17,7 @@ from .data_constrained import DATA_CONSTRAINED
 from .effective_data import EFFECTIVE_DATA
 from .kaplan import KAPLAN
 from .m3 import M3, M3_NO_REPETITION, M3_ONE_STAGE
+from .m3_effective import M3_EFFECTIVE
 from .m3_posynomial import M3_POSYNOMIAL
 from .m3_stages import M3_STAGES
 from .mixture_repetition import MIXTURE_REPETITION
@@ -66,6 +67,7 @@ for _law in (
     M3,
     M3_POSYNOMIAL,
     M3_STAGES,
+    M3_EFFECTIVE,
     M3_ONE_STAGE,
     M3_NO_REPETITION,
     KAPLAN,

@@ -83,7 +83,7 @@ MISTAKES = {
     "missing fits": (("optimize", "no.json", "-c", 1, "-t", 1), "no.json: no such file"),
     "fits of another version": (
         ("optimize", "version.json", "-c", 1, "-t", 1),
-        "schema version 99, this m3jax reads version 2",
+        "schema version 99, this m3jax reads version 3",
     ),
     "fits cut short": (("predict", "cut.json", *POINT[2:], 1), "perhaps cut short"),
     "fits without arrays": (("predict", "alone.json", *POINT[2:], 1), "needs its arrays"),
@@ -162,7 +162,7 @@ def broken(here):
         "cell.csv": head + "1e8,1e8,1,low\n",
         "cut.json": text[:300],
         "alone.json": json.dumps(signed(alone)),
-        "version.json": text.replace('"schema_version": 2', '"schema_version": 99'),
+        "version.json": text.replace('"schema_version": 3', '"schema_version": 99'),
         "key.toml": CONFIG.replace("law =", "lawz ="),
         "table.toml": CONFIG.replace("runs.csv", "other.csv"),
         "law.toml": CONFIG.replace('laws = ["', 'laws = ["m4", "'),

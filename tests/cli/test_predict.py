@@ -66,6 +66,7 @@ def test_predict_takes_the_ratio_before_the_final_stage(here):
         law=law,
         theta=theta,
         draws=theta[:, None][:, :0],
+        bends=fits.bends[:, :0],
         frozen=np.zeros(theta.shape, dtype=bool),
         prior_mean=theta,
         prior_precision=np.zeros((*theta.shape, theta.shape[1])),

@@ -17,7 +17,6 @@ from m3jax.cli import main
 from m3jax.design import (
     Belief,
     expected_regret,
-    noise_of,
     normals,
     random_design,
     random_runs,
@@ -175,13 +174,6 @@ def test_gradients_of_both_criteria_are_exact():
             assert float(slope[1, 0]) == pytest.approx((up - down) / 2e-6, rel=1e-4, abs=1e-9)
 
 
-@pytest.mark.parametrize("delta", [1e-3, 0.01, 0.1])
-def test_noise_is_read_from_the_objective(delta):
-    some = fit(run_table(true_theta(4, 3), 33, 0.01, 4), "m3", huber_delta=delta, draws=0)
-    noise = [noise_of(some, i) for i in range(4)]
-    assert np.mean(noise) == pytest.approx(0.01, rel=0.3)
-
-
 @pytest.mark.slow
 def test_designed_runs_beat_random_ones_of_the_same_budget():
     result = study(
@@ -272,6 +264,6 @@ def test_bad_options_are_refused(fits, options, words):
 
 @pytest.mark.slow
 def test_fits_without_draws_are_refused(fits):
-    bare = dataclasses.replace(fits, draws=fits.draws[:, :0])
+    bare = dataclasses.replace(fits, draws=fits.draws[:, :0], bends=fits.bends[:, :0])
     with pytest.raises(M3Error, match="needs at least 20 bootstrap draws"):
         next_runs(bare, budget=BUDGET, **QUESTION)

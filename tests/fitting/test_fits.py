@@ -41,7 +41,7 @@ def test_a_saved_fit_comes_back(saved):
 def test_the_json_shape_is_the_public_one(saved):
     path, fits = saved
     content = json.loads(path.read_text())
-    assert content["schema_version"] == SCHEMA_VERSION == 2
+    assert content["schema_version"] == SCHEMA_VERSION == 3
     assert content["law"] == "m3"
     entry = content["languages"][fits.languages[0]]
     assert {"status", "objective", "r2", "n_runs", "coefficients", "messages"} <= set(entry)
@@ -132,3 +132,9 @@ def test_prediction_matches_the_law(saved):
     predicted = fits.predict(one.recipe, fits.languages[0])
     np.testing.assert_allclose(predicted, np.exp(get_log(get_law("m3"), fits, one)), rtol=1e-12)
     assert fits.predict_draws(one.recipe, fits.languages[0]).shape == (4, 12)
+
+
+@pytest.mark.parametrize("delta", [1e-3, 1e-2, None])
+def test_noise_is_what_runs_scatter_by(delta):
+    fits = fit(run_table(true_theta(8, 3), 33, 0.01, 4), huber_delta=delta, draws=0)
+    assert np.mean(fits.noise) == pytest.approx(0.01, rel=0.2)

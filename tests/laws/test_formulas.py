@@ -32,6 +32,13 @@ def m3(c, n, t, k, r, rf):
     return first + c["P"] * rho ** c["delta"] * n ** c["kappa"] * text * rf ** c["theta"]
 
 
+def m3_effective(c, n, t, k, r, rf):
+    taught = np.where(k <= 1, k, 1 - c["R_e"] * np.expm1(-(k - 1) / c["R_e"]))
+    data = k * t * (1 - r) / r + t * taught
+    term = data ** -c["beta"] - (k * t / r) ** -c["beta"]
+    return m3(c, n, t, k, r, rf) + c["B"] * term * r ** -c["gamma"] * rf ** -c["eta"]
+
+
 def m3_stages(c, n, t, k, r, rf, r1):
     first = base(c, n, k * t / r) * r ** -c["gamma"] * rf ** -c["eta"]
     share = (r - r1) / (rf - r1)
@@ -124,6 +131,7 @@ PLAIN = [
     chinchilla,
     m3,
     m3_stages,
+    m3_effective,
     m3_posynomial,
     data_constrained,
     m3_one_stage,

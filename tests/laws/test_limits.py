@@ -42,6 +42,17 @@ def test_m3_without_saturation_and_discount_is_the_posynomial():
 
 
 @pytest.mark.usefixtures("x64")
+def test_where_repeated_text_never_stops_teaching_effective_tokens_are_all():
+    coefficients = middle("m3_effective", R_e=1e12)
+    shared = {name: coefficients[name] for name in get_law("m3").names}
+    runs = recipes(100)
+    many, few = (
+        get_law(n).loss(c, runs) for n, c in (("m3_effective", coefficients), ("m3", shared))
+    )
+    np.testing.assert_allclose(many, few, rtol=1e-7)
+
+
+@pytest.mark.usefixtures("x64")
 @each_law
 def test_a_corpus_read_in_part_is_a_smaller_corpus(law):
     runs = recipes(200)

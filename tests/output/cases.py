@@ -62,6 +62,8 @@ def fits_of(runs: RunTable, draws: int) -> Fits:
         languages=names,
         theta=theta,
         draws=theta[:, None] + jitter,
+        bends=np.zeros((len(names), draws, 5)),
+        edges=np.zeros((len(names), 2, 5)),
         frozen=frozen,
         objective=0.01 * per_language,
         r2=0.97 * per_language,
@@ -70,6 +72,8 @@ def fits_of(runs: RunTable, draws: int) -> Fits:
         grading=lambda: ("usable",) * len(names),
         agreement=per_language,
         huber_delta=1e-3 * per_language,
+        noise=0.005 * per_language,
+        widening=per_language,
         prior_mean=theta,
         prior_precision=np.zeros((*theta.shape, theta.shape[1])),
         prior_weight=0.0 * per_language,
@@ -78,8 +82,8 @@ def fits_of(runs: RunTable, draws: int) -> Fits:
         failed={"Rare & <new>": (3, "3 runs are too few for 14 coefficients")},
         settings={
             "huber_delta": None, "starts": 8, "draws": draws, "level": 0.9, "seed": 7,
-            "fixed": {"tau": 0.05}, "source": "runs.csv", "notes": ["2 runs dropped"],
-            "reading": {},
+            "intervals": "bootstrap", "fixed": {"tau": 0.05}, "source": "runs.csv",
+            "notes": ["2 runs dropped"], "reading": {},
         },
     )  # fmt: skip
 

@@ -42,13 +42,23 @@ def test_both_engines_find_the_same_fit(runs, options):
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"bootstrap": "residual"}, {"pool": "partial"}])
 def test_both_engines_make_the_same_draws(runs, options):
-    batch, host = (fit(runs, "m3", draws=40, engine=e, **options) for e in ("batch", "host"))
+    plain = {"draws": 40, "intervals": "bootstrap", **options}
+    batch, host = (fit(runs, "m3", engine=e, **plain) for e in ("batch", "host"))
     for language in runs.languages:
         few, many = (np.log(f.predict_draws(runs.recipe, language)) for f in (host, batch))
         # A draw's refit may end in another of its valleys; next to all end in the same.
         apart = np.max(np.abs(few - many), axis=1) / np.std(many, axis=0).mean()
         assert np.median(apart) < 0.15
         assert np.mean(apart < 0.5) > 0.85
+
+
+@pytest.mark.slow
+def test_both_engines_calibrate_alike(runs):
+    batch, host = (fit(runs, "m3", draws=200, engine=e) for e in ("batch", "host"))
+    np.testing.assert_allclose(host.widening, batch.widening, rtol=0.1)
+    for language in runs.languages:
+        one, other = (np.log(f.loss_interval(runs.recipe, language)) for f in (host, batch))
+        assert np.mean(np.abs(np.log((one[1] - one[0]) / (other[1] - other[0])))) < 0.15
 
 
 def test_few_descents_are_made_on_the_host(runs):

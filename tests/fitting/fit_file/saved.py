@@ -12,7 +12,7 @@ from benchmarks.support.recipes import fits_of as known_fits
 from m3jax import Fits
 from m3jax.fitting.fit_file import signed
 
-NAMES = ("theta", "draws", "prior_mean", "prior_precision", "prior_weight")
+NAMES = ("theta", "draws", "bends", "edges", "prior_mean", "prior_precision", "prior_weight")
 
 
 def made_up(draws: int = 3, seed: int = 1) -> Fits:
@@ -20,7 +20,10 @@ def made_up(draws: int = 3, seed: int = 1) -> Fits:
     fits = known_fits(2, seed, "m3")
     jitter = np.random.default_rng(seed).normal(0, 0.01, (2, draws, fits.theta.shape[1]))
     return dataclasses.replace(
-        fits, draws=fits.theta[:, None] + jitter, failed={"rare": (1, "1 run is too few")}
+        fits,
+        draws=fits.theta[:, None] + jitter,
+        bends=np.random.default_rng(seed).normal(0, 0.01, (2, draws, 5)),
+        failed={"rare": (1, "1 run is too few")},
     )
 
 

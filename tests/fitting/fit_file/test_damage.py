@@ -185,10 +185,10 @@ def test_odd_populations_are_refused(content, tmp_path, place, value, words):
     ("text", "words"),
     [
         ("[" * 100_000, "too deep in each other"),
-        ('{"schema_version": 2, "a": ' + "[" * 100_000 + "]" * 100_000 + "}", "too deep"),
+        ('{"schema_version": 3, "a": ' + "[" * 100_000 + "]" * 100_000 + "}", "too deep"),
         ('{"schema_version": ' + "9" * 5000 + "}", "not valid JSON"),
         ('{"schema_version": NaN}', "found NaN, which JSON does not have"),
-        ('{"schema_version": 2, "schema_version": 2}', "'schema_version' is there twice"),
+        ('{"schema_version": 3, "schema_version": 3}', "'schema_version' is there twice"),
         ("[]", "no schema_version"),
         ("", "perhaps cut short"),
         ("\ufeff{}", "not valid JSON"),

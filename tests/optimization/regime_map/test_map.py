@@ -44,7 +44,10 @@ def fits_of(draws: int = 0, **changes: float) -> Fits:
     with jax.enable_x64(True):
         theta = np.asarray(law.to_theta(BASE | changes))[None]
     jitter = np.random.default_rng(0).normal(0, 0.01, (1, draws, len(law.names)))
-    return dataclasses.replace(fits, theta=theta, draws=theta[:, None] * (1 + jitter))
+    draws = theta[:, None] * (1 + jitter)
+    return dataclasses.replace(
+        fits, theta=theta, draws=draws, bends=np.zeros((*draws.shape[:2], 5))
+    )
 
 
 def mapped(fits: Fits, **options) -> RegimeMap:

@@ -35,5 +35,7 @@ def test_loss_surface_of_an_infeasible_position_says_why(case):
 
 
 def test_loss_surface_without_draws(case):
-    fits = dataclasses.replace(case.fits, draws=case.fits.draws[:, :0])
+    fits = dataclasses.replace(
+        case.fits, draws=case.fits.draws[:, :0], bends=case.fits.bends[:, :0]
+    )
     png_of(loss_surface(fits, case.undrawn, last_position(case.undrawn)))

@@ -92,7 +92,9 @@ def test_report_answers_first(case, tmp_path):
 
 
 def test_report_without_draws_scores_or_figures(case, tmp_path):
-    fits = dataclasses.replace(case.fits, draws=case.fits.draws[:, :0])
+    fits = dataclasses.replace(
+        case.fits, draws=case.fits.draws[:, :0], bends=case.fits.bends[:, :0]
+    )
     text = _write(tmp_path / "a.html", case, fits=fits, recommendations=case.undrawn, scores=[])
     assert "No bootstrap draws were made" in text
     assert "No hold-out comparison was made" in text
