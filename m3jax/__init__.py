@@ -51,6 +51,7 @@ if TYPE_CHECKING:
         sensitivities,
         shared_model,
         split_budget,
+        swaying_runs,
         worth_records,
     )
     from .recipe import REGIMES, Recipe
@@ -104,6 +105,7 @@ _HOME = {
     "special_case": "laws",
     "split_budget": "optimization",
     "weigh": "comparison",
+    "swaying_runs": "optimization",
     "worth_records": "optimization",
     "write_export": "export",
 }
@@ -155,6 +157,7 @@ __all__ = [
     "shared_model",
     "special_case",
     "split_budget",
+    "swaying_runs",
     "weigh",
     "worth_records",
     "write_export",

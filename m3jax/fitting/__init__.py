@@ -1,7 +1,7 @@
 """Fitting a law to run tables: many languages, starts and bootstrap draws in one batch."""
 
 from ._best_fits import fit_data_with_weak_prior
-from ._beyond import BENDING, Spread, beyond
+from ._beyond import BENDING, Spread, beyond, edges_of
 from ._fit import fit
 from ._fits import SCHEMA_VERSION, Fits, interval, loss_interval, predict, predict_spread
 from ._plan import plan_fit
@@ -9,7 +9,7 @@ from .diagnosis import CoefficientDiagnosis, Diagnosis, RunDiagnosis, Trend, dia
 from .engine import huber
 from .pooling import Population
 from .problem import Prior, Scope
-from .uncertainty import Profile, covariance, delta_interval, profile
+from .uncertainty import Profile, covariance, delta_interval, linearise, profile
 
 __all__ = [
     "BENDING",
@@ -28,10 +28,12 @@ __all__ = [
     "covariance",
     "delta_interval",
     "diagnose",
+    "edges_of",
     "fit",
     "fit_data_with_weak_prior",
     "huber",
     "interval",
+    "linearise",
     "loss_interval",
     "plan_fit",
     "predict",

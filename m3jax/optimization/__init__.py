@@ -1,17 +1,19 @@
 """The best recipe under real constraints, for many languages, budgets and corpus sizes at once."""
 
 from ._recommend import optimize
-from ._result import Recommendations
+from ._result import Position, Recommendations
 from .many_languages import BudgetSplit, SharedModel, shared_model, split_budget
 from .question import NO_STANDING, Distance, Questions, Standing
 from .regime_map import Crossing, Guideline, RegimeMap, map_regimes
 from .solvers import LIMITS, Question, RegimeOptima, best_regime, solve
 from .worth import (
     Sensitivities,
+    Sway,
     best_recipe,
     compute_gain,
     loss_given_up,
     sensitivities,
+    swaying_runs,
     worth_records,
 )
 
@@ -22,6 +24,7 @@ __all__ = [
     "Crossing",
     "Distance",
     "Guideline",
+    "Position",
     "Question",
     "Questions",
     "Recommendations",
@@ -30,6 +33,7 @@ __all__ = [
     "Sensitivities",
     "SharedModel",
     "Standing",
+    "Sway",
     "best_recipe",
     "best_regime",
     "compute_gain",
@@ -40,5 +44,6 @@ __all__ = [
     "shared_model",
     "solve",
     "split_budget",
+    "swaying_runs",
     "worth_records",
 ]

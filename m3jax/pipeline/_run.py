@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 
+from .. import formatting
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..comparison import HeldOut, Score, check_comparison, predict_held_out, score
 from ..export import plan
 from ..files import check_place, csv_text, encoded, file_name, json_text
 from ..fitting import Diagnosis, Fits, diagnose, fit
-from ..optimization import Recommendations, optimize
+from ..optimization import Position, Recommendations, optimize, swaying_runs
 from ..runs import RunTable
 from ._config import RunConfig
 
@@ -61,6 +63,7 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
         )
 
     diagnoses = diagnose(fits, runs)
+    swayed = _swayed(fits, runs, recommendations)
     report("drawing", 0, 1)
     pictures = _pictures(runs, fits, recommendations, diagnoses)
     drawn = comparison_figures(runs, held_out)
@@ -73,7 +76,7 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
         scores=scores,
         figures=dict(pictures.values()),
         diagnoses=diagnoses,
-        notes=runs.notes,
+        notes=(*runs.notes, *swayed),
     )
     texts = {"scores.json": json_text([score.to_dict() for score in scores])}
     if recommendations is not None:
@@ -87,6 +90,35 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
     return RunResult(
         runs, fits, scores, recommendations, diagnoses, (out / _FITS, out / _ARRAYS, *files)
     )
+
+
+def _swayed(fits: Fits, runs: RunTable, recommendations: Recommendations | None) -> Iterator[str]:
+    """In words, which of the recipes that are pictured hang on one or two runs."""
+    if recommendations is None:
+        return
+    shown = [
+        position
+        for place in range(min(len(recommendations.languages), _MOST_PICTURED))
+        for position in (_pictured(recommendations, place),)
+        if position is not None
+    ]
+    found = swaying_runs(fits, runs, recommendations, positions=shown)
+    for position, sway in found.items():
+        i, j, t = position
+        where = (
+            f"{recommendations.languages[i]}, {formatting.flop(recommendations.compute[j])} FLOP,"
+            f" {formatting.count(recommendations.target_tokens[i, t])} tokens"
+        )
+        yield f"{where}: the recipe {sway.in_words(recommendations.at(*position))}"
+
+
+def _pictured(recommendations: Recommendations, place: int) -> Position | None:
+    """The middle of what was asked of a language: where most users look first."""
+    feasible = list(zip(*recommendations.feasible[place].nonzero(), strict=True))
+    if not feasible:
+        return None
+    budget, size = feasible[len(feasible) // 2]
+    return place, int(budget), int(size)
 
 
 _FITS, _ARRAYS = "fits.json", "fits.npz"
@@ -148,12 +180,10 @@ def _recipe_pictures(
     from ..output.figures import loss_surface, recipes_by_corpus, to_png
 
     language = recommendations.languages[place]
-    feasible = list(zip(*recommendations.feasible[place].nonzero(), strict=True))
-    if not feasible:
+    position = _pictured(recommendations, place)
+    if position is None:
         return {}
-    # The middle of what was asked is where most users look first.
-    budget, size = feasible[len(feasible) // 2]
-    surface = loss_surface(fits, recommendations, (place, budget, size), runs=runs)
+    surface = loss_surface(fits, recommendations, position, runs=runs)
     return {
         "recipes": (
             f"{language}: best recipe against corpus size, with"

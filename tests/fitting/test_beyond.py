@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from m3jax import Recipe
-from m3jax.fitting import BENDING, Spread, beyond
-from m3jax.fitting._beyond import edges_of
+from m3jax.fitting import BENDING, Spread, beyond, edges_of
 
 
 def recipes(**values):

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
 
 from ...options import OptimizeOptions
-from .._common import FitFile, Json, Language, print_json, progress_bar, use_cache
+from .._common import (
+    FitFile,
+    Json,
+    Language,
+    print_json,
+    progress_bar,
+    read_table_of,
+    use_cache,
+)
 from .._derived import with_options
 
 
 @with_options(OptimizeOptions, but=("certify", "gap", "objective"))
 def worth_command(
-    fits: FitFile, language: Language = None, *, options: dict[str, Any], as_json: Json = False
+    fits: FitFile,
+    language: Language = None,
+    *,
+    options: dict[str, Any],
+    runs: Annotated[
+        Path | None,
+        typer.Option(
+            "--runs",
+            help="The run table of the fit: say also which recipes hang on one or two of its runs.",
+        ),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Say what each limit costs the best recipe, and what each other regime would lose.
 
     Example: m3jax worth fits.json -c 1e21 -t 100M --max-source-tokens 10B
     """
     from ...fitting import Fits
-    from ...optimization import optimize, worth_records
+    from ...optimization import optimize, swaying_runs, worth_records
 
     loaded = Fits.load(fits)
     use_cache()
@@ -26,7 +48,10 @@ def worth_command(
         recommendations = optimize(
             loaded, languages=language or None, progress=progress, **{"draws": 0, **options}
         )
-        records = worth_records(recommendations)
+        swayed = {}
+        if runs is not None:
+            swayed = swaying_runs(loaded, read_table_of(loaded, runs, {}), recommendations)
+        records = worth_records(recommendations, swayed)
     if as_json:
         print_json(records)
         return

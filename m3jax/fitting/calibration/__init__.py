@@ -1,5 +1,14 @@
 """How far to trust a fit beyond its runs, learnt from hold-outs inside them."""
 
 from ._calibrate import Calibration, calibrate
+from ._holdouts import HeldOutRuns, held_out_runs, hold_outs
+from ._scales import posterior_scales
 
-__all__ = ["Calibration", "calibrate"]
+__all__ = [
+    "Calibration",
+    "HeldOutRuns",
+    "calibrate",
+    "held_out_runs",
+    "hold_outs",
+    "posterior_scales",
+]

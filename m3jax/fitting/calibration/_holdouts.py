@@ -49,7 +49,7 @@ def held_out_runs(
     A hold-out that leaves too few runs, or nothing to tell a variable's effect by, is left out.
     """
     problem = fitted.problem
-    language, held = _ends(problem)
+    language, held = hold_outs(problem)
     parts: list[list[HeldOutRuns]] = [[] for _ in problem.languages]
     if not len(language):
         return [_joined(part) for part in parts]
@@ -78,7 +78,7 @@ def _joined(parts: list[HeldOutRuns]) -> HeldOutRuns:
     return HeldOutRuns(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _ends(problem: FitProblem) -> tuple[np.ndarray, np.ndarray]:
+def hold_outs(problem: FitProblem) -> tuple[np.ndarray, np.ndarray]:
     """The hold-outs: of which language (H,), and the runs that are held out (H, n) bool."""
     languages, masks = [], []
     used = problem.weight > 0

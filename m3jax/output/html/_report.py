@@ -182,19 +182,25 @@ def _caveats(
 
 
 def _caveats_of_recipes(recommendations: Recommendations) -> list[str]:
-    items = []
-    if recommendations.n_draws:
-        level = formatting.level(recommendations.level)
-        span = f"{level} of {recommendations.n_draws} bootstrap draws"
-        items.append(
-            f"Intervals span {span}, refits with the runs weighted at random. They tell how far the"
-            " answer hangs on single runs, not whether the law is right: the hold-outs tell that."
-        )
+    calibrated = recommendations.questions.spread.calibrated
+    if not recommendations.n_draws:
+        items = ["No bootstrap draws were made: nothing here has an interval."]
     else:
-        items.append("No bootstrap draws were made: nothing here has an interval.")
+        level = formatting.level(recommendations.level)
+        span = f"{level} of {recommendations.n_draws} draws"
+        items = [
+            f"Intervals span {span}, refits with the runs weighted at random, as wide as hold-outs"
+            " inside the runs ask for and wider beyond the runs. Those of losses are of the mean"
+            " over runs; one run scatters around it by the noise."
+            if calibrated
+            else f"Intervals span {span}, refits with the runs weighted at random. They tell how"
+            " far the answer hangs on single runs, not whether the law is right: the hold-outs tell"
+            " that."
+        ]
     items.append(
         f"{len(recommendations.outside)} of {recommendations.feasible.sum()} recipes leave the"
-        " ground the runs cover: there the law extrapolates, beyond what the intervals tell."
+        " ground the runs cover: there the law extrapolates"
+        + ("." if calibrated else ", beyond what the intervals tell.")
     )
     return items
 

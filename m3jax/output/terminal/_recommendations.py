@@ -97,3 +97,5 @@ def show_worth(records: Sequence[Mapping[str, Any]]) -> None:
         print_notes(console, [f"{place}: {sentence}" for sentence in standing_in_words(record)])
         for sentence in (*record["prices"], *record["kinks"]):
             print_line(console, f"  {place}: {sentence}")
+        if record["sway"]:
+            print_line(console, f"  {place}: {record['sway']}")

@@ -11,7 +11,7 @@ from benchmarks.support.synthetic import run_table, true_theta
 from m3jax import M3Error, RunTable, fit
 from m3jax.comparison import holdout_mask
 from m3jax.fitting import plan_fit
-from m3jax.fitting.calibration import _calibrate, _holdouts
+from m3jax.fitting.calibration import held_out_runs, hold_outs
 from m3jax.options import FitOptions
 
 PILOT = resources.files("m3jax") / "data" / "pilot_debian.csv"
@@ -28,7 +28,7 @@ def problem_of(runs, law="m3"):
 
 def test_the_far_ends_are_held_out_and_clusters_stay_together(pilot):
     problem = problem_of(pilot)
-    language, held = _holdouts._ends(problem)
+    language, held = hold_outs(problem)
     assert language.tolist() == [0] * 5
     ends = {mask.tobytes() for mask in held}
     for axis in ("compute", "epochs", "n_params", "target_tokens", "target_ratio"):
@@ -36,7 +36,7 @@ def test_the_far_ends_are_held_out_and_clusters_stay_together(pilot):
         mask[: len(pilot)] = holdout_mask(pilot, axis)
         assert mask.tobytes() in ends
     pairs = dataclasses.replace(pilot, run_id=np.arange(len(pilot)) // 2)
-    _, held = _holdouts._ends(problem_of(pairs))
+    _, held = hold_outs(problem_of(pairs))
     halves = held[:, : len(pilot)].reshape(len(held), -1, 2)
     assert np.array_equal(halves[..., 0], halves[..., 1])
 
@@ -45,7 +45,7 @@ def test_a_hold_out_that_leaves_a_variable_constant_asks_nothing(pilot):
     sizes = np.unique(pilot.recipe.n_params)[:2]
     two = pilot.select(np.isin(pilot.recipe.n_params, sizes))
     larger = two.recipe.n_params == sizes[1]
-    _, held = _holdouts._ends(problem_of(two, "chinchilla"))
+    _, held = hold_outs(problem_of(two, "chinchilla"))
     assert not any(np.array_equal(mask[: len(two)], larger) for mask in held)
 
 
@@ -62,9 +62,8 @@ def test_hold_outs_are_predicted_from_their_own_fits(pilot, monkeypatch):
     """Errors are those of fits that have not seen the runs, to within the search."""
     seen = []
     monkeypatch.setattr(
-        _calibrate,
-        "held_out_runs",
-        lambda *given: seen.append(_holdouts.held_out_runs(*given)) or seen[-1],
+        "m3jax.fitting.calibration._calibrate.held_out_runs",
+        lambda *given: seen.append(held_out_runs(*given)) or seen[-1],
     )
     fit(pilot, draws=20)
     (found,) = seen[0]

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from m3jax.fitting.calibration._holdouts import HeldOutRuns
-from m3jax.fitting.calibration._scales import posterior_scales
+from m3jax.fitting.calibration import HeldOutRuns, posterior_scales
 
 NOISE, SPREAD = 0.01, 0.01
 
