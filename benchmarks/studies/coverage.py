@@ -151,7 +151,7 @@ def _fits_of_language(fits: Fits, i: int) -> Fits:
     """The fits of one language."""
     arrays = (
         "theta", "draws", "bends", "edges", "frozen", "objective", "r2", "n_runs", "converged",
-        "agreement", "noise", "widening",
+        "agreement", "noise", "noise_powers", "noise_middle", "widening",
     )  # fmt: skip
     return dataclasses.replace(
         fits,

@@ -88,7 +88,7 @@ class Question(NamedTuple):
 
     best: np.ndarray
     drawn: np.ndarray
-    noise: float
+    noise: np.ndarray
     measured: np.ndarray
     distance: np.ndarray
 
@@ -108,7 +108,7 @@ def questions_of(runs: RunTable, cases: Sequence[Case], fits: Fits) -> list[Ques
             Question(
                 np.log(fits.predict(recipe, str(i))),
                 np.log(fits.predict_draws(recipe, str(i))),
-                float(fits.noise[fits.index(str(i))]),
+                fits.noise_at(recipe, str(i)),
                 np.log(runs.loss[case.out]),
                 extrapolation_distance(runs, Split(fitted, held))[case.out],
             )

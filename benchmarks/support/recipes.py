@@ -54,6 +54,8 @@ def fits_of(languages: int, seed: int, law: str) -> Fits:
         agreement=ones,
         huber_delta=1e-3 * ones,
         noise=0.005 * ones,
+        noise_powers=np.zeros((languages, 2)),
+        noise_middle=np.zeros((languages, 2)),
         widening=ones,
         prior_mean=theta,
         prior_precision=np.zeros((*theta.shape, theta.shape[1])),

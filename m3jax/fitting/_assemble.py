@@ -11,9 +11,8 @@ from ..computing import in_double_precision
 from ._beyond import edges_of
 from ._fits import Fits
 from ._messages import at_bounds
-from .calibration import Calibration
+from .calibration import Calibration, Noise
 from .diagnosis import grades
-from .engine import robust_sd
 from .pooling import Population
 from .uncertainty import FittedProblem, Linearised
 
@@ -22,13 +21,13 @@ def assemble(
     fitted: FittedProblem,
     draws: np.ndarray,
     calibration: Calibration,
-    noise: np.ndarray,
+    noise: Noise,
     failed: Mapping[str, tuple[int, str]],
     population: Population | None = None,
 ) -> Fits:
     """The result of a fit, from its best fits and their draws of theta (L, B, p).
 
-    `calibration` is what the draws were made with, `noise` that of the runs, (L,).
+    `calibration` is what the draws were made with, `noise` that of the runs.
     """
     law, problem, space = fitted.descents.law, fitted.problem, fitted.space
     best_fits, data = fitted.best_fits, fitted.data
@@ -62,8 +61,10 @@ def assemble(
         grading=grading,
         agreement=best_fits.agreement,
         huber_delta=np.asarray(data.delta, dtype=np.float64),
-        noise=noise,
-        widening=calibration.widening.mean(axis=1) if draws.shape[1] else np.ones(len(noise)),
+        noise=noise.sd,
+        noise_powers=noise.powers,
+        noise_middle=noise.middle,
+        widening=calibration.widening.mean(axis=1) if draws.shape[1] else np.ones(len(theta)),
         prior_mean=np.einsum("lij,lj->li", space.centre, expected),
         prior_precision=np.swapaxes(inverse, 1, 2) @ data.prior_precision @ inverse,
         prior_weight=np.asarray(data.prior_weight, dtype=np.float64),
@@ -77,15 +78,6 @@ def assemble(
         population=population,
     )
     return fits
-
-
-def noise_of(fitted: FittedProblem) -> np.ndarray:
-    """Robust standard deviation of each language's log losses around its fit, (L,)."""
-    residual, used = fitted.best_fits.residual, fitted.problem.weight > 0
-    free = fitted.problem.free.sum(axis=1).tolist()
-    return np.array(
-        [robust_sd(*each) for each in zip(map(np.compress, used, residual), free, strict=True)]
-    )
 
 
 def _linearised(fitted: FittedProblem) -> Iterator[Linearised]:

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from .._batching import take_rows
 from .._progress import Progress
 from ..laws import Law, LogSpaceLaw
+from ._noise import noise_factor, noise_powers
 from .engine import (
     CANDIDATES_PER_START,
     RIVALS,
@@ -83,6 +85,49 @@ def best_fits_of(
         left = np.concatenate([left, rows[_freeze(law, problem, rows, space, of_block)]])
     report("fitting", total, total)
     return best_fits
+
+
+def weigh_by_noise(
+    descents: Descents,
+    problem: FitProblem,
+    best_fits: BestFits,
+    settings: Mapping[str, Any],
+    report: Progress,
+) -> tuple[BestFits, np.ndarray, np.ndarray]:
+    """Best fits in which runs count by their noise where it is uneven; powers and middles (L, 2).
+
+    See `noise_powers`. The weights in `problem` are changed where there are such languages: the
+    Huber loss of most runs grows in proportion to their residuals, so a run of noise σ counts 1/σ.
+    """
+    fitted = np.isfinite(best_fits.misfit)[:, None]
+    used = problem.weight > 0
+    powers, middle = noise_powers(problem.recipe, best_fits.residual, used & fitted)
+    rows = np.flatnonzero(powers.any(axis=1))
+    if not len(rows):
+        return best_fits, powers, middle
+    problem.weight = problem.weight.copy()
+    for i in rows.tolist():
+        factor = noise_factor(take_rows(problem.recipe, (i, used[i])), powers[i], middle[i])
+        problem.weight[i, used[i]] /= factor * np.mean(1 / factor)
+        named = zip(("epochs", "target ratio"), powers[i].tolist(), strict=True)
+        shown = " and ".join(f"{name}^{power:.2f}" for name, power in named if power)
+        problem.messages[i].append(f"the runs' noise goes with {shown}: they count by it")
+    block = problem.take(rows)
+    again = best_fits_of(descents, block, settings, report)
+    problem.free[rows], problem.held[rows] = block.free, block.held
+    for place, row in enumerate(rows.tolist()):
+        problem.messages[row] = block.messages[place]
+    return (
+        BestFits(*(_replaced(a, rows, b) for a, b in zip(best_fits, again, strict=True))),
+        powers,
+        middle,
+    )
+
+
+def _replaced(whole: np.ndarray, rows: np.ndarray, part: np.ndarray) -> np.ndarray:
+    out = np.array(whole)
+    out[rows] = part
+    return out
 
 
 def _candidates(problem: FitProblem, space: ParameterSpace, starts: int, seed: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from statistics import NormalDist
@@ -19,6 +19,7 @@ from ..laws import Law
 from ..recipe import Recipe
 from ..variables import VARIABLES
 from ._beyond import BENDING, Spread
+from ._noise import noise_factor
 from .engine import log_losses
 from .fit_file import (
     as_written,
@@ -77,7 +78,11 @@ class Fits:
             objective, shape (L,). Below 1 there are rival optima, which the draws start from too.
         huber_delta: of the objective, log loss, shape (L,): the setting or, without one,
             half the noise of the language's own runs.
-        noise: robust standard deviation of a run's log loss around the fit, (L,).
+        noise: robust standard deviation of a run's log loss around the fit, in the middle of the
+            runs, (L,); see `noise_at`.
+        noise_powers: by which it goes with epochs and target ratio, (L, 2): zeros unless the runs
+            show it.
+        noise_middle: logarithms of epochs and ratio in the middle of the runs, (L, 2).
         widening: how many times wider than by resampling alone the draws of the coefficients lie,
             (L,): what hold-outs inside the runs ask for; 1 unless intervals are calibrated.
         prior_mean, prior_precision: the normal prior on theta, (L, p) and its inverse covariance
@@ -106,6 +111,8 @@ class Fits:
     agreement: np.ndarray
     huber_delta: np.ndarray
     noise: np.ndarray
+    noise_powers: np.ndarray
+    noise_middle: np.ndarray
     widening: np.ndarray
     prior_mean: np.ndarray
     prior_precision: np.ndarray
@@ -211,7 +218,6 @@ class Fits:
 
         Raises `M3Error` if the fit has no draws.
         """
-        i = self.index(language)
         if not self.draws.shape[1]:
             raise M3Error("loss_interval: the fit has no draws; fit with draws=200")
         return loss_interval(
@@ -219,8 +225,14 @@ class Fits:
             self.predict_draws(recipe, language),
             self.settings["level"] if level is None else level,
             calibrated=self.spread.calibrated,
-            noise=float(self.noise[i]) if of_run else 0.0,
+            noise=self.noise_at(recipe, language) if of_run else None,
         )
+
+    def noise_at(self, recipe: Recipe, language: str | None = None) -> np.ndarray:
+        """Standard deviation of the log loss of one run of recipes (...), of the same shape."""
+        i = self.index(language)
+        factor = noise_factor(recipe, self.noise_powers[i], self.noise_middle[i])
+        return np.asarray(self.noise[i] * factor)
 
     @cached_property
     def spread(self) -> Spread:
@@ -242,6 +254,8 @@ class Fits:
                 "start_agreement": float(self.agreement[i]),
                 "huber_delta": float(self.huber_delta[i]),
                 "noise": float(self.noise[i]),
+                "noise_powers": self.noise_powers[i].tolist(),
+                "noise_middle": self.noise_middle[i].tolist(),
                 "widening": float(self.widening[i]),
                 "coefficients": {
                     c.name: {
@@ -355,6 +369,8 @@ class Fits:
             agreement=np.array([row["start_agreement"] for row in rows], dtype=np.float64),
             huber_delta=np.array([row["huber_delta"] for row in rows], dtype=np.float64),
             noise=np.array([row["noise"] for row in rows], dtype=np.float64),
+            noise_powers=_pairs(row["noise_powers"] for row in rows),
+            noise_middle=_pairs(row["noise_middle"] for row in rows),
             widening=np.array([row["widening"] for row in rows], dtype=np.float64),
             scopes=tuple(
                 Scope(
@@ -377,6 +393,10 @@ class Fits:
                 else None
             ),
         )
+
+
+def _pairs(rows: Iterable[list[float]]) -> np.ndarray:
+    return np.array(list(rows), dtype=np.float64).reshape(-1, 2)
 
 
 def predict(law: Law, thetas: np.ndarray, recipe: Recipe) -> np.ndarray:
@@ -404,16 +424,16 @@ def loss_interval(
     level: float,
     *,
     calibrated: bool,
-    noise: float = 0.0,
+    noise: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Interval of losses (...), from the best fit's (...) and those under draws (B, ...).
 
     Calibrated ones are best · e^±h, with h the quantile of |log drawn − log best| at `level`: to
     which side the law errs beyond the runs is not known. The others are percentiles. With `noise`,
-    the standard deviation of a run's log loss, of what one run will measure.
+    standard deviations of a run's log loss, (...), of what one run will measure.
     """
     off = np.log(drawn) - np.log(best)
-    if noise:
+    if noise is not None:
         off = np.concatenate([off + z * noise for z in _NOISE])
     if calibrated:
         half = np.quantile(np.abs(off), level, axis=0)

@@ -16,12 +16,17 @@ from ..formatting import quantity
 from ..laws import Law, get_law
 from ..options import FitOptions
 from ..runs import RunTable
-from ._assemble import assemble, noise_of
-from ._best_fits import best_fits_of, fit_data_with_weak_prior, without_unfitted
+from ._assemble import assemble
+from ._best_fits import (
+    best_fits_of,
+    fit_data_with_weak_prior,
+    weigh_by_noise,
+    without_unfitted,
+)
 from ._engines import choose_engines, descents_of
 from ._fits import Fits
 from ._messages import borrowing
-from .calibration import Calibration, calibrate
+from .calibration import Calibration, Noise, calibrate, even_noise
 from .engine import Descents
 from .pooling import (
     Priors,
@@ -112,6 +117,12 @@ class FitPlan:
         """Fits of languages that have the weak prior, or none."""
         law, settings, failed = self.law, self.settings, dict(self.failed)
         best_fits = best_fits_of(self.descents, self.problem, settings, report)
+        powers, middle = even_noise(len(self.problem.languages))
+        if settings["noise"] == "uneven":
+            best_fits, powers, middle = weigh_by_noise(
+                self.descents, self.problem, best_fits, settings, report
+            )
+        fitted_rows = np.isfinite(best_fits.misfit)
         problem, best_fits = without_unfitted(self.problem, best_fits, failed)
         space = problem.space(law)
         data = fit_data_with_weak_prior(
@@ -120,7 +131,7 @@ class FitPlan:
         counts = np.einsum("ljj->lj", data.prior_precision) > 0
         factor = np.where(counts, space.prior_sd, 0.0)[..., None] * np.eye(len(law.names))
         fitted = FittedProblem(self.draws_descents, problem, space, best_fits, data, settings)
-        noise = noise_of(fitted)
+        noise = Noise.of(fitted, powers[fitted_rows], middle[fitted_rows])
         calibration = self._calibration(fitted, noise, factor, report)
         draws = bootstrap_draws(fitted, factor, report, widening=calibration.widening)
         return assemble(fitted, draws, calibration, noise, failed)
@@ -128,7 +139,7 @@ class FitPlan:
     def _calibration(
         self,
         fitted: FittedProblem,
-        noise: np.ndarray,
+        noise: Noise,
         factor: np.ndarray,
         report: Progress,
         priors: Priors | None = None,
@@ -152,7 +163,7 @@ class FitPlan:
         data = final_fit_data(problem, space, priors, settings["huber_delta"])
         factor = prior_factor(priors.cov, data.free, priors.rotation)
         fitted = FittedProblem(self.draws_descents, problem, space, best_fits, data, settings)
-        noise = noise_of(fitted)
+        noise = Noise.of(fitted, *even_noise(len(problem.languages)))
         calibration = self._calibration(fitted, noise, factor, report, priors)
         draws = bootstrap_draws(fitted, factor, report, priors, calibration.widening)
         for messages, borrowed in zip(

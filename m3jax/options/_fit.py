@@ -19,6 +19,7 @@ from ._core import (
 
 BOOTSTRAPS = ("cluster", "residual")
 INTERVALS = ("calibrated", "bootstrap")
+NOISES = ("constant", "uneven")
 POOLS = ("none", "partial", "full")
 ENGINES = ("auto", "batch", "host")
 PRECISIONS = ("float64", "float32")
@@ -71,6 +72,14 @@ class FitOptions(Options):
         help="calibrated: as wide as hold-outs inside each language's runs ask for, wider the"
         " farther a recipe lies beyond the runs, where a law errs by more than its runs scatter;"
         " bootstrap: what resampling the runs says, which takes the law to be true.",
+    )
+    noise: str = option(
+        "constant",
+        kind="text",
+        choices=NOISES,
+        help="constant: runs scatter alike; uneven: where those of a language show that they"
+        " scatter more with many epochs or at some ratios, they count by that, and intervals of one"
+        " run know it. Of pooled languages it is constant.",
     )
     level: float = option(0.9, kind="number", allowed=PROPER_SHARE, help="Level of the intervals.")
     prior: Any = option(

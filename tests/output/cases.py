@@ -73,6 +73,8 @@ def fits_of(runs: RunTable, draws: int) -> Fits:
         agreement=per_language,
         huber_delta=1e-3 * per_language,
         noise=0.005 * per_language,
+        noise_powers=np.zeros((len(names), 2)),
+        noise_middle=np.zeros((len(names), 2)),
         widening=per_language,
         prior_mean=theta,
         prior_precision=np.zeros((*theta.shape, theta.shape[1])),

@@ -1,13 +1,15 @@
 """How far to trust a fit beyond its runs, learnt from hold-outs inside them."""
 
-from ._calibrate import Calibration, calibrate
+from ._calibrate import Calibration, Noise, calibrate, even_noise
 from ._holdouts import HeldOutRuns, held_out_runs, hold_outs
 from ._scales import posterior_scales
 
 __all__ = [
     "Calibration",
     "HeldOutRuns",
+    "Noise",
     "calibrate",
+    "even_noise",
     "held_out_runs",
     "hold_outs",
     "posterior_scales",

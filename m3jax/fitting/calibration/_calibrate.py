@@ -6,12 +6,44 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..._batching import take_rows
 from ..._progress import Progress
 from .._beyond import BENDING
+from .._noise import noise_factor
+from ..engine import robust_sd
 from ..pooling import Priors
 from ..uncertainty import FittedProblem, language_seed
 from ._holdouts import held_out_runs
 from ._scales import posterior_scales
+
+
+class Noise(NamedTuple):
+    """The noise of the runs of L languages, see `noise_factor`.
+
+    Attributes:
+        sd: robust standard deviation of a log loss in the middle of the runs, (L,).
+        powers: of epochs and target ratio, (L, 2).
+        middle: logarithms of the middle of the runs, (L, 2).
+    """
+
+    sd: np.ndarray
+    powers: np.ndarray
+    middle: np.ndarray
+
+    @classmethod
+    def of(cls, fitted: FittedProblem, powers: np.ndarray, middle: np.ndarray) -> Noise:
+        """The noise that goes with these powers around the best fits."""
+        problem, sd = fitted.problem, []
+        for i, used in enumerate(problem.weight > 0):
+            recipe = take_rows(problem.recipe, (i, used))
+            even = fitted.best_fits.residual[i, used] / noise_factor(recipe, powers[i], middle[i])
+            sd.append(robust_sd(even, int(problem.free[i].sum())))
+        return cls(np.array(sd), powers, middle)
+
+
+def even_noise(languages: int) -> tuple[np.ndarray, np.ndarray]:
+    """Powers and middle of noise that is the same everywhere, (L, 2) each."""
+    return np.zeros((languages, 2)), np.zeros((languages, 2))
 
 
 class Calibration(NamedTuple):
@@ -33,7 +65,7 @@ class Calibration(NamedTuple):
 
 def calibrate(
     fitted: FittedProblem,
-    noise: np.ndarray,
+    noise: Noise,
     prior_factor: np.ndarray,
     report: Progress,
     priors: Priors | None = None,
@@ -46,7 +78,7 @@ def calibrate(
 
     Args:
         fitted: the fits.
-        noise: robust standard deviation of a run's log loss, (L,).
+        noise: of the runs.
         prior_factor: as `bootstrap_draws` has it.
         report: progress.
         priors: likewise.
@@ -56,9 +88,13 @@ def calibrate(
         return Calibration.none(languages, draws)
     report("calibrating", 0, languages)
     held_out = held_out_runs(fitted, prior_factor, priors)
+    noises = [
+        sd * noise_factor(runs.recipe, powers, middle)
+        for runs, sd, powers, middle in zip(held_out, *noise, strict=True)
+    ]
     seed = fitted.settings["seed"]
     seeds = np.array([language_seed(seed, name) for name in fitted.problem.languages])
-    widening, scales = posterior_scales(held_out, noise, seeds, draws)
+    widening, scales = posterior_scales(held_out, noises, seeds, draws)
     normal = [np.random.default_rng([*s, 3]).standard_normal(scales.shape[1:]) for s in seeds]
     report("calibrating", languages, languages)
     return Calibration(widening, scales * np.stack(normal))

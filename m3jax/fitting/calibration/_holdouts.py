@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from ..._batching import take_rows
@@ -29,12 +30,14 @@ class HeldOutRuns(NamedTuple):
     """What fits without some runs of a language say of these.
 
     Attributes:
+        recipe: of the runs, leaves (m,).
         holdout: which of the language's hold-outs a run was held out in, (m,).
         error: predicted minus measured log loss, (m,).
         spread: standard deviation of the prediction over draws, (m,).
         beyond: how far beyond the fitted runs, (m, 5), see `beyond`.
     """
 
+    recipe: Recipe
     holdout: np.ndarray
     error: np.ndarray
     spread: np.ndarray
@@ -62,6 +65,7 @@ def held_out_runs(
         predicted = log_losses(law, theta[h], recipe)
         parts[i].append(
             HeldOutRuns(
+                recipe=recipe,
                 holdout=np.full(len(runs), len(parts[i])),
                 error=predicted[0] - problem.log_loss[i, runs],
                 spread=predicted[1:].std(axis=0),
@@ -74,8 +78,10 @@ def held_out_runs(
 def _joined(parts: list[HeldOutRuns]) -> HeldOutRuns:
     if not parts:
         nothing = np.zeros(0)
-        return HeldOutRuns(nothing.astype(np.int64), nothing, nothing, np.zeros((0, 5)))
-    return HeldOutRuns(*map(np.concatenate, zip(*parts, strict=True)))
+        recipe = Recipe(*[nothing] * 6)
+        return HeldOutRuns(recipe, nothing.astype(np.int64), nothing, nothing, np.zeros((0, 5)))
+    joined: HeldOutRuns = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return joined
 
 
 def hold_outs(problem: FitProblem) -> tuple[np.ndarray, np.ndarray]:

@@ -42,28 +42,31 @@ _SETTLE, _STEPS, _STRIDE = 200, 2000, 0.6  # of the random walk over the posteri
 
 
 def posterior_scales(
-    held_out: Sequence[HeldOutRuns], noise: np.ndarray, seeds: np.ndarray, draws: int
+    held_out: Sequence[HeldOutRuns], noises: Sequence[np.ndarray], seeds: np.ndarray, draws: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draws of c (L, draws) and of a_j (L, draws, 5), from their posterior.
 
-    Random-walk Metropolis, one chain a language. `noise` is σ (L,), `seeds` (L, 2).
+    Random-walk Metropolis, one chain a language. `noises` are σ of the runs,
+    (m,) each, `seeds` (L, 2).
     """
     count, width = len(held_out), len(BENDING) + 2
     most = max((len(runs.error) for runs in held_out), default=0)
     squares, spread, weight = (np.zeros((count, most)) for _ in range(3))
+    noise = np.ones((count, most))
     distance = np.zeros((count, most, len(BENDING)))
     for i, runs in enumerate(held_out):
         m = len(runs.error)
         squares[i, :m], spread[i, :m] = runs.error**2, runs.spread**2
+        noise[i, :m] = noises[i] ** 2
         distance[i, :m] = runs.beyond**2
         size = np.bincount(runs.holdout)[runs.holdout] if m else np.zeros(0)
         weight[i, :m] = np.minimum(size / _COUNT_AS, 1.0)
 
     def log_density(z: np.ndarray) -> np.ndarray:
         wider, bends = _scales(z)
-        variance = noise[:, None] ** 2 + wider[:, None] ** 2 * spread
+        variance = noise + wider[:, None] ** 2 * spread
         variance += np.einsum("lmj,lj->lm", distance, bends**2)
-        stray = variance + (_STRAYING * noise[:, None]) ** 2
+        stray = variance + _STRAYING**2 * noise
         density = np.logaddexp(
             math.log1p(-_STRAY) - 0.5 * (np.log(variance) + squares / variance),
             math.log(_STRAY) - 0.5 * (np.log(stray) + squares / stray),

@@ -70,6 +70,8 @@ def _check_fitted(where: str, entry: Mapping[str, Any], law: Law) -> None:
         ("start_agreement", _is_share, "a number from 0 to 1"),
         ("huber_delta", lambda v: _is_number(v) and v > 0, "a finite number > 0"),
         ("noise", lambda v: _is_number(v) and v >= 0, "a finite number >= 0"),
+        ("noise_powers", _is_pair, "two finite numbers"),
+        ("noise_middle", _is_pair, "two finite numbers"),
         ("widening", lambda v: _is_number(v) and v >= 1, "a finite number >= 1"),
         ("messages", _are_texts, "a list of texts"),
     ):

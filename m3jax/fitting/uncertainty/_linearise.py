@@ -10,6 +10,7 @@ from ..._batching import take_rows
 from ..._errors import M3Error
 from ...runs import RunTable
 from .._fits import Fits
+from .._noise import noise_factor
 from ..engine import huber, log_losses_and_slopes
 from ..problem import ParameterSpace
 from ._linearised import Linearised
@@ -52,7 +53,9 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
         log_loss = np.log(batch.loss[i][real])
         own_recipe = take_rows(take_rows(batch.recipe, i), real)
         space = ParameterSpace.of(fits.law, own_recipe, float(log_loss.mean()), free)
-        weight = batch.weight[i][real]
+        # As the fit counted them.
+        factor = noise_factor(own_recipe, fits.noise_powers[j], fits.noise_middle[j])
+        weight = batch.weight[i][real] / (factor * np.mean(1 / factor))
         residual = predicted[i][real] - log_loss
         delta = float(fits.huber_delta[j])
         misfit = float(np.sum(weight * huber(residual, delta, np)))

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from m3jax import Recipe
 from m3jax.fitting.calibration import HeldOutRuns, posterior_scales
 
 NOISE, SPREAD = 0.01, 0.01
@@ -17,14 +18,16 @@ def held_out(factor=1.0, *, bend=0.0, runs=20, holdouts=5, stray=0, seed=0):
     sd = np.sqrt(NOISE**2 + (factor * SPREAD) ** 2 + (bend * distance[:, 0]) ** 2)
     error = sd * rng.standard_normal(count)
     error[:stray] += 0.1
+    nothing = Recipe(*[np.ones(count)] * 6)
     return HeldOutRuns(
-        np.repeat(np.arange(holdouts), runs), error, np.full(count, SPREAD), distance
+        nothing, np.repeat(np.arange(holdouts), runs), error, np.full(count, SPREAD), distance
     )
 
 
 def scales(*cases, draws=400):
     seeds = np.array([[0, 7]] * len(cases))
-    return posterior_scales(list(cases), np.full(len(cases), NOISE), seeds, draws)
+    noises = [np.full(len(case.error), NOISE) for case in cases]
+    return posterior_scales(list(cases), noises, seeds, draws)
 
 
 def test_draws_are_widened_by_as_much_as_errors_ask_for():
