@@ -3,7 +3,8 @@
 from ._best_fits import fit_data_with_weak_prior
 from ._beyond import BENDING, Spread, beyond, edges_of
 from ._fit import fit
-from ._fits import SCHEMA_VERSION, Fits, interval, loss_interval, predict, predict_spread
+from ._fits import SCHEMA_VERSION, Fits
+from ._losses import interval, loss_interval, predict, predict_spread
 from ._plan import plan_fit
 from .diagnosis import CoefficientDiagnosis, Diagnosis, RunDiagnosis, Trend, diagnose
 from .engine import huber

@@ -28,11 +28,16 @@ def test_predict_gives_what_the_fits_give(here):
         final_ratio=0.5,
     )
     expected = np.concatenate([fits.predict(recipe, name) for name in LANGUAGES])
-    drawn = np.concatenate([fits.predict_draws(recipe, name) for name in LANGUAGES], axis=1)
-    low, high = np.quantile(drawn, [0.05, 0.95], axis=0)
+    ends = [fits.loss_interval(recipe, name) for name in LANGUAGES]
+    low, high = np.concatenate(ends, axis=1)
+    ends = [fits.loss_interval(recipe, name, of_run=True) for name in LANGUAGES]
+    run_low, run_high = np.concatenate(ends, axis=1)
     assert [row["loss"] for row in rows] == pytest.approx(expected)
     assert [row["loss_low"] for row in rows] == pytest.approx(low)
     assert [row["loss_high"] for row in rows] == pytest.approx(high)
+    assert [row["run_low"] for row in rows] == pytest.approx(run_low)
+    assert [row["run_high"] for row in rows] == pytest.approx(run_high)
+    assert np.all((run_low < low) & (high < run_high))
     assert {(row["target_tokens"], row["epochs"], row["first_ratio"]) for row in rows} == {
         (1e8, 4.0, 0.0)
     }

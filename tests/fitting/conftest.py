@@ -48,7 +48,9 @@ def many():
         for i in range(64)
     ]
     runs = RunTable.from_frame(pd.concat(frames).assign(seed=lambda f: np.arange(len(f))))
-    return runs, fit(runs, "chinchilla", huber_delta=0.004, starts=4, draws=48)
+    return runs, fit(
+        runs, "chinchilla", huber_delta=0.004, starts=4, draws=48, intervals="bootstrap"
+    )
 
 
 @pytest.fixture(scope="session")

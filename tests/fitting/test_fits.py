@@ -72,7 +72,7 @@ def test_broken_fit_files_are_refused(saved, tmp_path):
     with pytest.raises(M3Error, match="no schema_version"):
         Fits.load(copy("other.json", "{}"))
     content = json.loads(path.read_text())
-    with pytest.raises(M3Error, match="schema version 99, this m3jax reads version 2"):
+    with pytest.raises(M3Error, match="schema version 99, this m3jax reads version 3"):
         Fits.load(copy("new.json", json.dumps({**content, "schema_version": 99})))
     entry = content["languages"][next(iter(content["languages"]))]
     entry["objective"] = "abc"

@@ -135,7 +135,11 @@ def _fits_without(
     weight = np.where(held, 0.0, whole.weight[language])
     problem = dataclasses.replace(
         whole.take(language),
-        languages=tuple(f"{whole.languages[i]} without {h}" for h, i in enumerate(language)),
+        # A name says which random numbers a language has, whoever is beside it.
+        languages=tuple(
+            f"{whole.languages[i]} without {np.sum(language[:h] == i)}"
+            for h, i in enumerate(language)
+        ),
         recipe=recipe,
         log_loss=whole.log_loss[language[:, None], source],
         weight=weight,

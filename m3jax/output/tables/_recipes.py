@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ... import formatting
@@ -219,16 +219,16 @@ def predictions_table(records: Sequence[Record]) -> Table:
             variable_column("final_ratio", "final"),
             variable_column("compute", "FLOP"),
             variable_column("loss", "loss"),
-            Column("interval", "its\ninterval", _interval_of("loss")),
-            Column("run_interval", "of one\nrun", _interval_of("run")),
+            Column("interval", "interval\n(of one run)", _loss_intervals),
         ),
         rows=records,
     )
 
 
-def _interval_of(name: str) -> Callable[[Record], str]:
-    def write(row: Record) -> str:
-        ends = row[f"{name}_low"], row[f"{name}_high"]
-        return formatting.write_interval(*ends, lambda x: f"{x:.3f}")
-
-    return write
+def _loss_intervals(row: Record) -> str:
+    """Of the mean over runs, and below it of one run."""
+    mean, run = (
+        formatting.write_interval(row[f"{of}_low"], row[f"{of}_high"], lambda x: f"{x:.3f}")
+        for of in ("loss", "run")
+    )
+    return mean if row["run_low"] is None else f"{mean}\n({run})"

@@ -109,10 +109,14 @@ def test_predictions():
     row = {
         "language": ODD, "n_params": 1e6, "target_tokens": 1e5, "epochs": 4.0, "compute": 2.4e12,
         "target_ratio": 0.5, "final_ratio": 0.5, "loss": 1.25, "loss_low": 1.0, "loss_high": 2.0,
+        "run_low": 0.9, "run_high": 2.1,
     }  # fmt: skip
-    cells = predictions_table([row, row | {"loss_low": None, "loss_high": None}]).cells("brief")
+    cells = predictions_table(
+        [row, row | dict.fromkeys(("loss_low", "loss_high", "run_low", "run_high"))]
+    ).cells("brief")
     assert cells[0] == [
-        ODD, "1.00M", "100K", "4.00", "0.500", "0.500", "2.4e+12", "1.2500", "1.000–2.000",
+        ODD, "1.00M", "100K", "4.00", "0.500", "0.500", "2.4e+12", "1.2500",
+        "1.000–2.000\n(0.900–2.100)",
     ]  # fmt: skip
     assert cells[1][-1] == "–"
     assert np.shape(cells) == (2, 9)

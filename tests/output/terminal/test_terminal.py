@@ -149,7 +149,7 @@ def test_what_limits_and_regimes_are_worth(capsys):
         "lost_two_stage": 0.0, "compute_gain_monolingual": 2.3, "compute_gain_single_stage": None,
         "compute_gain_two_stage": 1.0, "prices": ["10% more compute lowers the loss by 0.01"],
         "kinks": ["at one epoch, where repetition begins"], "infeasible": None,
-        **STANDING.record(),
+        "sway": "hangs on run 'a'", **STANDING.record(),
     }  # fmt: skip
     none = dict.fromkeys(record) | {
         "language": "Fon", "compute": 1e9, "target_tokens": 1e6, "prices": [], "kinks": [],
@@ -163,5 +163,6 @@ def test_what_limits_and_regimes_are_worth(capsys):
     place = f"{BRACKETS}, 1e+18 FLOP, 1.00M tokens"
     assert f"{place}: 10% more compute lowers" in out
     assert f"{place}: at one epoch" in out
+    assert f"{place}: hangs on run 'a'" in out
     assert f"note: {place}: only 2.9% of the 1e+18 FLOP is used" in out
     assert "note: Fon, 1e+09 FLOP, 1.00M tokens: no recipe: compute 1e+09 is too little" in out
