@@ -38,7 +38,7 @@ _PER_DECADE = {
 _BENDS = np.array([_PER_DECADE[name] for name in BENDING]) / np.log(10.0)  # a₀
 _COUNT_AS = 50.0
 _STRAY, _STRAYING = 0.05, 10.0  # share of runs gone astray, and how many σ by
-_SETTLE, _STEPS, _STRIDE = 200, 2000, 0.6  # of the random walk over the posterior
+_SETTLE, _STEPS, _STRIDE = 200, 1000, 0.6  # of the random walk over the posterior
 
 
 def posterior_scales(
