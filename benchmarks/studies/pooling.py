@@ -26,7 +26,6 @@ from benchmarks.support.priors import TERM_SHARES, weak_prior
 from benchmarks.support.script import new_parser, parse, print_result
 from benchmarks.support.synthetic import draw_recipes, run_table, true_loss, true_theta
 from m3jax import Fits, Recipe, RunTable, fit
-from m3jax.fitting import interval
 from m3jax.laws import LogSpaceLaw, get_law
 
 POOLS = ("none", "partial", "full")
@@ -134,7 +133,7 @@ def few_runs(theta: np.ndarray, counts: np.ndarray, noise: float, seed: int) -> 
 
 
 def made_up_study(
-    *, kinds: Sequence[str], languages: int, repeats: int, draws: int, seed: int
+    *, kinds: Sequence[str], languages: int, repeats: int, draws: int, intervals: str, seed: int
 ) -> dict[str, Any]:
     """Errors and coverage by kind of language, pooling and number of runs; seconds by pooling."""
     law = get_law("m3")
@@ -150,7 +149,9 @@ def made_up_study(
             for pool in POOLS:
                 prior = weak_prior(law) if pool == "none" else "weak"
                 begun = time.perf_counter()
-                fits = fit(runs, law, pool=pool, prior=prior, draws=draws, seed=repeat)
+                fits = fit(
+                    runs, law, pool=pool, prior=prior, draws=draws, seed=repeat, intervals=intervals
+                )
                 seconds[pool] += time.perf_counter() - begun
                 unpooled = fits if unpooled is None else unpooled
                 rows += _rows(kind, pool, fits, unpooled, theta, counts, seed + repeat)
@@ -188,8 +189,8 @@ def _rows(
         )
         truth = true_loss(theta[i], recipe)
         predicted, alone = fits.predict(recipe, name), unpooled.predict(recipe, name)
-        low, high = interval(fits.predict_draws(recipe, name), 0.9)
-        below, above = interval(unpooled.predict_draws(recipe, name), 0.9)
+        low, high = fits.loss_interval(recipe, name)
+        below, above = unpooled.loss_interval(recipe, name)
         moved = np.abs(np.log(predicted / alone))
         rows.append(
             {
@@ -233,6 +234,7 @@ def main() -> int:
     parser.add_argument("--languages", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=6)
     parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--intervals", choices=("calibrated", "bootstrap"), default="calibrated")
     options, as_json = parse(parser)
     folder = data_folder()
     result = {

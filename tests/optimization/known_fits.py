@@ -12,4 +12,5 @@ def fits_of(law: str, languages: int = 4, draws: int = 0, seed: int = 3) -> Fits
     """Of made-up languages, with `draws` about the coefficients."""
     fits = _recipes.fits_of(languages, seed, law)
     jitter = np.random.default_rng(1).normal(0, 0.01, (languages, draws, fits.theta.shape[1]))
-    return dataclasses.replace(fits, draws=fits.theta[:, None] + jitter)
+    bends = np.zeros((languages, draws, 5))
+    return dataclasses.replace(fits, draws=fits.theta[:, None] + jitter, bends=bends)

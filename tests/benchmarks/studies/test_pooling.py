@@ -17,6 +17,7 @@ from m3jax import Recipe
 def test_benchmark_runs(monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("M3JAX_DATA", str(tmp_path / "nothing"))
     words = ["--kinds", "synthetic", "--languages", "8", "--repeats", "1", "--draws", "4"]
+    words += ["--intervals", "bootstrap"]
     monkeypatch.setattr(sys, "argv", ["pooling", *words, "--json"])
     assert pooling.main() == 0
     result = json.loads(capsys.readouterr().out)
