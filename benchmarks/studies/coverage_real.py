@@ -66,17 +66,7 @@ def fits_of(runs: RunTable, cases: Sequence[Case], law: str, **options: Any) -> 
     """A fit to what is left in every case; languages are called by the case's number."""
     rows = np.concatenate([case.left for case in cases])
     names = np.repeat([str(i) for i in range(len(cases))], [len(case.left) for case in cases])
-    stacked = dataclasses.replace(
-        runs,
-        language=names.astype(object),
-        run_id=runs.run_id[rows],
-        recipe=_recipe(runs, rows),
-        loss=runs.loss[rows],
-        weight=runs.weight[rows],
-        seed=None,
-        row=runs.row[rows],
-    )
-    return fit(stacked, law, **options)
+    return fit(runs.take(rows, language=names.astype(object)), law, **options)
 
 
 def _recipe(runs: RunTable, rows: np.ndarray) -> Recipe:

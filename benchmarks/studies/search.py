@@ -21,7 +21,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks.support.data import data_folder, read_wikipedia_runs
+from benchmarks.support.data import data_folder, read_muennighoff_runs, read_wikipedia_runs
 from benchmarks.support.script import Say, new_parser, parse, print_result, say
 from m3jax import Fits, RunTable, fit
 from m3jax.fitting import fit_data_with_weak_prior
@@ -30,7 +30,6 @@ from m3jax.fitting.problem import prepare_problem, resolve
 
 CLOSE = 1e-3  # relative difference from the best objective, within which it was found
 _ROUNDS = 14, 14, 32, 64  # iterations of brute force
-_MUENNIGHOFF = {"n_params": "params", "target_tokens": "unique_tokens", "loss": "val_loss"}
 
 
 def tables(folder: Path | None) -> dict[str, RunTable]:
@@ -40,8 +39,7 @@ def tables(folder: Path | None) -> dict[str, RunTable]:
         with as_file(files("m3jax") / "data" / file) as path:
             out[name] = RunTable.read(path)
     if folder is not None:
-        path = folder / "muennighoff" / "fit_182.csv"
-        out["muennighoff"] = RunTable.read(path, columns=_MUENNIGHOFF)
+        out["muennighoff"] = read_muennighoff_runs(folder)
         out["wikipedia"] = read_wikipedia_runs(folder)
     return out
 

@@ -131,7 +131,7 @@ class _HoldoutStudy:
                     rows.append(train)
                     labels.append(np.full(len(train), key, dtype=object))
         self.stacked = (
-            _stack(runs, np.concatenate(rows), np.concatenate(labels)) if self.keys else None
+            runs.take(np.concatenate(rows), language=np.concatenate(labels)) if self.keys else None
         )
 
     def _separate_splits(self) -> Iterator[tuple[str, int, Split]]:
@@ -249,20 +249,6 @@ class _Predictions:
 def _recipe_of(runs: RunTable, rows: np.ndarray) -> Recipe:
     recipe: Recipe = jax.tree.map(lambda leaf: leaf[rows], runs.recipe)
     return recipe
-
-
-def _stack(runs: RunTable, rows: np.ndarray, language: np.ndarray) -> RunTable:
-    """Runs by row, some of them arrays times, under other language names."""
-    return dataclasses.replace(
-        runs,
-        language=language,
-        run_id=runs.run_id[rows],
-        recipe=_recipe_of(runs, rows),
-        loss=runs.loss[rows],
-        weight=runs.weight[rows],
-        seed=None if runs.seed is None else runs.seed[rows],
-        row=runs.row[rows],
-    )
 
 
 def _first_known(arrays: Sequence[np.ndarray], runs: RunTable) -> np.ndarray:

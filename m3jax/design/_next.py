@@ -10,7 +10,7 @@ import numpy as np
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..computing import in_double_precision
-from ..fitting import Fits, beyond, predict_spread
+from ..fitting import Fits, predict_spread
 from ..optimization import Recommendations, best_regime, optimize
 from ..options import FEWEST_DRAWS, Limits, NextOptions, takes
 from ._belief import Belief, normals
@@ -146,8 +146,7 @@ def _belief(
     own, best = solved.log_loss.min(axis=0), questions.recipes(solved, best_regime(solved.log_loss))
     spread = fits.spread.take(np.array([i]), count)
     drawn = jax.tree.map(lambda leaf: np.reshape(leaf, (len(possible), count)), best)
-    bent = np.einsum("qbj,bj->qb", beyond(drawn, spread.edges[0]), spread.bends[0])
-    own = own.reshape(len(possible), count) + bent
+    own = own.reshape(len(possible), count) + spread.bent_each(0, drawn)
     some = np.unique(np.linspace(0, count - 1, min(count, _CHOICES)).round().astype(int))
 
     def choices(answer: Any, by_regime: Any, drawn: Any) -> np.ndarray:

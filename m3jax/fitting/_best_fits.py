@@ -11,7 +11,7 @@ import numpy as np
 from .._batching import take_rows
 from .._progress import Progress
 from ..laws import Law, LogSpaceLaw
-from ._noise import noise_factor, noise_powers
+from ._noise import noise_powers, noise_weights
 from .engine import (
     CANDIDATES_PER_START,
     RIVALS,
@@ -96,8 +96,7 @@ def weigh_by_noise(
 ) -> tuple[BestFits, np.ndarray, np.ndarray]:
     """Best fits in which runs count by their noise where it is uneven; powers and middles (L, 2).
 
-    See `noise_powers`. The weights in `problem` are changed where there are such languages: the
-    Huber loss of most runs grows in proportion to their residuals, so a run of noise σ counts 1/σ.
+    See `noise_powers`. The weights in `problem` are changed where there are such languages.
     """
     fitted = np.isfinite(best_fits.misfit)[:, None]
     used = problem.weight > 0
@@ -107,8 +106,8 @@ def weigh_by_noise(
         return best_fits, powers, middle
     problem.weight = problem.weight.copy()
     for i in rows.tolist():
-        factor = noise_factor(take_rows(problem.recipe, (i, used[i])), powers[i], middle[i])
-        problem.weight[i, used[i]] /= factor * np.mean(1 / factor)
+        recipe = take_rows(problem.recipe, (i, used[i]))
+        problem.weight[i, used[i]] *= noise_weights(recipe, powers[i], middle[i])
         named = zip(("epochs", "target ratio"), powers[i].tolist(), strict=True)
         shown = " and ".join(f"{name}^{power:.2f}" for name, power in named if power)
         problem.messages[i].append(f"the runs' noise goes with {shown}: they count by it")
@@ -117,17 +116,9 @@ def weigh_by_noise(
     problem.free[rows], problem.held[rows] = block.free, block.held
     for place, row in enumerate(rows.tolist()):
         problem.messages[row] = block.messages[place]
-    return (
-        BestFits(*(_replaced(a, rows, b) for a, b in zip(best_fits, again, strict=True))),
-        powers,
-        middle,
-    )
-
-
-def _replaced(whole: np.ndarray, rows: np.ndarray, part: np.ndarray) -> np.ndarray:
-    out = np.array(whole)
-    out[rows] = part
-    return out
+    for of_all, leaf in zip(best_fits, again, strict=True):
+        of_all[rows] = leaf
+    return best_fits, powers, middle
 
 
 def _candidates(problem: FitProblem, space: ParameterSpace, starts: int, seed: int) -> np.ndarray:

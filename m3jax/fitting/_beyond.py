@@ -85,3 +85,8 @@ class Spread:
         """What the bends of one language add to log losses of recipes (...): (B, ...)."""
         distance = beyond(recipe, self.edges[language])
         return np.moveaxis(distance @ self.bends[language].T, -1, 0)
+
+    def bent_each(self, language: int, recipe: Recipe) -> np.ndarray:
+        """The same of recipes (..., B), each under its own draw: (..., B)."""
+        distance = beyond(recipe, self.edges[language])
+        return np.sum(distance * self.bends[language], axis=-1)

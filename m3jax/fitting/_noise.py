@@ -33,6 +33,15 @@ def noise_factor(recipe: Recipe, powers: Array, middle: Array) -> np.ndarray:
     return np.exp((noise_variables(recipe) - middle) @ powers)
 
 
+def noise_weights(recipe: Recipe, powers: Array, middle: Array) -> np.ndarray:
+    """By how much runs (n,) count, with mean 1: 1/σ.
+
+    Beyond delta, where most runs of a fit lie, the Huber loss grows in proportion to a residual.
+    """
+    weights = 1 / noise_factor(recipe, powers, middle)
+    return weights / np.mean(weights)
+
+
 def noise_powers(
     recipe: Recipe, residual: np.ndarray, used: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ..fitting import beyond, interval, loss_interval, predict_spread
+from ..fitting import Spread, interval, loss_interval, predict_spread
+from ..laws import Law
 from ..recipe import REGIMES, Recipe
 from .question import DrawOptima, Questions
 from .solvers import best_regime, recipes
@@ -54,7 +55,7 @@ def over_draws(
         for i in range(len(questions.languages)):
             lanes = np.flatnonzero((questions.language == i) & possible)
             for first in range(0, len(lanes), _ROWS):
-                _choose_again(questions, i, lanes[first : first + _ROWS], recipe, best)
+                _choose_again(questions.law, spread, i, lanes[first : first + _ROWS], recipe, best)
     share = np.stack([np.mean(best.regime == k, axis=1) for k in range(len(REGIMES))], axis=1)
     share[~possible] = 0.0
     leaves, tree = jax.tree.flatten(best.recipe)
@@ -83,7 +84,7 @@ def _own_best(questions: Questions, optima: DrawOptima) -> _Chosen:
 
 
 def _choose_again(
-    questions: Questions, language: int, rows: np.ndarray, answer: Recipe, best: _Chosen
+    law: Law, spread: Spread, language: int, rows: np.ndarray, answer: Recipe, best: _Chosen
 ) -> None:
     """Let each draw choose with what its loss bends by beyond the runs; `best` is changed.
 
@@ -91,17 +92,15 @@ def _choose_again(
     loss bends the best recipe is elsewhere, and the draws' recipes lie all around it.
     """
     count = best.regime.shape[1]
-    spread = questions.spread.take(np.arange(len(questions.languages)), count)
     own = _rows(best.recipe, rows)  # (rows, B)
-    distance = beyond(own, spread.edges[language])
-    best.loss[rows] *= np.exp(np.einsum("rbj,bj->rb", distance, spread.bends[language]))
+    best.loss[rows] *= np.exp(spread.bent_each(language, own))
     some = np.unique(np.linspace(0, count - 1, min(count, _CHOICES)).round().astype(int))
     offered = jax.tree.map(
         lambda drawn, point: np.concatenate([drawn[:, some], point[rows, None]], axis=1),
         own,
         answer,
     )
-    loss = np.moveaxis(predict_spread(questions.law, spread, language, offered), 0, 1)
+    loss = np.moveaxis(predict_spread(law, spread, language, offered), 0, 1)
     place = np.argmin(loss, axis=2)  # (rows, B)
     least = np.take_along_axis(loss, place[..., None], axis=2)[..., 0]
     better = least < best.loss[rows]

@@ -63,7 +63,7 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
         )
 
     diagnoses = diagnose(fits, runs)
-    swayed = _swayed(fits, runs, recommendations)
+    swayed = tuple(_swayed(fits, runs, recommendations))
     report("drawing", 0, 1)
     pictures = _pictures(runs, fits, recommendations, diagnoses)
     drawn = comparison_figures(runs, held_out)

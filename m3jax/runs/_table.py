@@ -127,15 +127,19 @@ class RunTable:
                 f"select: expected a boolean mask of shape {self.loss.shape}, "
                 f"got {mask.dtype} of shape {mask.shape}"
             )
+        return self.take(np.flatnonzero(mask))
+
+    def take(self, rows: Array, *, language: Array | None = None) -> RunTable:
+        """Runs by row (m,), any number of times each; under other `language` names, if given."""
         return dataclasses.replace(
             self,
-            language=self.language[mask],
-            run_id=self.run_id[mask],
-            recipe=jax.tree.map(lambda leaf: leaf[mask], self.recipe),
-            loss=self.loss[mask],
-            weight=self.weight[mask],
-            seed=None if self.seed is None else self.seed[mask],
-            row=self.row[mask],
+            language=self.language[rows] if language is None else language,
+            run_id=self.run_id[rows],
+            recipe=jax.tree.map(lambda leaf: leaf[rows], self.recipe),
+            loss=self.loss[rows],
+            weight=self.weight[rows],
+            seed=None if self.seed is None else self.seed[rows],
+            row=self.row[rows],
         )
 
     def for_language(self, name: str) -> RunTable:

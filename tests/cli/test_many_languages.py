@@ -1,6 +1,7 @@
 """`m3jax split`, `m3jax share` and `m3jax worth`: what they print is what Python finds."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +69,20 @@ def test_worth_says_what_limits_and_regimes_cost(fits):
     assert row["compute_gain_monolingual"] == pytest.approx(float(compute_gain(best)[0, 0, 0]))
     assert any(sentence.startswith("10% more compute lowers") for sentence in row["prices"])
     assert "10% more compute lowers" in ok("worth", "fits.json", *BUDGET).out
+
+
+@pytest.mark.slow
+def test_worth_says_which_runs_a_recipe_hangs_on(here):
+    arguments = ("worth", "fits.json", *BUDGET, "-l", LANGUAGES[0])
+    (row,) = ok(*arguments, "--runs", "runs.csv", "--json").json
+    assert (row["sway"] is None) == (row["hangs_on"] == [])
+    shown = ok(*arguments, "--runs", "runs.csv").out
+    assert ("hangs on" in shown) == bool(row["hangs_on"])
+    assert ok(*arguments, "--json").json[0]["hangs_on"] == []
+    header, _, rest = Path("runs.csv").read_text().split("\n", 2)  # without a run of language 0
+    Path("other.csv").write_text(f"{header}\n{rest}")
+    result = call(*arguments, "--runs", "other.csv")
+    assert (result.code, "the fit was made from" in result.err) == (2, True)
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,9 @@ def posterior_scales(
         weight[i, :m] = np.minimum(size / _COUNT_AS, 1.0)
 
     def log_density(z: np.ndarray) -> np.ndarray:
-        wider, bends = _scales(z)
-        variance = noise + wider[:, None] ** 2 * spread
-        variance += np.einsum("lmj,lj->lm", distance, bends**2)
+        squared = np.exp(2 * _log_scales(z))
+        variance = noise + squared[:, :1] * spread
+        variance += np.einsum("lmj,lj->lm", distance, squared[:, 1:])
         stray = variance + _STRAYING**2 * noise
         density = np.logaddexp(
             math.log1p(-_STRAY) - 0.5 * (np.log(variance) + squares / variance),
@@ -89,19 +89,15 @@ def posterior_scales(
         chain[step] = z
     # Each by itself, at fixed places in its distribution: draws then move little where the errors
     # do, on another engine or machine.
-    ordered = np.sort(np.concatenate([np.log(s) for s in _parts(chain[_SETTLE:])], axis=2), axis=0)
+    ordered = np.sort(_log_scales(chain[_SETTLE:]), axis=0)
     places = np.stack([rng.random((draws, width - 1)) for rng in numbers], axis=1)
     rank = (places * len(ordered)).astype(int)
     drawn = np.exp(np.take_along_axis(ordered, rank, axis=0)).swapaxes(0, 1)
     return drawn[..., 0], drawn[..., 1:]
 
 
-def _parts(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    wider, bends = _scales(z)
-    return wider[..., None], bends
-
-
-def _scales(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """c (...) and a_j (..., 5) of z (..., 7)."""
-    wider = np.maximum(1.0, _WIDER * np.exp(_WIDER_SD * z[..., 0]))
-    return wider, _BENDS * np.exp(_SHARED_SD * z[..., 1:2] + _OWN_SD * z[..., 2:])
+def _log_scales(z: np.ndarray) -> np.ndarray:
+    """log c and log a_j, (..., 6), of z (..., 7)."""
+    wider = np.maximum(0.0, np.log(_WIDER) + _WIDER_SD * z[..., :1])
+    bends = np.log(_BENDS) + _SHARED_SD * z[..., 1:2] + _OWN_SD * z[..., 2:]
+    return np.concatenate([wider, bends], axis=-1)

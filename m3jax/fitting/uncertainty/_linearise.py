@@ -10,7 +10,7 @@ from ..._batching import take_rows
 from ..._errors import M3Error
 from ...runs import RunTable
 from .._fits import Fits
-from .._noise import noise_factor
+from .._noise import noise_weights
 from ..engine import huber, log_losses_and_slopes
 from ..problem import ParameterSpace
 from ._linearised import Linearised
@@ -54,8 +54,8 @@ def linearise(fits: Fits, runs: RunTable, languages: Iterable[str]) -> list[Line
         own_recipe = take_rows(take_rows(batch.recipe, i), real)
         space = ParameterSpace.of(fits.law, own_recipe, float(log_loss.mean()), free)
         # As the fit counted them.
-        factor = noise_factor(own_recipe, fits.noise_powers[j], fits.noise_middle[j])
-        weight = batch.weight[i][real] / (factor * np.mean(1 / factor))
+        by_noise = noise_weights(own_recipe, fits.noise_powers[j], fits.noise_middle[j])
+        weight = batch.weight[i][real] * by_noise
         residual = predicted[i][real] - log_loss
         delta = float(fits.huber_delta[j])
         misfit = float(np.sum(weight * huber(residual, delta, np)))

@@ -9,7 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from ...fitting import Fits, fit, linearise
+from ...fitting import Fits, Prior, fit, linearise
+from ...options import FitOptions
 from ...recipe import REGIMES, Recipe
 from ...runs import RunTable
 from .._result import Position, Recommendations
@@ -135,38 +136,41 @@ def _in_earnest(
     for i, names in keys:
         language = recommendations.languages[i]
         own = runs.language == language
-        left = runs.select(own & ~np.isin(runs.run_id.astype(str), names))
-        again = fit(left, fits.law, **_how(fits, language))
+        gone = own & np.isin(runs.run_id.astype(str), names)
+        # What the languages have in common needs them all.
+        pooled = fits.settings["pool"] != "none"
+        left = runs.select(~gone if pooled else own & ~gone)
+        again = fit(left, fits.law, **_how(fits, None if pooled else language))
         if language not in again.languages:
             continue
         positions = [p for p, s in suspects.items() if (p[0], s) == (i, names)]
-        found |= _recipes_without(again, recommendations, positions, names)
+        found |= _recipes_without(again, language, recommendations, positions, names)
     return found
 
 
-def _how(fits: Fits, language: str) -> dict[str, Any]:
-    """The options of a fit like this one, without draws; pooled, of the language by itself."""
+def _how(fits: Fits, language: str | None) -> dict[str, Any]:
+    """The options of a fit like this one, without draws; of one language with its Huber delta."""
     settings = fits.settings
-    prior = "none" if settings["prior"] == "none" else "weak"
-    return {
-        "draws": 0,
-        "prior": prior,
-        "fixed": settings["fixed"],
-        "starts": settings["starts"],
-        "seed": settings["seed"],
-        "huber_delta": float(fits.huber_delta[fits.index(language)]),
-    }
+    options = {name: settings[name] for name in FitOptions.names() if name != "prior"}
+    prior: Any = settings["prior"]
+    if "prior_ranges" in settings:
+        spans = settings["prior_ranges"].items()
+        prior = Prior({name: tuple(span) for name, span in spans}, settings["prior_source"])
+    if language is not None:
+        options["huber_delta"] = float(fits.huber_delta[fits.index(language)])
+    return {**options, "draws": 0, "prior": prior}
 
 
 def _recipes_without(
     again: Fits,
+    language: str,
     recommendations: Recommendations,
     positions: Sequence[Position],
     names: tuple[str, ...],
 ) -> dict[Position, Sway]:
     places = np.array([np.ravel_multi_index(p, recommendations.feasible.shape) for p in positions])
     questions = recommendations.questions.take(places)
-    questions = questions.under(np.tile(again.theta[0], (len(places), 1)))
+    questions = questions.under(np.tile(again.theta[again.index(language)], (len(places), 1)))
     solved = questions.solve()
     regime = best_regime(solved.log_loss)
     best = questions.recipes(solved, np.maximum(regime, 0))
@@ -177,7 +181,7 @@ def _recipes_without(
         recipe = recommendations.at(*position)
         without = jax.tree.map(lambda leaf, k=k: float(leaf[k]), best)
         loss = float(np.exp(solved.log_loss[regime[k], k]))
-        given_up = float(again.predict(recipe)[()]) - loss
+        given_up = float(again.predict(recipe, language)[()]) - loss
         other = max(
             abs(np.log(without.n_params / recipe.n_params)),
             abs(np.log(without.epochs / recipe.epochs)),

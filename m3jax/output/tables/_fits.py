@@ -21,7 +21,7 @@ def languages_table(fits: Fits) -> Table:
             plain_column("r2", "R²", lambda x: f"{x:.4f}"),
             plain_column("objective", "objective", lambda x: f"{x:.6g}"),
             plain_column("huber_delta", "Huber delta", lambda x: f"{x:.3g}"),
-            plain_column("widening", "draws widened", lambda x: f"{x:.1f}×"),
+            plain_column("widening", "widened", lambda x: f"{x:.1f}×"),
             plain_column("status"),
         ),
         rows=[{"language": name, **entry} for name, entry in fits.to_dict()["languages"].items()],

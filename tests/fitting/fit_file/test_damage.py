@@ -274,6 +274,7 @@ ZIPS = {
     "turned": lambda: zipped(members(theta=THETA.T)),
     "flat": lambda: zipped(members(theta=THETA.ravel())),
     "a number": lambda: zipped(members(prior_weight=np.float64(1.0))),
+    "a bend less": lambda: zipped(members(bends=FITS.bends[:, :1])),
     "a row less": lambda: zipped(members(draws=FITS.draws[:1])),
     "not a number": lambda: zipped(members(theta=np.where(THETA > 1, np.nan, THETA))),
     "infinite": lambda: zipped(members(draws=FITS.draws + np.inf)),

@@ -78,3 +78,20 @@ def test_where_many_runs_agree_nothing_hangs_on_two(runs):
     other = jax.tree.map(lambda leaf: leaf, runs)
     with pytest.raises(M3Error, match="not the same"):
         swaying_runs(fits, other, recommendations)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [{"prior": "public"}, {"pool": "partial"}])
+def test_the_fit_without_is_made_like_the_fit(how):
+    """What changes is the runs: same prior, and the same languages beside it."""
+    runs = RunTable.read(str(PILOT))
+    runs = runs.select(np.isin(runs.language, ["French", "German"]))
+    fits = fit(runs, draws=0, **how)
+    recommendations = optimize(fits, draws=0, **QUESTION)
+    for position, sway in swaying_runs(fits, runs, recommendations).items():
+        language = recommendations.languages[position[0]]
+        gone = (runs.language == language) & np.isin(runs.run_id.astype(str), sway.runs)
+        delta = None if "pool" in how else float(fits.huber_delta[fits.index(language)])
+        again = fit(runs.select(~gone), draws=0, huber_delta=delta, **how)
+        best = optimize(again, draws=0, languages=[language], **QUESTION)
+        assert sway.loss == pytest.approx(float(best.loss[0, 0, 0]), rel=1e-4)
