@@ -60,30 +60,38 @@ def goldfish(folder: Path) -> tuple[RunTable, dict[str, tuple[float, float]]]:
     return RunTable.from_frame(table[~largest]), {n: (d, y) for n, d, y in held}
 
 
-def goldfish_errors(fits: Fits, held: dict[str, tuple[float, float]]) -> np.ndarray:
-    """Log of predicted over measured loss at what was left out, one for each language."""
-    errors = []
+def goldfish_predictions(
+    fits: Fits, held: dict[str, tuple[float, float]]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Log of predicted over measured loss at what was left out, and the intervals' log widths."""
+    errors, widths = [], []
     for name, (tokens, loss) in held.items():
         recipe = Recipe.create(n_params=1e8, target_tokens=tokens, epochs=1.0)
         errors.append(np.log(fits.predict(recipe, name)) - np.log(loss))
-    return np.array(errors)
+        low, high = fits.loss_interval(recipe, name, of_run=True)
+        widths.append(np.log(high) - np.log(low))
+    return np.array(errors), np.array(widths)
 
 
-def goldfish_study(folder: Path) -> dict[str, Any]:
-    """Errors at the corpora left out, by how languages were pooled."""
+def goldfish_study(folder: Path, draws: int, intervals: str, seed: int) -> dict[str, Any]:
+    """Errors, coverage and interval score at the corpora left out, by how languages were pooled."""
     runs, held = goldfish(folder)
     law = get_law("chinchilla")
     by_pool: dict[str, Any] = {}
     for pool in POOLS:
         prior = weak_prior(law) if pool == "none" else "weak"
-        fits = fit(runs, law, pool=pool, prior=prior, draws=0)
-        error = goldfish_errors(fits, held)
+        fits = fit(runs, law, pool=pool, prior=prior, draws=draws, intervals=intervals, seed=seed)
+        error, width = goldfish_predictions(fits, held)
+        missed = np.maximum(np.abs(error) - width / 2, 0.0)
         population = fits.population
         by_pool[pool] = {
             "languages": len(error),
             "median_abs_error": float(np.median(np.abs(error))),
             "p90_abs_error": float(np.quantile(np.abs(error), 0.9)),
             "mean_error": float(np.mean(error)),
+            "coverage_90": float(np.mean(missed == 0)),
+            "width": float(np.mean(width)),
+            "interval_score": float(np.mean(width + 20 * missed)),
             "rounds": None if population is None else population.rounds,
             "settled": None if population is None else population.settled,
         }
@@ -215,6 +223,7 @@ def show(result: dict[str, Any]) -> None:
         for pool, row in result["goldfish"].items():
             print(
                 f"  {pool:8s} median {row['median_abs_error']:.4f}  90% {row['p90_abs_error']:.4f}"
+                f"  held {row['coverage_90']:.2f}, width {row['width']:.3f}"
                 f"  {row['languages']} languages"
             )
     for kind, pools in result["made_up"]["table"].items():
@@ -237,8 +246,9 @@ def main() -> int:
     parser.add_argument("--intervals", choices=("calibrated", "bootstrap"), default="calibrated")
     options, as_json = parse(parser)
     folder = data_folder()
+    asked = (options["draws"], options["intervals"], options["seed"])
     result = {
-        "goldfish": None if folder is None else goldfish_study(folder),
+        "goldfish": None if folder is None else goldfish_study(folder, *asked),
         "made_up": made_up_study(**options),
         **options,
     }

@@ -26,7 +26,7 @@ from ._best_fits import (
 from ._engines import choose_engines, descents_of
 from ._fits import Fits
 from ._messages import borrowing
-from .calibration import Calibration, Noise, calibrate, even_noise
+from .calibration import Calibration, Noise, calibrate, common_scales, even_noise
 from .engine import Descents
 from .pooling import (
     Priors,
@@ -40,6 +40,7 @@ from .problem import FitProblem, prepare_problem, resolve
 from .uncertainty import FittedProblem, bootstrap_draws
 
 _NOTHING_TO_POOL = "nothing to pool: fewer than two languages have 3 runs; each is fitted by itself"
+_LANGUAGES_HELD_OUT = 64  # of a population, that runs are held out of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,8 @@ class FitPlan:
         weighed: languages with a prior whose weight is known before the fit, (L,) bool: from a
             population, from the caller, or the weak one where runs are too few to say it.
         priors: of those languages, None without any.
+        scales: how far to trust languages with few runs of one population beyond them, see
+            `common_scales`; None without pooling.
     """
 
     law: Law
@@ -65,6 +68,7 @@ class FitPlan:
     settings: Mapping[str, Any]
     weighed: np.ndarray
     priors: Priors | None
+    scales: np.ndarray | None = None
 
     @property
     def descents(self) -> Descents:
@@ -147,23 +151,15 @@ class FitPlan:
         """What the draws are to be made with."""
         if self.settings["intervals"] == "bootstrap":
             return Calibration.none(len(fitted.problem.languages), self.settings["draws"])
-        return calibrate(fitted, noise, factor, report, priors)
+        return calibrate(fitted, noise, factor, report, priors, self.scales)
 
     def _with_priors(self, priors: Priors, report: Progress) -> Fits:
         """Fits of languages whose priors are known: all that they were estimated from, or some."""
         law, settings, failed = self.law, self.settings, dict(self.failed)
         report("fitting", 0, len(self.problem.languages))
-        best_fits = fit_with_priors(
-            self.descents, self.problem, priors, settings["huber_delta"], settings["seed"]
-        )
-        priors = priors.take(np.flatnonzero(np.isfinite(best_fits.misfit)))
-        problem, best_fits = without_unfitted(self.problem, best_fits, failed)
+        fitted, priors, factor, noise = self._best_fits_with_priors(priors, failed)
+        problem = fitted.problem
         report("fitting", len(problem.languages), len(problem.languages))
-        space = problem.space(law)
-        data = final_fit_data(problem, space, priors, settings["huber_delta"])
-        factor = prior_factor(priors.cov, data.free, priors.rotation)
-        fitted = FittedProblem(self.draws_descents, problem, space, best_fits, data, settings)
-        noise = Noise.of(fitted, *even_noise(len(problem.languages)))
         calibration = self._calibration(fitted, noise, factor, report, priors)
         draws = bootstrap_draws(fitted, factor, report, priors, calibration.widening)
         for messages, borrowed in zip(
@@ -172,9 +168,35 @@ class FitPlan:
             messages.extend(borrowed)
         # What all languages share was held at its estimate, whose uncertainty is a prior too.
         precision = inverse_covariance(priors.cov, problem.free)
-        data = dataclasses.replace(data, prior_precision=precision)
+        data = dataclasses.replace(fitted.data, prior_precision=precision)
         fitted = dataclasses.replace(fitted, data=data)
         return assemble(fitted, draws, calibration, noise, failed, priors.population)
+
+    def _best_fits_with_priors(
+        self, priors: Priors, failed: dict[str, tuple[int, str]]
+    ) -> tuple[FittedProblem, Priors, np.ndarray, Noise]:
+        """The best fits, and of those languages the priors, their factors, and the noise."""
+        settings = self.settings
+        best_fits = fit_with_priors(
+            self.descents, self.problem, priors, settings["huber_delta"], settings["seed"]
+        )
+        priors = priors.take(np.flatnonzero(np.isfinite(best_fits.misfit)))
+        problem, best_fits = without_unfitted(self.problem, best_fits, failed)
+        space = problem.space(self.law)
+        data = final_fit_data(problem, space, priors, settings["huber_delta"])
+        factor = prior_factor(priors.cov, data.free, priors.rotation)
+        fitted = FittedProblem(self.draws_descents, problem, space, best_fits, data, settings)
+        return fitted, priors, factor, Noise.of(fitted, *even_noise(len(problem.languages)))
+
+    def with_common_scales(self) -> FitPlan:
+        """The plan with what hold-outs of its languages with few runs say together."""
+        few = np.flatnonzero(self.problem.few)
+        if not len(few) or self.settings["intervals"] == "bootstrap" or not self.settings["draws"]:
+            return self
+        some = self.take(few[:: -(-len(few) // _LANGUAGES_HELD_OUT)])
+        assert some.priors is not None
+        fitted, priors, factor, noise = some._best_fits_with_priors(some.priors, {})
+        return dataclasses.replace(self, scales=common_scales(fitted, noise, factor, priors))
 
     def take(self, rows: np.ndarray) -> FitPlan:
         """The plan for some of `problem.languages`; it has none in `failed`."""
@@ -220,7 +242,11 @@ def plan_fit(runs: RunTable, law: str | Law, options: FitOptions, report: Progre
         with in_double_precision():
             descents = _descents(law, settings, "engine")
             priors = estimate_priors(descents, rows, prior, pool, delta, seed, report)
-    return FitPlan(law, problem, failed, settings, weighed, priors)
+    plan = FitPlan(law, problem, failed, settings, weighed, priors)
+    if pool == "none":
+        return plan
+    with in_double_precision():
+        return plan.with_common_scales()
 
 
 def _descents(law: Law, settings: Mapping[str, Any], engine: str) -> Descents:

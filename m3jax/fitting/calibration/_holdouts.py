@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -31,7 +32,7 @@ class HeldOutRuns(NamedTuple):
 
     Attributes:
         recipe: of the runs, leaves (m,).
-        holdout: which of the language's hold-outs a run was held out in, (m,).
+        holdout: the axis whose far end a run was held out with, its place in `_AXES`, (m,).
         error: predicted minus measured log loss, (m,).
         spread: standard deviation of the prediction over draws, (m,).
         beyond: how far beyond the fitted runs, (m, 5), see `beyond`.
@@ -45,17 +46,17 @@ class HeldOutRuns(NamedTuple):
 
 
 def held_out_runs(
-    fitted: FittedProblem, prior_factor: np.ndarray, priors: Priors | None
+    fitted: FittedProblem,
+    prior_factor: np.ndarray,
+    priors: Priors | None,
+    fewest: int | None = None,
 ) -> list[HeldOutRuns]:
-    """The hold-outs of every language; arguments are those of `bootstrap_draws`.
-
-    A hold-out that leaves too few runs, or nothing to tell a variable's effect by, is left out.
-    """
+    """The hold-outs of every language; arguments are those of `bootstrap_draws` and `hold_outs`."""
     problem = fitted.problem
-    language, held = hold_outs(problem)
+    language, axis, held = hold_outs(problem, fewest)
     parts: list[list[HeldOutRuns]] = [[] for _ in problem.languages]
     if not len(language):
-        return [_joined(part) for part in parts]
+        return [joined_runs(part) for part in parts]
     without, theta = _fits_without(fitted, language, held, prior_factor, priors)
     law = fitted.descents.law
     edges = edges_of(without.recipe, without.mask)
@@ -66,16 +67,17 @@ def held_out_runs(
         parts[i].append(
             HeldOutRuns(
                 recipe=recipe,
-                holdout=np.full(len(runs), len(parts[i])),
+                holdout=np.full(len(runs), axis[h]),
                 error=predicted[0] - problem.log_loss[i, runs],
                 spread=predicted[1:].std(axis=0),
                 beyond=beyond(recipe, edges[h]),
             )
         )
-    return [_joined(part) for part in parts]
+    return [joined_runs(part) for part in parts]
 
 
-def _joined(parts: list[HeldOutRuns]) -> HeldOutRuns:
+def joined_runs(parts: Sequence[HeldOutRuns]) -> HeldOutRuns:
+    """Held-out runs of several hold-outs or languages as one."""
     if not parts:
         nothing = np.zeros(0)
         recipe = Recipe(*[nothing] * 6)
@@ -84,15 +86,22 @@ def _joined(parts: list[HeldOutRuns]) -> HeldOutRuns:
     return joined
 
 
-def hold_outs(problem: FitProblem) -> tuple[np.ndarray, np.ndarray]:
-    """The hold-outs: of which language (H,), and the runs that are held out (H, n) bool."""
-    languages, masks = [], []
+def hold_outs(
+    problem: FitProblem, fewest: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The hold-outs: of which language (H,), along which axis (H,), and which runs, (H, n) bool.
+
+    One that leaves too few clusters of runs is left out: fewer than `fewest`, by default than a
+    language needs that has no others to borrow from; or nothing to tell a variable's effect by.
+    """
+    languages, axes, masks = [], [], []
     used = problem.weight > 0
     for i in range(len(problem.languages)):
         runs, seen = np.flatnonzero(used[i]), set()
         recipe = take_rows(problem.recipe, (i, runs))
-        cluster, needed = problem.cluster[i, runs], int(problem.free[i].sum()) + SPARE_RUNS
-        for axis in _AXES:
+        cluster = problem.cluster[i, runs]
+        needed = int(problem.free[i].sum()) + SPARE_RUNS if fewest is None else fewest
+        for number, axis in enumerate(_AXES):
             far = np.isin(cluster, cluster[far_end(recipe, axis, _FRACTION)])
             if not far.any() or len(np.unique(cluster[~far])) < needed or far.tobytes() in seen:
                 continue
@@ -100,15 +109,18 @@ def hold_outs(problem: FitProblem) -> tuple[np.ndarray, np.ndarray]:
             mask = np.zeros(used.shape[1], dtype=bool)
             mask[runs[far]] = True
             languages.append(i)
+            axes.append(number)
             masks.append(mask)
-    language = np.array(languages, dtype=np.int64)
+    language, axis_of = np.array(languages, dtype=np.int64), np.array(axes, dtype=np.int64)
     held = np.array(masks, dtype=bool).reshape(len(languages), used.shape[1])
+    if fewest is not None:
+        return language, axis_of, held
     # Where what is left no longer varies, the fit without is one that asks another question.
     left = Scope.of_each(_filled(problem, language, held)[0], used[language] & ~held)
     alike = [
         scope.varies == problem.scopes[i].varies for scope, i in zip(left, languages, strict=True)
     ]
-    return language[alike], held[alike]
+    return language[alike], axis_of[alike], held[alike]
 
 
 def _filled(

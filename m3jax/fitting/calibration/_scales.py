@@ -38,16 +38,19 @@ _PER_DECADE = {
 _BENDS = np.array([_PER_DECADE[name] for name in BENDING]) / np.log(10.0)  # a₀
 _COUNT_AS = 50.0
 _STRAY, _STRAYING = 0.05, 10.0  # share of runs gone astray, and how many σ by
-_SETTLE, _STEPS, _STRIDE = 200, 1000, 0.6  # of the random walk over the posterior
+_SETTLE, _STRIDE = 200, 0.6  # of the random walk over the posterior
 
 
 def posterior_scales(
-    held_out: Sequence[HeldOutRuns], noises: Sequence[np.ndarray], seeds: np.ndarray, draws: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draws of c (L, draws) and of a_j (L, draws, 5), from their posterior.
+    held_out: Sequence[HeldOutRuns],
+    noises: Sequence[np.ndarray],
+    numbers: Sequence[np.random.Generator],
+    steps: int,
+) -> np.ndarray:
+    """Of log c and log a_j their posterior, `steps` values of each in rising order, (steps, L, 6).
 
-    Random-walk Metropolis, one chain a language. `noises` are σ of the runs,
-    (m,) each, `seeds` (L, 2).
+    Random-walk Metropolis, one chain a language with `numbers` of its own. `noises` are σ of the
+    runs, (m,) each.
     """
     count, width = len(held_out), len(BENDING) + 2
     most = max((len(runs.error) for runs in held_out), default=0)
@@ -73,8 +76,7 @@ def posterior_scales(
         )
         return np.sum(weight * density, axis=1) - 0.5 * np.sum(z**2, axis=1)
 
-    steps = _SETTLE + max(_STEPS, draws)
-    numbers = [np.random.default_rng([*seed, 2]) for seed in seeds.tolist()]
+    steps += _SETTLE
     moves = np.stack([_STRIDE * rng.standard_normal((steps, width)) for rng in numbers], axis=1)
     chances = np.stack([rng.random(steps) for rng in numbers], axis=1)
     z = np.zeros((count, width))
@@ -87,12 +89,20 @@ def posterior_scales(
         z = np.where(accepted[:, None], proposed, z)
         density = np.where(accepted, there, density)
         chain[step] = z
-    # Each by itself, at fixed places in its distribution: draws then move little where the errors
-    # do, on another engine or machine.
-    ordered = np.sort(_log_scales(chain[_SETTLE:]), axis=0)
-    places = np.stack([rng.random((draws, width - 1)) for rng in numbers], axis=1)
-    rank = (places * len(ordered)).astype(int)
-    drawn = np.exp(np.take_along_axis(ordered, rank, axis=0)).swapaxes(0, 1)
+    return np.sort(_log_scales(chain[_SETTLE:]), axis=0)
+
+
+def draw_scales(
+    posterior: np.ndarray, numbers: Sequence[np.random.Generator], draws: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draws of c (L, draws) and of a_j (L, draws, 5) from what `posterior_scales` gave.
+
+    Each by itself, at fixed places in its distribution: draws then move little where the errors
+    do, on another engine or machine.
+    """
+    places = np.stack([rng.random((draws, posterior.shape[-1])) for rng in numbers], axis=1)
+    rank = (places * len(posterior)).astype(int)
+    drawn = np.exp(np.take_along_axis(posterior, rank, axis=0)).swapaxes(0, 1)
     return drawn[..., 0], drawn[..., 1:]
 
 

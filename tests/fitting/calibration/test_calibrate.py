@@ -5,13 +5,16 @@ from importlib import resources
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 
+from benchmarks.support.priors import weak_prior
 from benchmarks.support.synthetic import run_table, true_theta
-from m3jax import M3Error, RunTable, fit
+from m3jax import M3Error, RunTable, fit, fit_in_chunks
 from m3jax.comparison import holdout_mask
 from m3jax.fitting import plan_fit
 from m3jax.fitting.calibration import held_out_runs, hold_outs
+from m3jax.laws import get_law
 from m3jax.options import FitOptions
 
 PILOT = resources.files("m3jax") / "data" / "pilot_debian.csv"
@@ -28,15 +31,16 @@ def problem_of(runs, law="m3"):
 
 def test_the_far_ends_are_held_out_and_clusters_stay_together(pilot):
     problem = problem_of(pilot)
-    language, held = hold_outs(problem)
+    language, axis, held = hold_outs(problem)
     assert language.tolist() == [0] * 5
+    assert axis.tolist() == [0, 1, 2, 3, 4]
     ends = {mask.tobytes() for mask in held}
     for axis in ("compute", "epochs", "n_params", "target_tokens", "target_ratio"):
         mask = np.zeros(held.shape[1], dtype=bool)
         mask[: len(pilot)] = holdout_mask(pilot, axis)
         assert mask.tobytes() in ends
     pairs = dataclasses.replace(pilot, run_id=np.arange(len(pilot)) // 2)
-    _, held = hold_outs(problem_of(pairs))
+    _, _, held = hold_outs(problem_of(pairs))
     halves = held[:, : len(pilot)].reshape(len(held), -1, 2)
     assert np.array_equal(halves[..., 0], halves[..., 1])
 
@@ -45,7 +49,7 @@ def test_a_hold_out_that_leaves_a_variable_constant_asks_nothing(pilot):
     sizes = np.unique(pilot.recipe.n_params)[:2]
     two = pilot.select(np.isin(pilot.recipe.n_params, sizes))
     larger = two.recipe.n_params == sizes[1]
-    _, held = hold_outs(problem_of(two, "chinchilla"))
+    _, _, held = hold_outs(problem_of(two, "chinchilla"))
     assert not any(np.array_equal(mask[: len(two)], larger) for mask in held)
 
 
@@ -131,3 +135,60 @@ def test_bootstrap_intervals_are_percentiles_of_the_resampled_fits(pilot):
     assert fits.widening[0] == 1
     expected = np.quantile(np.log(fits.predict_draws(recipe)), [0.05, 0.95], axis=0)
     np.testing.assert_allclose(np.log(fits.loss_interval(recipe)), expected)
+
+
+def few_runs_each(languages=40, seed=0):
+    """Three corpora a language, and a fourth ten times the largest."""
+    rng = np.random.default_rng(seed)
+    scale, power = rng.standard_normal((2, languages, 1))
+    tokens = np.array([1e6, 1e7, 1e8, 1e9])
+    loss = 3 * np.exp(0.1 * scale) * (1 + 20 * tokens ** (-0.2 - 0.01 * power))
+    loss *= np.exp(0.003 * rng.standard_normal(loss.shape))
+    frame = pd.DataFrame(
+        {
+            "language": np.repeat([f"l{i}" for i in range(languages)], len(tokens)),
+            "n_params": 1e8,
+            "target_tokens": np.tile(tokens, languages),
+            "epochs": 1.0,
+            "loss": loss.ravel(),
+        }
+    )
+    far = frame.target_tokens == tokens[-1]
+    return RunTable.from_frame(frame[~far]), RunTable.from_frame(frame[far])
+
+
+def far_widths(fits, far):
+    """Log widths of the intervals of runs, one a language, and whether they hold, (L,) each."""
+    low, high = np.transpose(
+        [
+            fits.loss_interval(
+                jax.tree.map(lambda leaf, i=i: leaf[i], far.recipe), name, of_run=True
+            )
+            for i, name in enumerate(far.language)
+        ]
+    )
+    return np.log(high / low), (low < far.loss) & (far.loss < high)
+
+
+def test_languages_with_few_runs_learn_together_how_far_to_trust_them():
+    """With three runs each the prior's width is far too wide; hold-outs of all tell so."""
+    runs, far = few_runs_each()
+    pooled, inside = far_widths(fit(runs, "chinchilla", pool="partial", draws=100), far)
+    prior = weak_prior(get_law("chinchilla"))
+    alone, _ = far_widths(fit(runs, "chinchilla", prior=prior, draws=100), far)
+    plain, _ = far_widths(
+        fit(runs, "chinchilla", pool="partial", draws=100, intervals="bootstrap"), far
+    )
+    assert inside.mean() >= 0.85
+    assert plain.mean() < pooled.mean() < 1.4 * plain.mean()
+    assert pooled.mean() < 0.2 * alone.mean()
+
+
+def test_pooled_fits_in_chunks_are_those_of_one_call(tmp_path):
+    runs, _ = few_runs_each(12)
+    whole = fit(runs, "chinchilla", pool="partial", draws=20)
+    parts = fit_in_chunks(
+        runs, "chinchilla", pool="partial", draws=20, checkpoint=tmp_path / "parts", chunk=5
+    )
+    np.testing.assert_array_equal(whole.bends, parts.bends)
+    np.testing.assert_array_equal(whole.widening, parts.widening)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from m3jax import Recipe
-from m3jax.fitting.calibration import HeldOutRuns, posterior_scales
+from m3jax.fitting.calibration import HeldOutRuns, draw_scales, posterior_scales
 
 NOISE, SPREAD = 0.01, 0.01
 
@@ -25,9 +25,9 @@ def held_out(factor=1.0, *, bend=0.0, runs=20, holdouts=5, stray=0, seed=0):
 
 
 def scales(*cases, draws=400):
-    seeds = np.array([[0, 7]] * len(cases))
+    numbers = [np.random.default_rng([0, 7, 2]) for _ in cases]
     noises = [np.full(len(case.error), NOISE) for case in cases]
-    return posterior_scales(list(cases), noises, seeds, draws)
+    return draw_scales(posterior_scales(list(cases), noises, numbers, 1000), numbers, draws)
 
 
 def test_draws_are_widened_by_as_much_as_errors_ask_for():

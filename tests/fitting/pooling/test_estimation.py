@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.studies.pooling import goldfish, goldfish_errors
+from benchmarks.studies.pooling import goldfish, goldfish_predictions
 from benchmarks.support.priors import weak_prior
 from benchmarks.support.synthetic import draw_recipes, run_table, true_loss, true_theta
 from m3jax import fit
@@ -28,11 +28,15 @@ def test_goldfish(shared_data):
     if not (shared_data / "goldfish").is_dir():
         pytest.skip(f"no goldfish table in {shared_data}")
     runs, held = goldfish(shared_data)
-    fits = fit(runs, "chinchilla", pool="partial", draws=0)
-    error = np.abs(goldfish_errors(fits, held))
+    fits = fit(runs, "chinchilla", pool="partial", draws=100)
+    error, width = goldfish_predictions(fits, held)
+    error = np.abs(error)
     assert len(error) == 113
     assert np.median(error) <= 0.043
     assert np.quantile(error, 0.9) <= 0.107
+    # Intervals learnt over all languages hold, and are not the wide ones of a language by itself.
+    assert np.mean(error < width / 2) >= 0.87
+    assert np.mean(width) < 0.25
     assert fits.population.rho[list(fits.law.names).index("beta")] < 0.2
     # Three runs each do not tell where the population is, and the result says so.
     assert not fits.population.settled
