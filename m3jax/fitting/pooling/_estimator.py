@@ -97,8 +97,11 @@ class PopulationEstimator:
         shared = basis.free & ~self._amplitudes & (self._pool == "full")
         cov = np.where(shared[:, None] & shared, estimate.mean_cov, 0.0)
         population = basis.describe(self._law, estimate, self._pool, len(priors.start), noise)
+        q = basis.rotation
         return dataclasses.replace(
             priors,
+            further_mean=estimate.mean,
+            further_cov=estimate.mean_cov + (q * estimate.variance) @ q.T,
             start=np.where(shared, estimate.mean, priors.start),
             shared=shared,
             shared_factor=triangular_factor(cov, shared),

@@ -32,6 +32,8 @@ class Priors:
             variables, (p,); infinite where it is no estimate.
         rotation: x = rotation @ rotated variables, (p, p).
         population: None without pooling.
+        further_mean, further_cov: what a further language is expected to have, in the variables
+            of the common space less its typical loss, (p,) and (p, p); None without pooling.
     """
 
     mean: np.ndarray
@@ -43,6 +45,8 @@ class Priors:
     freedom: np.ndarray
     rotation: np.ndarray
     population: Population | None
+    further_mean: np.ndarray | None = None
+    further_cov: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> Priors:
         """Some of the languages."""
