@@ -6,10 +6,11 @@ from ._fit import fit
 from ._fits import SCHEMA_VERSION, Fits
 from ._losses import interval, loss_interval, predict, predict_spread
 from ._plan import plan_fit
+from ._without_runs import fit_without_runs
 from .diagnosis import CoefficientDiagnosis, Diagnosis, RunDiagnosis, Trend, diagnose
 from .engine import huber
 from .pooling import Population
-from .problem import Prior, Scope
+from .problem import Evidence, EvidenceTable, Prior, Scope
 from .uncertainty import Profile, covariance, delta_interval, linearise, profile
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "SCHEMA_VERSION",
     "CoefficientDiagnosis",
     "Diagnosis",
+    "Evidence",
+    "EvidenceTable",
     "Fits",
     "Population",
     "Prior",
@@ -32,6 +35,7 @@ __all__ = [
     "edges_of",
     "fit",
     "fit_data_with_weak_prior",
+    "fit_without_runs",
     "huber",
     "interval",
     "linearise",

@@ -19,6 +19,7 @@ import numpy as np
 
 from ..computing import array_namespace
 from ..recipe import Array, Recipe
+from .problem import Scope
 
 # Variables beyond whose range the loss may bend; concentration is r_f / r, 1 with one stage.
 BENDING = ("n_params", "target_tokens", "epochs", "target_ratio", "concentration")
@@ -33,6 +34,14 @@ def edges_of(recipe: Recipe, mask: np.ndarray) -> np.ndarray:
     low = np.min(logs, axis=1, where=there, initial=np.inf)
     high = np.max(logs, axis=1, where=there, initial=-np.inf)
     return np.stack([low, high], axis=1)
+
+
+def edges_of_scope(scope: Scope) -> np.ndarray:
+    """The same, (2, 5), of what a scope covers."""
+    spans = dict(scope.ranges)
+    most = spans["final_ratio"][1] / spans["target_ratio"][0]
+    spans["concentration"] = (1.0, most if "final_ratio" in scope.varies else 1.0)
+    return np.log(np.array([spans[name] for name in BENDING])).T
 
 
 def beyond(recipe: Recipe, edges: Array) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._errors import M3Error, suggestion
 from .._version import __version__
+from ..formatting import quantity
 from ..laws import Law
 from ..recipe import Recipe
 from ..variables import VARIABLES
@@ -29,8 +30,8 @@ from .fit_file import (
     read_content,
     write_pair,
 )
-from .pooling import Population, ground_in_words, pooled_scopes
-from .problem import SPARE_RUNS, Scope
+from .pooling import Population, ground_in_words, pooled_scopes, public_ground
+from .problem import SPARE_RUNS, Evidence, Scope
 
 SCHEMA_VERSION = 3
 GRADES = ("good", "usable", "weak", "unusable")
@@ -126,11 +127,27 @@ class Fits:
 
     @cached_property
     def grounds(self) -> tuple[Scope, ...]:
-        """What recipes of each language may rest on: its runs, or under pooling those of all."""
-        return self.scopes if self.population is None else pooled_scopes(self.scopes)
+        """What recipes of each language may rest on.
+
+        Its runs; under pooling those of all; few runs under the public prior on what that rests on.
+        """
+        if self.population is not None:
+            return pooled_scopes(self.scopes)
+        return tuple(
+            public_ground(scope) if self._on_evidence(i) else scope
+            for i, scope in enumerate(self.scopes)
+        )
+
+    def _on_evidence(self, i: int) -> bool:
+        """Whether a language has fewer runs than coefficients, and the public prior beside them."""
+        public = self.settings["prior"] == "public" and self.law.name == Evidence.public().law.name
+        return public and int(self.n_runs[i]) < int((~self.frozen[i]).sum()) + SPARE_RUNS
 
     def ground_notes(self, i: int) -> tuple[str, ...]:
         """What to say of the ground of the recipes of language number i; nothing of its own."""
+        if self._on_evidence(i):
+            runs = quantity(int(self.n_runs[i]), "run") if self.n_runs[i] else "no runs"
+            return (f"its recipe rests on public run tables: {runs} of its own",)
         if self.population is None:
             return ()
         notes = [ground_in_words(self.grounds[i])]

@@ -1,8 +1,8 @@
 """Fits that lean on the other languages, or on a stated prior."""
 
-from ._basis import LikelihoodMessages, PopulationBasis
+from ._basis import LikelihoodMessages, PopulationBasis, SpreadBelief
 from ._estimation import estimate_priors
-from ._ground import ground_in_words, pooled_scopes
+from ._ground import ground_in_words, pooled_scopes, public_ground
 from ._likelihood import local_likelihood, volume_gradient
 from ._matrices import inverse_covariance, prior_factor
 from ._population import Population
@@ -13,6 +13,7 @@ __all__ = [
     "Population",
     "PopulationBasis",
     "Priors",
+    "SpreadBelief",
     "estimate_priors",
     "expected_huber",
     "final_fit_data",
@@ -23,5 +24,6 @@ __all__ = [
     "local_likelihood",
     "pooled_scopes",
     "prior_factor",
+    "public_ground",
     "volume_gradient",
 ]

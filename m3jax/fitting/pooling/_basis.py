@@ -41,10 +41,20 @@ _LEAST_VARIANCE, _MOST_VARIANCE = 1e-8, 0.999
 _SCALE_VARIANCE = 0.99  # of the overall scale of the loss, which is never pooled
 _SHARED_VARIANCE = 1e-6  # of what full pooling shares
 _FIRST_VARIANCE = 0.25
-# Languages that the belief in a spread counts as, and that spread in the weak prior's sd.
-_BELIEF_LANGUAGES, _BELIEF_SD = 2.0, 0.7
 _INNER_STEPS = 5  # of the fixed point for each set of messages
 _MOST_GROWTH = 2.0  # a variance changes by no more than this factor on one set of messages
+
+
+class SpreadBelief(NamedTuple):
+    """What is believed of how languages differ before any is seen.
+
+    Attributes:
+        languages: ν0, how many the belief counts as.
+        sd: s0, of the coefficients between languages, in the weak prior's sd.
+    """
+
+    languages: float = 2.0
+    sd: float = 0.7
 
 
 class LikelihoodMessages(NamedTuple):
@@ -93,6 +103,7 @@ class PopulationBasis:
         free: which are estimated, (p,).
         fixed: rotated variable -> its variance in units of the prior's, where that is given.
         scale: the rotated variable that is the overall scale of the loss, if there is one.
+        belief: in the spread between languages.
     """
 
     mean: np.ndarray
@@ -101,10 +112,17 @@ class PopulationBasis:
     free: np.ndarray
     fixed: Mapping[int, float]
     scale: int | None
+    belief: SpreadBelief
 
     @classmethod
     def of(
-        cls, law: Law, mean: np.ndarray, sd: np.ndarray, free: np.ndarray, pool: str
+        cls,
+        law: Law,
+        mean: np.ndarray,
+        sd: np.ndarray,
+        free: np.ndarray,
+        pool: str,
+        belief: SpreadBelief,
     ) -> PopulationBasis:
         """For a law and the prior (p,) and free coefficients (p,) of its languages."""
         p = len(law.names)
@@ -123,7 +141,7 @@ class PopulationBasis:
         fixed = {} if scale is None else {scale: _SCALE_VARIANCE}
         if pool == "full":
             fixed = {j: _SCALE_VARIANCE if j in amplitudes else _SHARED_VARIANCE for j in range(p)}
-        return cls(mean, sd, rotation, free, fixed, scale)
+        return cls(mean, sd, rotation, free, fixed, scale, belief)
 
     @property
     def variance(self) -> np.ndarray:
@@ -181,8 +199,8 @@ class PopulationBasis:
             cov = posterior + shrunk @ mean_cov @ np.swapaxes(shrunk, 1, 2)
             undecided = np.einsum("lii->i", cov) / variance
             freedom = np.clip(count - undecided, 0, count)
-            squares = _BELIEF_LANGUAGES * _BELIEF_SD**2 * weak + (deviation**2).sum(axis=0)
-            variance = squares / (_BELIEF_LANGUAGES + freedom)
+            believed = self.belief.languages * self.belief.sd**2 * weak
+            variance = (believed + (deviation**2).sum(axis=0)) / (self.belief.languages + freedom)
             variance = np.clip(variance, _LEAST_VARIANCE * weak, _MOST_VARIANCE * weak)
             for j, value in fixed:
                 variance[j] = value
@@ -197,7 +215,7 @@ class PopulationBasis:
             variance=variance,
             prior_mean=prior_mean @ q.T,
             prior_cov=symmetric(q @ prior_cov @ q.T),
-            freedom=_BELIEF_LANGUAGES + freedom,
+            freedom=self.belief.languages + freedom,
         )
 
     def describe(

@@ -25,6 +25,7 @@ from ..engine import (
     FitData,
 )
 from ..problem import FitProblem, ParameterSpace, Prior
+from ._basis import SpreadBelief
 from ._estimator import PopulationEstimator
 from ._likelihood import local_likelihood, volume_gradient
 from ._matrices import inverse_covariance, unit_where_held
@@ -40,6 +41,7 @@ _COMMON_NOISE_BELIEF_RUNS = 2.0  # that the belief in a typical noise counts as,
 _HUBER_TUNING = 1.345  # noise sds within which the rounds count residuals squared (Huber 1964)
 _FIRST_STARTS, _RESTARTS = 16, 4
 _ROUNDS, _TOLERANCE = (8, 8, 24, 40), 1e-5  # of the solver
+_BELIEF = SpreadBelief()
 
 
 def estimate_priors(
@@ -50,6 +52,7 @@ def estimate_priors(
     huber_delta: float | None,
     seed: int,
     report: Progress,
+    belief: SpreadBelief = _BELIEF,
 ) -> Priors:
     """The noise of every language and, with pooling, the population and the priors it means.
 
@@ -64,13 +67,15 @@ def estimate_priors(
         huber_delta: of the fit, in log loss; None where the noise decides it.
         seed: of starts.
         report: progress.
+        belief: in the spread between languages.
     """
     law = descents.law
     free, space, alone = problem.free, problem.space(law), pool == "none"
-    mean, sd = prior.moments(law, space, problem.mean_log_loss, free)
-    mean, sd = np.where(free, mean, space.to_x(problem.held)), np.where(free, sd, 1.0)
-    estimator = None if alone else PopulationEstimator(law, problem, mean, sd, pool)
-    cov = sd[:, None] ** 2 * np.eye(sd.shape[1])
+    mean, cov = prior.moments(law, space, problem.mean_log_loss, free)
+    mean = np.where(free, mean, space.to_x(problem.held))
+    sd = np.where(free, np.sqrt(np.einsum("lii->li", cov)), 1.0)
+    cov = np.where(free[:, :, None] & free[:, None], cov, 0.0) + unit_where_held(free)
+    estimator = None if alone else PopulationEstimator(law, problem, mean, sd, pool, belief)
     noise, common_noise = np.full(len(free), _FIRST_NOISE), _FIRST_NOISE
     rng = np.random.default_rng([seed, 2])
     stage, rounds = "weighing the prior" if alone else "pooling", _MOST_ROUNDS[pool]

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...laws import Law, LogSpaceLaw
 from ..problem import FitProblem, ParameterSpace
-from ._basis import LikelihoodMessages, PopulationBasis, PopulationEstimate
+from ._basis import LikelihoodMessages, PopulationBasis, PopulationEstimate, SpreadBelief
 from ._matrices import inverse_covariance, triangular_factor
 from ._movement import posterior_sds_moved
 from ._priors import Priors
@@ -27,7 +27,13 @@ class PopulationEstimator:
     """
 
     def __init__(
-        self, law: Law, problem: FitProblem, mean: np.ndarray, sd: np.ndarray, pool: str
+        self,
+        law: Law,
+        problem: FitProblem,
+        mean: np.ndarray,
+        sd: np.ndarray,
+        pool: str,
+        belief: SpreadBelief,
     ) -> None:
         free = problem.free[0]
         terms = law.terms if isinstance(law, LogSpaceLaw) else {}
@@ -36,7 +42,9 @@ class PopulationEstimator:
         # What is each language's own is taken off: its typical loss.
         self._offset = np.where(self._amplitudes, problem.mean_log_loss[:, None], 0.0)
         self._sd = sd[0]
-        self._basis = PopulationBasis.of(law, mean[0] - self._offset[0], sd[0], free, pool)
+        self._basis = PopulationBasis.of(
+            law, mean[0] - self._offset[0], sd[0], free, pool, belief
+        )
         self._variance = self._basis.start()
         self._messages: LikelihoodMessages | None = None
         self._round = 0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
 from ...formatting import write_brief
 from ...variables import DECISION_VARIABLES
-from ..problem import Scope
+from ..problem import Evidence, Scope
 
 # What a range that is no run variable, or need not vary by itself, follows from.
 _FOLLOWS = {"final_ratio": ("target_ratio",), "compute": ("n_params", "total_tokens")}
@@ -42,6 +43,14 @@ def pooled_scopes(scopes: Sequence[Scope]) -> tuple[Scope, ...]:
             languages=len(scopes),
         )
         for scope in scopes
+    )
+
+
+def public_ground(scope: Scope) -> Scope:
+    """What a language with few runs may rest on beside public run tables."""
+    public = Evidence.public().scope
+    return dataclasses.replace(
+        pooled_scopes((scope, public))[0], languages=public.languages, name=public.name
     )
 
 

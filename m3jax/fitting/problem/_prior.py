@@ -15,6 +15,7 @@ import numpy as np
 from ..._errors import M3Error, shown
 from ...files import parse_json, write_json
 from ...laws import Law, LogSpaceLaw
+from ._evidence import Evidence, JointPrior
 from ._space import TERM_BOUNDS, ParameterSpace
 
 _KIND = "m3jax prior"
@@ -35,10 +36,13 @@ class Prior:
             Coefficients that are not named keep the weak prior: the range that the law's starting
             values come from.
         source: where the ranges come from, for people.
+        joint: a normal prior on all coefficients as a whole, which then decides; `ranges` are what
+            it says of each.
     """
 
     ranges: Mapping[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     source: str = ""
+    joint: JointPrior | None = None
 
     def check(self, law: Law) -> None:
         """Raise `M3Error` on names the law lacks, low >= high, or values outside its bounds."""
@@ -68,10 +72,16 @@ class Prior:
     def moments(
         self, law: Law, space: ParameterSpace, typical: np.ndarray, free: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation of the solver's variables, (L, p) each.
+        """Mean and covariance of the solver's variables, (L, p) and (L, p, p).
 
         `typical` is the mean log loss of each language, (L,), `free` (L, p) what is fitted.
         """
+        if self.joint is not None:
+            amplitude = np.array([_is_amplitude(law, name) for name in law.names])
+            inverse = np.linalg.inv(space.centre)
+            theta = self.joint.mean + amplitude * np.asarray(typical)[:, None]
+            mean = np.einsum("lij,lj->li", inverse, theta)
+            return mean, inverse @ self.joint.cov @ np.swapaxes(inverse, 1, 2)
         mean, sd = space.prior_mean.copy(), space.prior_sd.copy()
         for name, (low, high) in self.ranges.items():
             j = law.names.index(name)
@@ -81,7 +91,7 @@ class Prior:
             middle = (low + high) / 2 + (np.asarray(typical) if amplitude else 0.0)
             mean[:, j] = np.where(free[:, j], middle, mean[:, j])
             sd[:, j] = (high - low) / 2
-        return mean, sd
+        return mean, sd[..., None] ** 2 * np.eye(len(law.names))
 
     @classmethod
     def read(cls, path: str | os.PathLike[str], law: Law | None = None) -> Prior:
@@ -99,8 +109,28 @@ class Prior:
     @classmethod
     def public(cls, law: Law) -> Prior:
         """The prior that public run tables give, see `source`; raises `M3Error` if none for it."""
+        evidence = Evidence.public()
+        if law.name == evidence.law.name:
+            return cls.of_evidence(evidence)
         text = resources.files("m3jax.data").joinpath(_PUBLIC).read_text(encoding="utf-8")
         return _parsed(text, "the public prior", law)
+
+    @classmethod
+    def of_evidence(cls, evidence: Evidence) -> Prior:
+        """What run tables say of a further language, coefficients as a whole."""
+        law, mean = evidence.law, evidence.mean
+        sd = np.sqrt(np.diagonal(evidence.cov))
+        ranges = {}
+        for j, c in enumerate(law.coefficients):
+            low, high = float(mean[j] - sd[j]), float(mean[j] + sd[j])
+            amplitude = _is_amplitude(law, c.name)
+            if c.log or amplitude:
+                low, high = math.exp(low), math.exp(high)
+            if not amplitude:
+                low, high = max(low, c.bounds[0]), min(high, c.bounds[1])
+            ranges[c.name] = (low, high)
+        names = "; ".join(f"{table.name}: {table.source}" for table in evidence.tables)
+        return cls(ranges, f"{evidence.made}, of {names}", evidence.joint())
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the JSON file that `read` takes. Raises `M3Error` if it cannot be written."""

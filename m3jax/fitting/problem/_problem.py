@@ -179,6 +179,8 @@ def _too_few(
 ) -> dict[str, tuple[int, str]]:
     """The languages without enough runs, with their number of runs and what to do about it."""
     failed: dict[str, tuple[int, str]] = {}
+    joint = prior is not None and prior.joint is not None and pool == "none"
+    fewest = 1 if joint else FEWEST_RUNS
     for i, (name, independent) in enumerate(
         zip(problem.languages, _independent_runs(problem).tolist(), strict=True)
     ):
@@ -190,9 +192,9 @@ def _too_few(
                 f" {count} of its coefficients that are free; add runs, fix coefficients, take a"
                 " smaller law or fit with a prior"
             )
-        elif problem.few[i] and independent < FEWEST_RUNS:
+        elif problem.few[i] and independent < fewest:
             what = "a fit" if pool == "none" else "pooling"
-            reason += f"{what} needs at least {FEWEST_RUNS}; add runs"
+            reason += f"{what} needs at least {fewest}; add runs"
         else:
             continue
         failed[name] = int(problem.mask[i].sum()), reason

@@ -31,17 +31,19 @@ class Scope:
             two-stage runs, "first_ratio" only if r_1 / r differs between these.
         first_share: median of r_1 / r over the two-stage runs, 0 without any.
         languages: whose runs they are: more than one where languages are pooled.
+        name: what to call the runs, if not by the number of languages.
     """
 
     ranges: Mapping[str, tuple[float, float]]
     varies: frozenset[str]
     first_share: float
     languages: int = 1
+    name: str = ""
 
     @property
     def words(self) -> str:
         """What to call the runs in a sentence."""
-        return "the runs" if self.languages == 1 else "the pooled runs"
+        return self.name or ("the runs" if self.languages == 1 else "the pooled runs")
 
     @classmethod
     def of(cls, recipe: Recipe) -> Scope:
