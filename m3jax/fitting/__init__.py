@@ -1,7 +1,7 @@
 """Fitting a law to run tables: many languages, starts and bootstrap draws in one batch."""
 
 from ._best_fits import fit_data_with_weak_prior
-from ._beyond import BENDING, Spread, beyond, edges_of
+from ._beyond import BENDING, Spread, bend, beyond, edges_of
 from ._fit import fit
 from ._fits import SCHEMA_VERSION, Fits
 from ._losses import interval, loss_interval, predict, predict_spread
@@ -28,6 +28,7 @@ __all__ = [
     "Scope",
     "Spread",
     "Trend",
+    "bend",
     "beyond",
     "covariance",
     "delta_interval",

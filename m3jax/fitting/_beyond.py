@@ -14,6 +14,7 @@ whose standard deviation grows in proportion to how far beyond them a recipe lie
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -52,8 +53,29 @@ def beyond(recipe: Recipe, edges: Array) -> Array:
     return xp.maximum(outside, 0.0)
 
 
+def bend(recipe: Recipe, low: Sequence[Array], high: Sequence[Array], by: Sequence[Array]) -> Array:
+    """What exponents `by` add to the log loss beyond edges low and high, 5 arrays each.
+
+    The same as bends · `beyond`, elementwise.
+    """
+    logs = _columns(recipe)
+    xp = array_namespace(*logs, *by)
+    added = 0.0
+    for value, lowest, highest, exponent in zip(logs, low, high, by, strict=True):
+        outside = xp.maximum(xp.maximum(value - highest, lowest - value), 0.0)
+        added = added + exponent * outside
+    return added
+
+
 def _logs(recipe: Recipe) -> Array:
-    """Logarithms of the variables in `BENDING`, (..., 5); text that is not read is none."""
+    """Logarithms of the variables in `BENDING`, (..., 5)."""
+    columns = _columns(recipe)
+    xp = array_namespace(*columns)
+    return xp.stack(xp.broadcast_arrays(*columns), axis=-1)
+
+
+def _columns(recipe: Recipe) -> list[Array]:
+    """Logarithms of the variables in `BENDING`; text that is not read is none."""
     read = recipe.as_read()
     xp = array_namespace(read.n_params, read.target_ratio)
     n, tokens, k, r, rf = (
@@ -62,7 +84,7 @@ def _logs(recipe: Recipe) -> Array:
             read.n_params, read.target_tokens, read.epochs, read.target_ratio, read.final_ratio
         )
     )  # fmt: skip
-    return xp.stack(xp.broadcast_arrays(n, tokens, k, r, rf - r), axis=-1)
+    return [n, tokens, k, r, rf - r]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,37 +9,25 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from ...computing import KEPT
-from ...fitting import beyond
+from ...fitting import bend
 from ...laws import Law
 from ...options import Limits
 from ...recipe import Array, Recipe
 from ..solvers import NonlinearProgram, Objective, objective_of
 
-_SMOOTHING = 1e-4  # nats within which the largest of several regrets is smoothed
-
 
 @lru_cache(maxsize=KEPT)
-def _over_draws(law: Law, objective: str, level: float) -> Objective:
-    """An objective over draws: "draws" (B, p), their "bends" and "edges", "best" (B,) log losses.
-
-    L_b is the loss under draw b, bends beyond the runs included, see `Spread`. "mean" is
-    log mean_b L_b, "quantile" the quantile of log L_b at `level`, and "regret" the largest
-    L_b − best_b, smoothed: s·log Σ_b exp((L_b − best_b)/s), with s 1e-4 nats.
-    """
+def _under_draw(law: Law) -> Objective:
+    """Log loss under one draw: "drawn" are its coefficients, bends and the edges they begin at."""
+    log_loss = objective_of(law)
 
     def value(args: Any, recipe: Recipe) -> Array:
-        logs = jax.vmap(lambda theta: law.log_loss_theta(theta, recipe))(args["draws"])
-        logs = logs + args["bends"] @ beyond(recipe, args["edges"])
-        if objective == "mean":
-            return jax.nn.logsumexp(logs) - jnp.log(logs.shape[0])
-        if objective == "quantile":
-            return jnp.quantile(logs, level)
-        regrets = jnp.exp(logs) - jnp.exp(args["best"])
-        return _SMOOTHING * jax.nn.logsumexp(regrets / _SMOOTHING)
+        drawn = args["drawn"]
+        added = bend(recipe, drawn["low"], drawn["high"], drawn["bends"])
+        return log_loss({"theta": drawn["theta"]}, recipe) + added
 
     return value
 
@@ -70,5 +58,9 @@ def point_program(law: Law, limits: Limits) -> NonlinearProgram | None:
 
 
 def robust_program(law: Law, limits: Limits, objective: str, level: float) -> NonlinearProgram:
-    """An objective over the draws, under the same constraints."""
-    return NonlinearProgram(_over_draws(law, objective, level), _constraints(limits))
+    """An objective over the draws, under the same constraints.
+
+    "mean" is log mean_b L_b, L_b being the loss under draw b with its bends beyond the runs (see
+    `Spread`), "quantile" the quantile of log L_b at `level`, and "regret" the largest L_b − best_b.
+    """
+    return NonlinearProgram(_under_draw(law), _constraints(limits), (objective, level))

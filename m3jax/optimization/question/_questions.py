@@ -11,7 +11,7 @@ import numpy as np
 
 from ..._progress import Progress, silent
 from ...computing import in_double_precision
-from ...fitting import Scope, Spread
+from ...fitting import Scope, Spread, predict
 from ...laws import Law
 from ...options import Limits
 from ...recipe import REGIMES, Recipe
@@ -189,9 +189,14 @@ class Questions:
         solved = self.offering(possible)._solve_program(
             robust_program(self.law, self.limits, objective, level),
             {
-                "draws": spread.theta,
-                "bends": spread.bends,
-                "edges": spread.edges,
+                "drawn": {
+                    "theta": spread.theta,
+                    "bends": spread.bends,
+                    **{
+                        side: np.repeat(spread.edges[:, None, i], best.shape[1], axis=1)
+                        for i, side in enumerate(("low", "high"))
+                    },
+                },
                 "best": best,
             },
             method="general",
@@ -204,9 +209,10 @@ class Questions:
                 continue
             questions = self.take(lanes)
             recipe = recipes(solved.z[regime][:, lanes], questions.values, regime)
-            with in_double_precision():
-                predicted = jax.vmap(self.law.log_loss_theta)(questions.theta, recipe)
-            log_loss[regime, lanes] = np.asarray(predicted)
+            for i, lane in enumerate(lanes):
+                one = jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], recipe)
+                loss = predict(self.law, questions.theta[i][None], one)
+                log_loss[regime, lane] = np.log(loss[0, 0])
         return dataclasses.replace(solved, log_loss=log_loss)
 
     def recipes(self, solved: RegimeOptima, regime: int | np.ndarray) -> Recipe:
@@ -244,7 +250,7 @@ class Questions:
         return infeasibility(question, self.offered[:, p], blame, violation, words)
 
     def _solve_program(
-        self, program: NonlinearProgram | None, args: dict[str, np.ndarray], **how: Any
+        self, program: NonlinearProgram | None, args: dict[str, Any], **how: Any
     ) -> RegimeOptima:
         """Solve with an objective or constraints given as functions, or without (None).
 

@@ -1,7 +1,7 @@
 """Objectives and constraints that are functions of the recipe: values, gradients, Hessians in u.
 
 By NumPy where the functions are elementwise, which a law and most constraints are, and compiled
-where they are not: an objective over many draws, a user's function with a loop in it.
+where they are not: a user's function with a loop in it.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ import numpy as np
 
 from ...computing import KEPT, Elementwise, NotElementwise, jit_by_first
 from ...recipe import Array, Recipe
+from ._over_draws import Drawn
 from ._recipe_problem import DIMENSIONS, RecipeProblem, recipe_of
 
 _COMPILED = 64  # lanes in a compiled call
+_POINTS = 50_000  # of lanes and draws evaluated together
 
 Objective = Callable[[Any, Recipe], Array]  # (arguments, recipe) -> log loss or the like
 
@@ -27,12 +29,16 @@ class NonlinearProgram(NamedTuple):
     """What is solved, beside the limits of a `RecipeProblem`.
 
     Attributes:
-        objective: (arguments, recipe) -> what is to be minimised.
+        objective: (arguments, recipe) -> what is to be minimised, of draws the log loss of one.
         constraints: named in `LIMITS`, each g(arguments, recipe) <= 0.
+        over_draws: what of the draws' log losses, and the level of a quantile; None without draws.
+            With them "drawn" among the arguments are those that a draw has of its own, leaves
+            (P, B, ...), and "best" (P, B) each draw's lowest log loss.
     """
 
     objective: Objective
     constraints: tuple[tuple[str, Objective], ...] = ()
+    over_draws: tuple[str, float] | None = None
 
 
 class Derivatives(NamedTuple):
@@ -76,6 +82,8 @@ class ProgramAt(NamedTuple):
 
     def __call__(self, u: np.ndarray, order: int = 0) -> Derivatives:
         """Values at u (d, L), and as many derivatives as `order` says."""
+        if self.program.over_draws is not None:
+            return self._over_draws(u, order)
         constants, args = self.given
         run = _elementwise(self.program, self.regime, order, *_shape_of(args))
         if run is None:
@@ -92,6 +100,47 @@ class ProgramAt(NamedTuple):
             gathered(found[0]),
             gathered(found[1], d) if order else None,
             gathered(found[2], d, d) if order > 1 else None,
+        )
+
+    def _over_draws(self, u: np.ndarray, order: int) -> Derivatives:
+        assert self.program.over_draws is not None
+        constants, args = self.given
+        lanes, count = args["best"].shape
+        own = {k: v for k, v in args.items() if k not in ("drawn", "best")}
+        each = NonlinearProgram(self.program.objective)
+        parts, step = [], max(1, _POINTS // count)
+        for first in range(0, lanes, step):
+            some = np.arange(first, min(first + step, lanes))
+            repeated = np.repeat(some, count)
+            shared = jax.tree.map(lambda leaf, at=repeated: leaf[at], (constants, own))
+            drawn = jax.tree.map(
+                lambda leaf, at=some: leaf[at].reshape(len(at) * count, *leaf.shape[2:]),
+                args["drawn"],
+            )
+            at = self._replace(program=each, given=(shared[0], shared[1] | {"drawn": drawn}))
+            found = at(u[:, repeated], order)
+            by_draw = [
+                None
+                if leaf is None
+                else np.moveaxis(leaf[0].reshape(*leaf.shape[1:-1], len(some), count), -1, 0)
+                for leaf in found
+            ]
+            parts.append(Drawn(*by_draw).combined(*self.program.over_draws, args["best"][some].T))
+        objective = [
+            None if leaves[0] is None else np.concatenate(leaves, axis=-1)[None]
+            for leaves in zip(*parts, strict=True)
+        ]
+        if not self.program.constraints:
+            return Derivatives(*objective)
+        (_, first_of), *others = self.program.constraints
+        limits = self._replace(
+            program=NonlinearProgram(first_of, tuple(others)), given=(constants, own)
+        )(u, order)
+        return Derivatives(
+            *(
+                None if leaf is None else np.concatenate([leaf, limit])
+                for leaf, limit in zip(objective, limits, strict=True)
+            )
         )
 
     def _compiled(self, u: np.ndarray, order: int) -> Derivatives:

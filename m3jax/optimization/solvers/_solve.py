@@ -131,7 +131,7 @@ def solve(
     def solve_batch(batch: _Batch) -> None:
         batch_theta = theta[:, batch.lanes]
         if general:
-            full = {name: leaf[batch.lanes] for name, leaf in (args or {}).items()}
+            full = jax.tree.map(lambda leaf: leaf[batch.lanes], dict(args or {}))
             effort = {} if near is None else {"spread": 32, "descents": 2}
             optima, beyond = solve_general(
                 program or NonlinearProgram(objective_of(law)),
