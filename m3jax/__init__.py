@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         recommend,
         weigh,
     )
-    from .design import NextRuns, next_runs
-    from .export import plan, write_export
+    from .design import NextRuns, RunDesign, design_runs, next_runs
+    from .export import training_plan, write_export
     from .fitting import (
         Diagnosis,
         Fits,
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
         swaying_runs,
         worth_records,
     )
+    from .planning import Plan, plan
     from .recipe import REGIMES, Recipe
     from .runs import RunTable
     from .stages import Batch
@@ -71,12 +72,14 @@ _HOME = {
     "LogSpaceLaw": "laws",
     "M3Error": "_errors",
     "NextRuns": "design",
+    "Plan": "planning",
     "Population": "fitting",
     "Prior": "fitting",
     "Profile": "fitting",
     "Recipe": "recipe",
     "Recommendations": "optimization",
     "RegimeMap": "optimization",
+    "RunDesign": "design",
     "RunTable": "runs",
     "Score": "comparison",
     "Sensitivities": "optimization",
@@ -86,6 +89,7 @@ _HOME = {
     "compute_gain": "optimization",
     "covariance": "fitting",
     "delta_interval": "fitting",
+    "design_runs": "design",
     "diagnose": "fitting",
     "fit": "fitting",
     "fit_in_chunks": "fitting.chunks",
@@ -96,7 +100,7 @@ _HOME = {
     "map_regimes": "optimization",
     "next_runs": "design",
     "optimize": "optimization",
-    "plan": "export",
+    "plan": "planning",
     "profile": "fitting",
     "recommend": "comparison",
     "register_law": "laws",
@@ -106,6 +110,7 @@ _HOME = {
     "split_budget": "optimization",
     "weigh": "comparison",
     "swaying_runs": "optimization",
+    "training_plan": "export",
     "worth_records": "optimization",
     "write_export": "export",
 }
@@ -123,12 +128,14 @@ __all__ = [
     "LogSpaceLaw",
     "M3Error",
     "NextRuns",
+    "Plan",
     "Population",
     "Prior",
     "Profile",
     "Recipe",
     "Recommendations",
     "RegimeMap",
+    "RunDesign",
     "RunTable",
     "Score",
     "Sensitivities",
@@ -139,6 +146,7 @@ __all__ = [
     "compute_gain",
     "covariance",
     "delta_interval",
+    "design_runs",
     "diagnose",
     "fit",
     "fit_in_chunks",
@@ -158,6 +166,7 @@ __all__ = [
     "special_case",
     "split_budget",
     "swaying_runs",
+    "training_plan",
     "weigh",
     "worth_records",
     "write_export",

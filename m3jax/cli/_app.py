@@ -19,6 +19,7 @@ from ._interrupts import Interrupted
 from ._streams import flush_output, give_up_output, prepare_streams, say, write_line
 from .commands import (
     compare_command,
+    design_command,
     diagnose_command,
     fit_command,
     laws_command,
@@ -26,6 +27,7 @@ from .commands import (
     next_command,
     optimize_command,
     pilot_command,
+    plan_command,
     predict_command,
     run_command,
     share_command,
@@ -112,6 +114,8 @@ def _options(
 
 
 app.command("run")(run_command)
+app.command("plan")(plan_command)
+app.command("design")(design_command)
 app.command("fit")(fit_command)
 app.command("predict")(predict_command)
 app.command("diagnose")(diagnose_command)

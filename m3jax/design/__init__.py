@@ -1,7 +1,9 @@
 """Further small runs that would sharpen a recommendation most, within a budget."""
 
 from ._belief import Belief, expected_regret, normals
+from ._from_nothing import RunDesign, design_runs
 from ._next import next_runs
+from ._prospects import Prospect, prospects, ranges_around
 from ._random import random_runs
 from ._run_space import run_space
 from ._search import random_design
@@ -10,12 +12,17 @@ from ._sheet import NextRuns, check_sheet, write_sheet
 __all__ = [
     "Belief",
     "NextRuns",
+    "Prospect",
+    "RunDesign",
     "check_sheet",
+    "design_runs",
     "expected_regret",
     "next_runs",
     "normals",
+    "prospects",
     "random_design",
     "random_runs",
+    "ranges_around",
     "run_space",
     "write_sheet",
 ]

@@ -44,7 +44,7 @@ def search(
     runs, criterion = options.runs, options.criterion
     rng = np.random.default_rng([options.seed, 3])
     max_log_loss = np.log(options.max_loss or np.inf)
-    pool = _pool(space, budget, runs, rng)
+    pool = _pool(space, budget, runs, _POOL, rng)
     signal, cost = belief.signal(space.recipe(*pool)), space.cost(*pool)
     within = belief.mean_log_loss(space.recipe(*pool)) <= max_log_loss
     cost = np.where(within, cost, np.inf)
@@ -68,6 +68,20 @@ def search(
     report("designing", options.starts, options.starts)
     assert best is not None
     return best
+
+
+def exchange_with(
+    belief: Belief,
+    space: RunSpace,
+    budget: float,
+    design: RunSet,
+    count: int,
+    rng: np.random.Generator,
+) -> RunSet:
+    """A design for regret improved by one pass of exchanges against `count` random runs."""
+    pool = _pool(space, budget, len(design.kind), count, rng)
+    trial = _Exchange(belief, "regret", belief.signal(space.recipe(*pool)))
+    return _exchange(trial, space, budget, design, pool, space.cost(*pool), 1)
 
 
 def random_design(space: RunSpace, budget: float, runs: int, rng: np.random.Generator) -> RunSet:
@@ -102,11 +116,11 @@ def _at_stake(belief: Belief) -> Array:
 
 
 def _pool(
-    space: RunSpace, budget: float, runs: int, rng: np.random.Generator
+    space: RunSpace, budget: float, runs: int, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Random runs, each cut down to a random share of the budget, and the cheapest one."""
-    kind, x = space.draw(_POOL, rng)
-    cap = budget * np.exp(rng.uniform(np.log(0.05 / runs), np.log(0.7), _POOL))
+    """Random runs (count), each cut down to a random share of the budget, and the cheapest one."""
+    kind, x = space.draw(count, rng)
+    cap = budget * np.exp(rng.uniform(np.log(0.05 / runs), np.log(0.7), count))
     least_kind, least, _ = space.cheapest()
     x = space.afford(kind[:, None], x[:, None], cap)[:, 0]
     return np.append(kind, least_kind), np.concatenate([x, least[None]])

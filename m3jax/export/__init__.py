@@ -1,7 +1,7 @@
 """Recommendations as files other programs read: tables, plans and trainers' data mixtures."""
 
 from ._export import check_format, export_texts, write_export
-from ._plan import SCHEMA_VERSION, UNITS, plan, write_plan, write_recipes
+from ._plan import SCHEMA_VERSION, UNITS, training_plan, write_plan, write_recipes
 from .formats import FORMATS, to_yaml
 
 __all__ = [
@@ -10,7 +10,7 @@ __all__ = [
     "UNITS",
     "check_format",
     "export_texts",
-    "plan",
+    "training_plan",
     "to_yaml",
     "write_export",
     "write_plan",

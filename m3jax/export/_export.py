@@ -11,7 +11,7 @@ from .._errors import M3Error
 from ..files import encoded, file_name, write_folder
 from ..optimization import Recommendations
 from ..stages import Batch
-from ._plan import plan
+from ._plan import training_plan
 from .formats import FORMATS, TABLES, TRAINERS
 
 
@@ -42,7 +42,7 @@ def export_texts(
     Raises `M3Error` for unknown formats, without a batch where one is needed, and as `plan` does.
     """
     check_format(form, batch)
-    content = plan(recommendations, batch)
+    content = training_plan(recommendations, batch)
     if form in TABLES:
         return {f"plan.{form}": TABLES[form](content)}
     assert batch is not None

@@ -28,7 +28,7 @@ UNITS = {
 }
 
 
-def plan(recommendations: Recommendations, batch: Batch | None = None) -> dict[str, Any]:
+def training_plan(recommendations: Recommendations, batch: Batch | None = None) -> dict[str, Any]:
     """What to train, stage by stage, for every feasible position: a dict ready for JSON.
 
     `plans` holds one entry each with language, budget, corpus size, regime, recipe, predicted loss,
@@ -82,7 +82,7 @@ def write_plan(
     path: str | os.PathLike[str], recommendations: Recommendations, batch: Batch | None = None
 ) -> Path:
     """Write `plan` as JSON. Raises `M3Error` as `plan` does or if the file cannot be written."""
-    return write_json(path, plan(recommendations, batch))
+    return write_json(path, training_plan(recommendations, batch))
 
 
 def write_recipes(path: str | os.PathLike[str], recommendations: Recommendations) -> Path:

@@ -9,12 +9,12 @@ import numpy as np
 from ..options import FitOptions
 from ._beyond import edges_of_scope
 from ._fits import Fits
-from .calibration import draw_scales, joined_runs, posterior_scales
+from .calibration import draw_scales, prior_scales
 from .engine import log_losses
 from .problem import Evidence, amplitudes, reference_recipe
 from .uncertainty import language_seed
 
-_SCALES = 1000  # steps of the walk that finds how far powers may bend
+_SCALES = 1000  # that how far powers may bend is drawn from
 GRADE = "weak"
 NO_RUNS = "no runs of its own: all of it is what public run tables say of a further language"
 
@@ -27,11 +27,11 @@ def fit_without_runs(
     Its draws are those of the population of tables, and beyond these powers may bend as in fits
     whose runs are too few to tell by how much.
     """
-    key = language_seed(seed, language)
+    # Of the seed alone: what a language is called must not change what it is told.
+    key = language_seed(seed, "")
     theta = _drawn(evidence, draws, np.random.default_rng([*key, 7]))
     numbers = [np.random.default_rng([*key, 2])]
-    posterior = posterior_scales([joined_runs([])], [np.zeros(0)], numbers, max(_SCALES, draws))
-    _, scales = draw_scales(posterior, numbers, draws)
+    _, scales = draw_scales(prior_scales(_SCALES, numbers[0]), numbers, draws)
     normal = np.random.default_rng([*key, 3]).standard_normal(scales.shape)
     law, p = evidence.law, len(evidence.law.names)
     joint = evidence.joint()
@@ -84,7 +84,7 @@ def _drawn(evidence: Evidence, count: int, rng: np.random.Generator) -> np.ndarr
     The loss at the reference is what is typical, in each draw.
     """
     law, p = evidence.law, len(evidence.mean)
-    normal = np.concatenate([np.zeros((1, p)), rng.standard_normal((count, p))])
+    normal = np.concatenate([np.zeros((1, p)), _even_normals(count, p, rng)])
     level = np.concatenate([[0.0], rng.standard_normal(count)])
     x = evidence.mean + normal @ evidence.root().T
     amplitude, (low, high) = amplitudes(law), law.theta_bounds()
@@ -94,3 +94,14 @@ def _drawn(evidence: Evidence, count: int, rng: np.random.Generator) -> np.ndarr
     return np.asarray(theta + amplitude * (wanted - found)[:, None])
 
 
+def _even_normals(count: int, dimensions: int, rng: np.random.Generator) -> np.ndarray:
+    """Standard normal numbers (count, p) of mean 0 and, if they can be, covariance 1 exactly.
+
+    Each comes with its opposite. What is expected over them then scatters less with the seed.
+    """
+    half = rng.standard_normal((-(-count // 2), dimensions))
+    normal = np.concatenate([half, -half])[:count]
+    if len(half) < 2 * dimensions:
+        return normal
+    root = np.linalg.cholesky(np.cov(normal, rowvar=False, bias=True))
+    return np.asarray(np.linalg.solve(root, normal.T).T)

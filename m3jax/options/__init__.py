@@ -31,6 +31,7 @@ from ._limits import (
     SplitOptions,
 )
 from ._next import CRITERIA, FEWEST_DRAWS, NextOptions
+from ._planning import DesignOptions, PlanOptions
 from ._pilot import PilotDesign, PilotOptions, TrainingOptions
 from ._table import TableOptions
 from ._toml import read_toml
@@ -50,6 +51,7 @@ __all__ = [
     "Bounds",
     "CellOptions",
     "CompareOptions",
+    "DesignOptions",
     "FitOptions",
     "Limits",
     "MapOptions",
@@ -59,6 +61,7 @@ __all__ = [
     "Options",
     "PilotDesign",
     "PilotOptions",
+    "PlanOptions",
     "SplitOptions",
     "TableOptions",
     "TrainingOptions",

@@ -10,7 +10,7 @@ from .. import formatting
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..comparison import HeldOut, Score, check_comparison, predict_held_out, score
-from ..export import plan
+from ..export import training_plan
 from ..files import check_place, csv_text, encoded, file_name, json_text
 from ..fitting import Diagnosis, Fits, diagnose, fit
 from ..optimization import Position, Recommendations, optimize, swaying_runs
@@ -81,7 +81,7 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
     texts = {"scores.json": json_text([score.to_dict() for score in scores])}
     if recommendations is not None:
         texts["recipes.csv"] = csv_text(recommendations.records())
-        texts["plan.json"] = json_text(plan(recommendations))
+        texts["plan.json"] = json_text(training_plan(recommendations))
     texts["report.html"] = page
     out = config.output
     files = {out / f"{name}.png": png for name, (_, png) in pictures.items()}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.support.synthetic import run_table, true_theta
-from m3jax import Recipe, fit, optimize, plan
+from m3jax import Recipe, fit, optimize, training_plan
 
 from .batches import BATCH, SIZES
 
@@ -46,7 +46,7 @@ def found(fits):
 @pytest.fixture(scope="session")
 def planned(found):
     """The plan in steps, and its one entry of two stages."""
-    content = plan(found, BATCH)
+    content = training_plan(found, BATCH)
     (two,) = (entry for entry in content["plans"] if len(entry["stages"]) == 2)
     return content, two
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from m3jax import Batch, M3Error, plan
+from m3jax import Batch, M3Error, training_plan
 from m3jax.export import FORMATS, export_texts, write_export
 
 from .batches import BATCH, strict
@@ -17,7 +17,7 @@ TRAINERS = [form for form in FORMATS if form not in ("json", "csv")]
 
 @pytest.mark.slow
 def test_totals_agree_to_the_token(found, planned):
-    for content, step in ((plan(found), 1), (planned[0], BATCH.tokens)):
+    for content, step in ((training_plan(found), 1), (planned[0], BATCH.tokens)):
         for entry in content["plans"]:
             stages, totals, recipe = entry["stages"], entry["totals"], entry["recipe"]
             for name in ("tokens", "target_tokens", "source_tokens"):
@@ -37,7 +37,7 @@ def test_json_and_csv_are_the_plan(found, planned):
     for batch in (None, BATCH):
         texts = export_texts(found, "json", batch=batch)
         assert {name: strict(text) for name, text in texts.items()} == {
-            "plan.json": plan(found, batch)
+            "plan.json": training_plan(found, batch)
         }
     (text,) = export_texts(found, "csv", batch=BATCH).values()
     rows = list(csv.DictReader(text.splitlines(keepends=True)))

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from m3jax import Batch, M3Error, plan
+from m3jax import Batch, M3Error, training_plan
 from m3jax.export import export_texts
 
 from .batches import strict
@@ -19,7 +19,7 @@ def test_datasets_reads_every_sequence_as_often_as_planned(small, streaming):
     ((name, text),) = export_texts(small, "huggingface", batch=batch).items()
     assert name.endswith(".json")
     content = strict(text)
-    (entry,) = plan(small, batch)["plans"]
+    (entry,) = training_plan(small, batch)["plans"]
     corpus = 2048 * 40 // 128
     sizes = {"target": corpus, "source": entry["totals"]["source_tokens"] // 128}
 

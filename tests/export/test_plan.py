@@ -6,7 +6,7 @@ import json
 import pytest
 
 import m3jax
-from m3jax import M3Error, optimize, plan
+from m3jax import M3Error, optimize, training_plan
 from m3jax.export import SCHEMA_VERSION, write_plan, write_recipes
 
 from .batches import SIZES, strict
@@ -14,7 +14,7 @@ from .batches import SIZES, strict
 
 @pytest.mark.slow
 def test_every_position_is_in_the_plan_once(found):
-    content = plan(found)
+    content = training_plan(found)
     places = [
         (entry["language"], entry["compute"], entry["target_tokens"])
         for entry in content["plans"] + content["infeasible"]
@@ -29,7 +29,7 @@ def test_every_position_is_in_the_plan_once(found):
 @pytest.mark.slow
 def test_stages_add_up_to_the_recipe(found):
     kinds = set()
-    for entry in plan(found)["plans"]:
+    for entry in training_plan(found)["plans"]:
         recipe, stages = entry["recipe"], entry["stages"]
         seen = recipe["epochs"] * recipe["target_tokens"]
         total = seen / recipe["target_ratio"]
@@ -52,7 +52,7 @@ def test_the_plan_says_what_the_records_say(found):
     records = {
         (row["language"], row["compute"], row["target_tokens"]): row for row in found.records()
     }
-    content = plan(found)
+    content = training_plan(found)
     for entry in content["plans"]:
         row = records[entry["language"], entry["compute"], entry["target_tokens"]]
         loss = entry["predicted_loss"]
@@ -69,7 +69,7 @@ def test_the_plan_says_what_the_records_say(found):
 
 def test_without_draws_there_are_no_intervals(fits):
     found = optimize(fits, compute=[1e6, 3e19], target_tokens=SIZES, draws=0)
-    for entry in strict(json.dumps(plan(found)))["plans"]:
+    for entry in strict(json.dumps(training_plan(found)))["plans"]:
         assert entry["predicted_loss"]["value"] > 0
         assert entry["predicted_loss"]["low"] is entry["predicted_loss"]["high"] is None
 
@@ -78,7 +78,7 @@ def test_without_draws_there_are_no_intervals(fits):
 def test_the_plan_file_is_the_plan(found, tmp_path):
     path = tmp_path / "new" / "folder" / "plan.json"
     assert write_plan(str(path), found) == path
-    assert strict(path.read_text(encoding="utf-8")) == plan(found)
+    assert strict(path.read_text(encoding="utf-8")) == training_plan(found)
     assert [p.name for p in path.parent.iterdir()] == ["plan.json"]
 
 

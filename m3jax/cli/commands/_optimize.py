@@ -47,7 +47,7 @@ def optimize_command(
     Example: m3jax optimize fits.json -c 1e20,1e21 -t 30M,100M --max-source-tokens 10B
     """
     from ...export import export_texts
-    from ...export import plan as plan_of
+    from ...export import training_plan
     from ...files import check_place, csv_text, encoded, json_text, write_folder
     from ...fitting import Fits
     from ...optimization import optimize
@@ -64,7 +64,7 @@ def optimize_command(
     if recipes is not None:
         texts[recipes] = csv_text(recommendations.records())
     if plan is not None:
-        texts[plan] = json_text(plan_of(recommendations, batch))
+        texts[plan] = json_text(training_plan(recommendations, batch))
     written = ""
     if export is not None:
         exported = export_texts(

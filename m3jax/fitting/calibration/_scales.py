@@ -92,6 +92,12 @@ def posterior_scales(
     return np.sort(_log_scales(chain[_SETTLE:]), axis=0)
 
 
+def prior_scales(count: int, rng: np.random.Generator) -> np.ndarray:
+    """The same, (count, 1, 6), of what has no held-out runs at all."""
+    z = rng.standard_normal((count, 1, len(BENDING) + 2))
+    return np.sort(_log_scales(z), axis=0)
+
+
 def draw_scales(
     posterior: np.ndarray, numbers: Sequence[np.random.Generator], draws: int
 ) -> tuple[np.ndarray, np.ndarray]:

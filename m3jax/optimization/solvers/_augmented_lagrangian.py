@@ -276,14 +276,16 @@ def _solve(
     starts = placed[:, chosen, np.arange(total)].reshape(d, -1)
 
     each = lanes.take(np.tile(np.arange(total), descents))
-    near = _descend(each, starts)
-    # Also from the start itself: in a sharp corner Adam may end beyond a limit.
-    begun = np.concatenate([near, starts], axis=1)
-    twice = each.take(np.tile(np.arange(each.total), 2))
-    u, multipliers, kkt = _polish(twice, begun)
+    # Also from the start itself: in a sharp corner Adam may end beyond a limit. A mean over draws
+    # has none, and the polish finds from the starts what it finds from there.
+    mean = program.over_draws is not None and program.over_draws[0] == "mean"
+    begun = starts if mean else np.concatenate([_descend(each, starts), starts], axis=1)
+    ways = begun.shape[1] // each.total
+    each_way = each.take(np.tile(np.arange(each.total), ways))
+    u, multipliers, kkt = _polish(each_way, begun)
     # Should the polish fail, the best allowed point it began from stands, unproven.
     ends = np.concatenate([u, begun], axis=1)
-    losses, over = judged(twice.take(np.tile(np.arange(twice.total), 2)), ends)
+    losses, over = judged(each_way.take(np.tile(np.arange(each_way.total), 2)), ends)
     values = np.where(over <= _KEPT, losses, np.inf)
 
     def by_problem(leaf: np.ndarray) -> np.ndarray:
@@ -294,8 +296,8 @@ def _solve(
     kkt = np.concatenate([kkt, unpolished])
     values, ends, multipliers, kkt = map(by_problem, (values, ends, multipliers, kkt))
     best, every = np.argmin(values, axis=0), np.arange(total)
-    # Of each descent the best of its four ends.
-    of_descent = values.reshape(4, descents, total).min(axis=0)
+    # Of each descent the best of its ends.
+    of_descent = values.reshape(2 * ways, descents, total).min(axis=0)
     value = values[best, every]
     with np.errstate(invalid="ignore"):
         agreement = np.mean(of_descent <= value + 1e-6, axis=0)

@@ -118,7 +118,8 @@ class ProgramAt(NamedTuple):
                 args["drawn"],
             )
             at = self._replace(program=each, given=(shared[0], shared[1] | {"drawn": drawn}))
-            found = at(u[:, repeated], order)
+            # One function less to trace: values alone are wanted a few times only.
+            found = at(u[:, repeated], max(order, 1))
             by_draw = [
                 None
                 if leaf is None

@@ -4,6 +4,7 @@ from ._diagnoses import determined_table, diagnoses_table
 from ._fits import coefficients_table, languages_table, population_table
 from ._languages import shared_table, split_table
 from ._map import crossings_table
+from ._planning import design_table, evidence_table, prospects_table, rules_table
 from ._recipes import (
     outside_in_words,
     predictions_table,
@@ -25,8 +26,10 @@ __all__ = [
     "all_scores_table",
     "coefficients_table",
     "crossings_table",
+    "design_table",
     "determined_table",
     "diagnoses_table",
+    "evidence_table",
     "holdout_table",
     "languages_table",
     "medians_table",
@@ -36,9 +39,11 @@ __all__ = [
     "plain_column",
     "population_table",
     "predictions_table",
+    "prospects_table",
     "ranked",
     "recommendations_table",
     "regime_gaps",
+    "rules_table",
     "shared_table",
     "split_table",
     "standing_in_words",
