@@ -19,7 +19,7 @@ from ._core import (
 )
 
 Bounds = tuple[float, float]
-OBJECTIVES = ("point", "mean", "quantile", "regret")
+OBJECTIVES = ("point", "mean", "mean_log", "quantile", "regret")
 METHODS = ("auto", "fast", "general")
 
 _POSITIVES = Allowed("positive finite numbers", POSITIVE.test)
@@ -187,8 +187,9 @@ class OptimizeOptions(Limits):
         "point",
         kind="text",
         choices=OBJECTIVES,
-        help='point, or over the draws: mean, quantile, regret. "point" is the loss under the'
-        ' fitted coefficients; "quantile" the loss\'s quantile at `level`; "regret" the largest'
+        help='point, or over the draws: mean, mean_log, quantile, regret. "point" is the loss under the'
+        ' fitted coefficients; "mean_log" the mean log loss, for which the unit of a loss has no'
+        ' say; "quantile" the loss\'s quantile at `level`; "regret" the largest'
         " loss given up against any draw's own best recipe.",
     )
     certify: bool = option(

@@ -33,7 +33,7 @@ class PlanOptions(Limits):
     max_source_tokens: Any = same_as(
         Limits, "max_source_tokens", flags=("--source-tokens", "--max-source-tokens")
     )
-    objective: str = same_as(OptimizeOptions, "objective", default="mean")
+    objective: str = same_as(OptimizeOptions, "objective", default="mean_log")
     draws: int = same_as(
         OptimizeOptions,
         "draws",

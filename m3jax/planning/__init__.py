@@ -1,6 +1,6 @@
 """An answer without any runs, from what public run tables say."""
 
-from ._plan import Plan, plan
+from ._plan import MOST_EPOCHS, Plan, plan
 from ._rules import RULES, RuleOutcome
 
-__all__ = ["RULES", "Plan", "RuleOutcome", "plan"]
+__all__ = ["MOST_EPOCHS", "RULES", "Plan", "RuleOutcome", "plan"]

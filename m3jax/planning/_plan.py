@@ -20,6 +20,8 @@ from ._rules import Question, RuleOutcome, rule_outcomes
 
 SHARES = (0.001, 0.005, 0.02)  # of the compute, spent on small runs first
 RUNS = 8  # of such a sheet
+# More than that teaches nothing (arXiv:2305.16264). Laws that saturate in epochs would go on.
+MOST_EPOCHS = 40.0
 _SINGLE = 1.5  # epochs beyond which text is repeated
 
 
@@ -98,7 +100,7 @@ def plan(
     evidence: Evidence | None = None,
     progress: Progress | None = None,
 ) -> Plan:
-    """The recipe with the lowest expected loss, from what public run tables say of a language.
+    """The recipe with the lowest expected log loss, from what public run tables say of a language.
 
     The coefficients are drawn from the population of the tables, see `Evidence`; the recipe is the
     best on average over the draws. Losses are those of a typical tokeniser: what differs between
@@ -118,6 +120,8 @@ def plan(
         found, language, draws=options.draws, level=options.level, seed=options.seed
     )
     limits = {name: getattr(options, name) for name in Limits.names()}
+    if options.epochs is None:
+        limits["epochs"] = (1.0, MOST_EPOCHS)
     recommendations = optimize(
         fits,
         compute=options.compute,

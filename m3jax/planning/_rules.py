@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -109,7 +110,26 @@ def rule_outcomes(
     Differences lie as many times wider than the draws say as `width` tells.
     """
     drawn = fits.predict_draws(_one(chosen))[:, 0]
+
+    def outcome(name: str, recipe: Recipe) -> RuleOutcome:
+        losses = fits.predict_draws(_one(recipe))[:, 0]
+        more = np.log(losses) - np.log(drawn)
+        low, middle, high = np.quantile(more, [(1 - level) / 2, 0.5, (1 + level) / 2])
+        return RuleOutcome(
+            name,
+            recipe,
+            float(losses.mean()),
+            float(np.log(losses.mean() / drawn.mean())),
+            float(middle - width * (middle - low)),
+            float(middle + width * (high - middle)),
+            "",
+        )
+
     outcomes = []
+    if chosen.final_ratio > chosen.target_ratio * 1.001:
+        r = chosen.target_ratio
+        one_stage = dataclasses.replace(chosen, final_ratio=r, first_ratio=r)
+        outcomes.append(outcome("the plan in one stage", one_stage))
     for name, rule in RULES.items():
         ratio = rule(question)
         if not isinstance(ratio, str):
@@ -125,20 +145,7 @@ def rule_outcomes(
             epochs=ratio * question.total_tokens / question.target_tokens,
             target_ratio=ratio,
         )
-        losses = fits.predict_draws(_one(recipe))[:, 0]
-        more = np.log(losses) - np.log(drawn)
-        low, middle, high = np.quantile(more, [(1 - level) / 2, 0.5, (1 + level) / 2])
-        outcomes.append(
-            RuleOutcome(
-                name,
-                recipe,
-                float(losses.mean()),
-                float(np.log(losses.mean() / drawn.mean())),
-                float(middle - width * (middle - low)),
-                float(middle + width * (high - middle)),
-                "",
-            )
-        )
+        outcomes.append(outcome(name, recipe))
     return tuple(outcomes)
 
 

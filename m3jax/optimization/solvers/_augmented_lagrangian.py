@@ -278,8 +278,8 @@ def _solve(
     each = lanes.take(np.tile(np.arange(total), descents))
     # Also from the start itself: in a sharp corner Adam may end beyond a limit. A mean over draws
     # has none, and the polish finds from the starts what it finds from there.
-    mean = program.over_draws is not None and program.over_draws[0] == "mean"
-    begun = starts if mean else np.concatenate([_descend(each, starts), starts], axis=1)
+    smooth = program.over_draws is not None and program.over_draws[0] in ("mean", "mean_log")
+    begun = starts if smooth else np.concatenate([_descend(each, starts), starts], axis=1)
     ways = begun.shape[1] // each.total
     each_way = each.take(np.tile(np.arange(each.total), ways))
     u, multipliers, kkt = _polish(each_way, begun)

@@ -3,6 +3,7 @@
 With f_b the log loss under draw b, L_b = e^{f_b} and w_b weights that sum to one,
 
     mean      log mean_b L_b,            gradient Σ w ∇f, Hessian Σ w (∇²f + ∇f ∇fᵀ) − ∇ ∇ᵀ, w ∝ L_b
+    mean_log  mean_b f_b,                w equal
     quantile  the quantile of f_b,       w those of the two draws that it lies between
     regret    s · log Σ_b e^{(L_b − best_b)/s}, the largest of L_b − best_b, smoothed; w ∝ e^{(L_b − best_b)/s}
 
@@ -31,6 +32,8 @@ class Drawn(NamedTuple):
             return self._quantile(level)
         if objective == "mean":
             return _log_mean_exp(self)
+        if objective == "mean_log":
+            return Drawn(*(None if leaf is None else leaf.mean(axis=0) for leaf in self))
         loss = np.exp(self.value)
         regret, slope, bend = loss - np.exp(best), None, None
         if self.gradient is not None:

@@ -133,6 +133,8 @@ def solve(
         if general:
             full = jax.tree.map(lambda leaf: leaf[batch.lanes], dict(args or {}))
             effort = {} if near is None else {"spread": 32, "descents": 2}
+            if program is not None and program.over_draws is not None:
+                effort = {"spread": 384}  # several valleys, and cheap to look at
             optima, beyond = solve_general(
                 program or NonlinearProgram(objective_of(law)),
                 {**full, "theta": batch_theta.T},
