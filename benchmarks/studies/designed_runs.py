@@ -5,8 +5,8 @@
 Made-up languages: coefficients drawn from the public evidence, with a seed that no design has seen.
 For each question one sheet is designed and one drawn log-uniformly from the same ranges, at equal
 cost; each language's runs are made up with noise, the law fitted to them with the public prior, and
-a recipe chosen by expected log loss. Regret is the true loss of that recipe over the lowest true loss
-of any, less 1. Without runs, the plan's recipe.
+a recipe chosen by expected log loss. Regret is the true loss of that recipe over the lowest true
+loss of any, less 1. Without runs, the plan's recipe.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def after_runs(
     repeats: int,
     seed: int,
 ) -> dict[str, float]:
-    """The cells of a table after `count` of each language's runs, drawn at random `repeats` times."""
+    """The cells of a table after `count` of each language's runs, drawn anew `repeats` times."""
     prior, rows = Prior.of_evidence(evidence), []
     for repeat in range(repeats):
         rng = np.random.default_rng([seed, count, repeat])
@@ -151,12 +151,17 @@ def after_runs(
         table = RunTable.from_frame(pd.concat(parts))
         fits = fit(table, evidence.law, prior=prior, draws=draws, seed=seed + repeat)
         for cell in found:
-            rows.append(judge(cell, fits, 1.0, cell.language[0]))
+            rows.append(judge(cell, fits, evidence.width, cell.language[0]))
     return summary(rows)
 
 
 def study(
-    folder: Path, left_out: Sequence[str], counts: Sequence[int], draws: int, repeats: int, seed: int
+    folder: Path,
+    left_out: Sequence[str],
+    counts: Sequence[int],
+    draws: int,
+    repeats: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Test -> runs -> summary; "0" runs is the evidence alone."""
     tables, result = read_evidence(folder), {}

@@ -13,14 +13,13 @@ import pandas as pd
 
 from benchmarks.support.data import read_muennighoff_runs, read_wikipedia_runs
 from m3jax import RunTable
-from m3jax.fitting import Evidence, Prior, Scope
+from m3jax.fitting import Evidence, EvidenceTable, Prior, Scope
 from m3jax.fitting.engine import CompiledDescents, log_losses
 from m3jax.fitting.pooling import SpreadBelief, estimate_priors
 from m3jax.fitting.problem import (
     FitProblem,
     amplitudes,
     doubting_two_stages,
-    evidence_table,
     prepare_problem,
     reference_centre,
     reference_recipe,
@@ -157,7 +156,7 @@ def evidence_of(tables: Mapping[str, Table], made: str, law_name: str = "m3") ->
         width=WIDTH,
         scope=Scope(scope.ranges, scope.varies, scope.first_share, len(runs.languages)),
         tables=tuple(
-            evidence_table(
+            EvidenceTable.of(
                 name,
                 table.source,
                 RunTable.from_frame(table.runs).recipe,
@@ -194,7 +193,11 @@ def _with_known_sizes(
     large a model is best for a budget is known: with N the best size at C = 6·N·D,
     α·A·N^-α = β·B·(C/6N)^-β.
     """
-    x = mean + np.random.default_rng(0).standard_normal((_SAMPLES, len(mean))) @ np.linalg.cholesky(cov).T
+    x = (
+        mean
+        + np.random.default_rng(0).standard_normal((_SAMPLES, len(mean)))
+        @ np.linalg.cholesky(cov).T
+    )
     theta = x @ centre.T
     a, alpha, b, beta = (theta[:, names.index(name)] for name in ("A", "alpha", "B", "beta"))
     keep = (alpha > 0.02) & (beta > 0.02)

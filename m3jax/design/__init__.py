@@ -3,7 +3,7 @@
 from ._belief import Belief, expected_regret, normals
 from ._from_nothing import RunDesign, design_runs
 from ._next import next_runs
-from ._prospects import Prospect, prospects, ranges_around
+from ._prospects import Prospect, likeness_of, prospects, ranges_around
 from ._random import random_runs
 from ._run_space import run_space
 from ._search import random_design
@@ -17,6 +17,7 @@ __all__ = [
     "check_sheet",
     "design_runs",
     "expected_regret",
+    "likeness_of",
     "next_runs",
     "normals",
     "prospects",

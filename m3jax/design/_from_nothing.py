@@ -19,7 +19,7 @@ from ..optimization import optimize
 from ..options import DesignOptions, Limits, takes
 from ._next import next_runs
 from ._prospects import likeness_of, ranges_around
-from ._shapes import Shape, shapes_of, usual_shapes
+from ._shapes import DecoderShape, shapes_of, usual_shapes
 from ._sheet import SCHEMA_VERSION, NextRuns, check_sheet
 
 # Tokens of an optimiser step, as they grow with the compute of a run: 64K at 1e18 FLOP (rounded
@@ -43,7 +43,7 @@ class RunDesign:
     """
 
     runs: NextRuns
-    shapes: tuple[Shape, ...]
+    shapes: tuple[DecoderShape, ...]
     repeated: tuple[int, ...]
     batch_tokens: np.ndarray
     sequence_length: int
@@ -130,9 +130,7 @@ def design_runs(
     """
     distinct = options.runs - options.repeats
     if distinct < 1:
-        raise M3Error(
-            f"repeats: {options.repeats} of {options.runs} runs leave none to repeat"
-        )
+        raise M3Error(f"repeats: {options.repeats} of {options.runs} runs leave none to repeat")
     found = Evidence.public() if evidence is None else evidence
     fits = fit_without_runs(
         found, language, draws=options.draws, level=options.level, seed=options.seed
@@ -189,7 +187,7 @@ def design_runs(
     )
 
 
-def _shapes(options: DesignOptions, sizes: tuple[float, float]) -> tuple[Shape, ...]:
+def _shapes(options: DesignOptions, sizes: tuple[float, float]) -> tuple[DecoderShape, ...]:
     """Those that may be trained, of sizes in a range where the user names none."""
     if options.shapes is not None:
         return shapes_of(options.shapes, options.vocabulary)
@@ -205,4 +203,3 @@ def _shapes(options: DesignOptions, sizes: tuple[float, float]) -> tuple[Shape, 
         f" parameters, embeddings included; the nearest has {nearest.n_params:.3g}. Take a smaller"
         " vocabulary, more budget or fewer runs, or name shapes"
     )
-

@@ -60,7 +60,7 @@ def prospects(
     recipe = recommendations.at(0, 0, 0)
     with in_double_precision():
         belief = belief_of(fits, 0, recommendations, count, noise, normals(_SAMPLES, runs, seed))
-        found = []
+        found: list[Prospect] = []
         for number, budget in enumerate(budgets):
             share = budget / float(recommendations.compute[0]) / runs
             space, _ = run_space(

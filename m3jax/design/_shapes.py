@@ -14,7 +14,7 @@ _ASPECT = 1.4  # layers are (width / 64) · 1.4, less for wide models, as in pub
 _FEWEST, _MOST = 2, 80  # layers
 
 
-class Shape(NamedTuple):
+class DecoderShape(NamedTuple):
     """A decoder with tied embeddings and an MLP of four times the width.
 
     Attributes:
@@ -30,7 +30,7 @@ class Shape(NamedTuple):
     without_embeddings: int
 
     @classmethod
-    def of(cls, layers: int, width: int, vocabulary: int) -> Shape:
+    def of(cls, layers: int, width: int, vocabulary: int) -> DecoderShape:
         """With heads 64 wide where that divides the width, else one head for each 32 or so."""
         heads = next(h for h in range(max(1, round(width / _HEAD)), 0, -1) if width % h == 0)
         blocks = 12 * layers * width**2
@@ -42,25 +42,23 @@ class Shape(NamedTuple):
         return f"{self.layers}x{self.width}"
 
 
-def usual_shapes(vocabulary: int) -> tuple[Shape, ...]:
+def usual_shapes(vocabulary: int) -> tuple[DecoderShape, ...]:
     """Decoders of every usual width, from the smallest."""
     widths = [*range(32, 256, 32), *range(256, 1024, 64), *range(1024, 2560, 128)]
     widths += range(2560, _WIDEST + 1, 512)
     shapes = []
     for width in widths:
         layers = round(min(max(_ASPECT * width / _HEAD, _FEWEST), 16 + width / 128))
-        shapes.append(Shape.of(min(layers, _MOST), width, vocabulary))
+        shapes.append(DecoderShape.of(min(layers, _MOST), width, vocabulary))
     return tuple(shapes)
 
 
-def shapes_of(names: Sequence[str], vocabulary: int) -> tuple[Shape, ...]:
+def shapes_of(names: Sequence[str], vocabulary: int) -> tuple[DecoderShape, ...]:
     """Shapes as they were typed, LAYERSxWIDTH. Raises `M3Error` on what is none."""
     shapes = []
     for name in names:
         match = re.fullmatch(r"(\d+)\s*[x×]\s*(\d+)", name.strip())
         if match is None or not all(int(part) for part in match.groups()):
-            raise M3Error(
-                f"{setting('shapes', name)}: expected LAYERSxWIDTH, as in 12x768"
-            )
-        shapes.append(Shape.of(int(match[1]), int(match[2]), vocabulary))
+            raise M3Error(f"{setting('shapes', name)}: expected LAYERSxWIDTH, as in 12x768")
+        shapes.append(DecoderShape.of(int(match[1]), int(match[2]), vocabulary))
     return tuple(sorted(set(shapes), key=lambda shape: shape.n_params))

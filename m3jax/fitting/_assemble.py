@@ -8,12 +8,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from ..computing import in_double_precision
-from ._beyond import edges_of
+from ._beyond import edges_of, edges_of_scope
 from ._fits import Fits
 from ._messages import at_bounds
 from .calibration import Calibration, Noise
 from .diagnosis import grades
 from .pooling import Population
+from .problem import FitProblem
 from .uncertainty import FittedProblem, Linearised
 
 
@@ -52,7 +53,7 @@ def assemble(
         theta=theta,
         draws=np.where(problem.free[:, None], draws, problem.held[:, None]),
         bends=calibration.bends,
-        edges=edges_of(problem.recipe, problem.mask),
+        edges=_edges(problem),
         frozen=~problem.free,
         objective=best_fits.misfit,
         r2=_explained(fitted),
@@ -78,6 +79,21 @@ def assemble(
         population=population,
     )
     return fits
+
+
+def _edges(problem: FitProblem) -> np.ndarray:
+    """Where powers begin to bend, (L, 2, 5): beyond the runs of a language.
+
+    Where these are few and a prior on all coefficients together decides, beyond what that rests on:
+    how laws differ from table to table is in it already.
+    """
+    edges = edges_of(problem.recipe, problem.mask)
+    if problem.ground is not None:
+        low, high = edges_of_scope(problem.ground)
+        few = problem.few
+        edges[few, 0] = np.minimum(edges[few, 0], low)
+        edges[few, 1] = np.maximum(edges[few, 1], high)
+    return edges
 
 
 def _linearised(fitted: FittedProblem) -> Iterator[Linearised]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from .._errors import M3Error, suggestion
 from .._version import __version__
-from ..formatting import quantity
 from ..laws import Law
 from ..recipe import Recipe
 from ..variables import VARIABLES
@@ -30,8 +29,8 @@ from .fit_file import (
     read_content,
     write_pair,
 )
-from .pooling import Population, ground_in_words, pooled_scopes, public_ground
-from .problem import SPARE_RUNS, Evidence, Scope
+from .pooling import Population, ground_notes, pooled_scopes, public_ground, rest_on_public
+from .problem import Scope
 
 SCHEMA_VERSION = 3
 GRADES = ("good", "usable", "weak", "unusable")
@@ -133,31 +132,20 @@ class Fits:
         """
         if self.population is not None:
             return pooled_scopes(self.scopes)
-        return tuple(
-            public_ground(scope) if self._on_evidence(i) else scope
-            for i, scope in enumerate(self.scopes)
-        )
+        pairs = zip(self.scopes, self._on_evidence, strict=True)
+        return tuple(public_ground(scope) if public else scope for scope, public in pairs)
 
-    def _on_evidence(self, i: int) -> bool:
-        """Whether a language has fewer runs than coefficients, and the public prior beside them."""
-        public = self.settings["prior"] == "public" and self.law.name == Evidence.public().law.name
-        return public and int(self.n_runs[i]) < int((~self.frozen[i]).sum()) + SPARE_RUNS
+    @cached_property
+    def _on_evidence(self) -> list[bool]:
+        """Which languages have too few runs to stand without the public prior they were given."""
+        free = (~self.frozen).sum(axis=1)
+        return rest_on_public(self.law, self.settings["prior"], self.n_runs, free)
 
     def ground_notes(self, i: int) -> tuple[str, ...]:
         """What to say of the ground of the recipes of language number i; nothing of its own."""
-        if self._on_evidence(i):
-            runs = quantity(int(self.n_runs[i]), "run") if self.n_runs[i] else "no runs"
-            return (f"its recipe rests on public run tables: {runs} of its own",)
-        if self.population is None:
-            return ()
-        notes = [ground_in_words(self.grounds[i])]
-        own, free = int(self.n_runs[i]), int((~self.frozen[i]).sum())
-        if own < free + SPARE_RUNS:
-            notes.append(
-                f"its recipe rests on the population of all languages: {own} runs of its own for"
-                f" {free} coefficients"
-            )
-        return tuple(notes)
+        runs, free = int(self.n_runs[i]), int((~self.frozen[i]).sum())
+        pooled = self.population is not None
+        return ground_notes(self.grounds[i], runs, free, pooled=pooled, public=self._on_evidence[i])
 
     def index(self, language: str | None = None) -> int:
         """Position of a language; None is allowed where there is only one.

@@ -35,7 +35,9 @@ def fit_without_runs(
     normal = np.random.default_rng([*key, 3]).standard_normal(scales.shape)
     law, p = evidence.law, len(evidence.law.names)
     joint = evidence.joint()
-    settings = {field.name: getattr(FitOptions(), field.name) for field in dataclasses.fields(FitOptions)}
+    settings = {
+        field.name: getattr(FitOptions(), field.name) for field in dataclasses.fields(FitOptions)
+    }
     settings |= {
         "draws": draws,
         "level": level,

@@ -31,8 +31,8 @@ from ._limits import (
     SplitOptions,
 )
 from ._next import CRITERIA, FEWEST_DRAWS, NextOptions
-from ._planning import DesignOptions, PlanOptions
 from ._pilot import PilotDesign, PilotOptions, TrainingOptions
+from ._planning import DesignOptions, PlanOptions
 from ._table import TableOptions
 from ._toml import read_toml
 

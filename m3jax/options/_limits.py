@@ -187,8 +187,8 @@ class OptimizeOptions(Limits):
         "point",
         kind="text",
         choices=OBJECTIVES,
-        help='point, or over the draws: mean, mean_log, quantile, regret. "point" is the loss under the'
-        ' fitted coefficients; "mean_log" the mean log loss, for which the unit of a loss has no'
+        help='point, or over the draws: mean, mean_log, quantile, regret. "point" is the loss under'
+        ' the fitted coefficients; "mean_log" the mean log loss, where the unit of a loss has no'
         ' say; "quantile" the loss\'s quantile at `level`; "regret" the largest'
         " loss given up against any draw's own best recipe.",
     )

@@ -16,7 +16,7 @@ from ..fitting import Evidence, EvidenceTable, Fits, fit_without_runs
 from ..optimization import Recommendations, optimize
 from ..options import Limits, PlanOptions, takes
 from ..recipe import Recipe
-from ._rules import Question, RuleOutcome, rule_outcomes
+from ._rules import RuleOutcome, RuleQuestion, rule_outcomes
 
 SHARES = (0.001, 0.005, 0.02)  # of the compute, spent on small runs first
 RUNS = 8  # of such a sheet
@@ -141,7 +141,7 @@ def plan(
     rules = rule_outcomes(
         fits,
         recipe,
-        question=Question.of(
+        question=RuleQuestion.of(
             options.compute, options.target_tokens, most, (allowed.low, allowed.high)
         ),
         level=options.level,

@@ -17,7 +17,7 @@ _FEW_EPOCHS = 4.0  # up to which repeated text is nearly as good as new, arXiv:2
 _TEMPERATURE = 0.3  # exponent of corpus sizes, arXiv:1911.02116
 
 
-class Question(NamedTuple):
+class RuleQuestion(NamedTuple):
     """What a rule is asked.
 
     Attributes:
@@ -39,7 +39,7 @@ class Question(NamedTuple):
         target_tokens: float,
         source_tokens: float,
         sizes: tuple[float, float],
-    ) -> Question:
+    ) -> RuleQuestion:
         """Of a budget (FLOP), spent on the model of 20 tokens a parameter, within `sizes`."""
         size = float(np.clip(math.sqrt(compute / 6 / TOKENS_PER_PARAMETER), *sizes))
         return cls(size, compute / 6 / size, target_tokens, source_tokens)
@@ -66,26 +66,26 @@ class RuleOutcome(NamedTuple):
     why: str
 
 
-def _monolingual(q: Question) -> float | str:
+def _monolingual(q: RuleQuestion) -> float | str:
     return 1.0
 
 
-def _few_epochs(q: Question) -> float | str:
+def _few_epochs(q: RuleQuestion) -> float | str:
     return min(1.0, _FEW_EPOCHS * q.target_tokens / q.total_tokens)
 
 
-def _natural(q: Question) -> float | str:
+def _natural(q: RuleQuestion) -> float | str:
     if math.isinf(q.source_tokens):
         return "needs the source tokens at hand"
     return q.target_tokens / (q.target_tokens + q.source_tokens)
 
 
-def _unimax(q: Question) -> float | str:
+def _unimax(q: RuleQuestion) -> float | str:
     # Half the tokens, unless that is more than a few epochs (arXiv:2304.09151, two languages).
     return min(0.5, _FEW_EPOCHS * q.target_tokens / q.total_tokens)
 
 
-def _temperature(q: Question) -> float | str:
+def _temperature(q: RuleQuestion) -> float | str:
     if math.isinf(q.source_tokens):
         return "needs the source tokens at hand"
     target, source = (n**_TEMPERATURE for n in (q.target_tokens, q.source_tokens))
@@ -93,7 +93,7 @@ def _temperature(q: Question) -> float | str:
 
 
 # Name -> target ratio of one stage for a question, or in words why the rule says nothing.
-RULES: Mapping[str, Callable[[Question], float | str]] = {
+RULES: Mapping[str, Callable[[RuleQuestion], float | str]] = {
     "target language alone": _monolingual,
     "four epochs": _few_epochs,
     "natural mix": _natural,
@@ -103,7 +103,7 @@ RULES: Mapping[str, Callable[[Question], float | str]] = {
 
 
 def rule_outcomes(
-    fits: Fits, chosen: Recipe, *, question: Question, level: float, width: float
+    fits: Fits, chosen: Recipe, *, question: RuleQuestion, level: float, width: float
 ) -> tuple[RuleOutcome, ...]:
     """What each rule would cost beside the recipe `chosen` (leaves ()), in the language of `fits`.
 

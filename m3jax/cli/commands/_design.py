@@ -44,4 +44,5 @@ def design_command(
         return
     show_design(design)
     if output is not None:
-        say(f"\nwritten to {output}: train these, fill in `loss`, then m3jax fit {output} --prior public")
+        then = f"m3jax fit {output} --prior public"
+        say(f"\nwritten to {output}: train these, fill in `loss`, then {then}")

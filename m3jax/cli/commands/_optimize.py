@@ -46,8 +46,7 @@ def optimize_command(
 
     Example: m3jax optimize fits.json -c 1e20,1e21 -t 30M,100M --max-source-tokens 10B
     """
-    from ...export import export_texts
-    from ...export import training_plan
+    from ...export import export_texts, training_plan
     from ...files import check_place, csv_text, encoded, json_text, write_folder
     from ...fitting import Fits
     from ...optimization import optimize

@@ -66,7 +66,7 @@ def _check_fitted(where: str, entry: Mapping[str, Any], law: Law) -> None:
         ("converged", _is_switch, "true or false"),
         ("objective", lambda v: _is_number(v) and v >= 0, "a finite number >= 0"),
         ("r2", lambda v: _is_number(v) and v <= 1, "a finite number <= 1"),
-        ("n_runs", lambda v: _is_count(v) and v > 0, "a whole number > 0"),
+        ("n_runs", _is_count, "a whole number >= 0"),
         ("start_agreement", _is_share, "a number from 0 to 1"),
         ("huber_delta", lambda v: _is_number(v) and v > 0, "a finite number > 0"),
         ("noise", lambda v: _is_number(v) and v >= 0, "a finite number >= 0"),

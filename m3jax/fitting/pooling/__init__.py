@@ -2,7 +2,7 @@
 
 from ._basis import LikelihoodMessages, PopulationBasis, SpreadBelief
 from ._estimation import estimate_priors
-from ._ground import ground_in_words, pooled_scopes, public_ground
+from ._ground import ground_notes, pooled_scopes, public_ground, rest_on_public
 from ._likelihood import local_likelihood, volume_gradient
 from ._matrices import inverse_covariance, prior_factor
 from ._population import Population
@@ -19,11 +19,12 @@ __all__ = [
     "final_fit_data",
     "fit_data",
     "fit_with_priors",
-    "ground_in_words",
+    "ground_notes",
     "inverse_covariance",
     "local_likelihood",
     "pooled_scopes",
     "prior_factor",
     "public_ground",
+    "rest_on_public",
     "volume_gradient",
 ]

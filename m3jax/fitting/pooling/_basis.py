@@ -57,6 +57,9 @@ class SpreadBelief(NamedTuple):
     sd: float = 0.7
 
 
+BELIEF = SpreadBelief()
+
+
 class LikelihoodMessages(NamedTuple):
     """Each language's log likelihood as a quadratic, −½ w' A w + b' w.
 
@@ -122,7 +125,7 @@ class PopulationBasis:
         sd: np.ndarray,
         free: np.ndarray,
         pool: str,
-        belief: SpreadBelief,
+        belief: SpreadBelief = BELIEF,
     ) -> PopulationBasis:
         """For a law and the prior (p,) and free coefficients (p,) of its languages."""
         p = len(law.names)

@@ -25,7 +25,7 @@ from ..engine import (
     FitData,
 )
 from ..problem import FitProblem, ParameterSpace, Prior
-from ._basis import SpreadBelief
+from ._basis import BELIEF, SpreadBelief
 from ._estimator import PopulationEstimator
 from ._likelihood import local_likelihood, volume_gradient
 from ._matrices import inverse_covariance, unit_where_held
@@ -41,7 +41,6 @@ _COMMON_NOISE_BELIEF_RUNS = 2.0  # that the belief in a typical noise counts as,
 _HUBER_TUNING = 1.345  # noise sds within which the rounds count residuals squared (Huber 1964)
 _FIRST_STARTS, _RESTARTS = 16, 4
 _ROUNDS, _TOLERANCE = (8, 8, 24, 40), 1e-5  # of the solver
-_BELIEF = SpreadBelief()
 
 
 def estimate_priors(
@@ -52,7 +51,7 @@ def estimate_priors(
     huber_delta: float | None,
     seed: int,
     report: Progress,
-    belief: SpreadBelief = _BELIEF,
+    belief: SpreadBelief = BELIEF,
 ) -> Priors:
     """The noise of every language and, with pooling, the population and the priors it means.
 

@@ -42,9 +42,7 @@ class PopulationEstimator:
         # What is each language's own is taken off: its typical loss.
         self._offset = np.where(self._amplitudes, problem.mean_log_loss[:, None], 0.0)
         self._sd = sd[0]
-        self._basis = PopulationBasis.of(
-            law, mean[0] - self._offset[0], sd[0], free, pool, belief
-        )
+        self._basis = PopulationBasis.of(law, mean[0] - self._offset[0], sd[0], free, pool, belief)
         self._variance = self._basis.start()
         self._messages: LikelihoodMessages | None = None
         self._round = 0

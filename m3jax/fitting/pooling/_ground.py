@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ...formatting import write_brief
+from ...formatting import quantity, write_brief
+from ...laws import Law
 from ...variables import DECISION_VARIABLES
-from ..problem import Evidence, Scope
+from ..problem import SPARE_RUNS, Evidence, Scope
 
 # What a range that is no run variable, or need not vary by itself, follows from.
 _FOLLOWS = {"final_ratio": ("target_ratio",), "compute": ("n_params", "total_tokens")}
@@ -54,10 +55,32 @@ def public_ground(scope: Scope) -> Scope:
     )
 
 
-def ground_in_words(scope: Scope) -> str:
-    """In a sentence, what the recipes of a pooled language rest on."""
+def rest_on_public(law: Law, prior: str, runs: np.ndarray, free: np.ndarray) -> list[bool]:
+    """Which of the languages with so many runs and free coefficients, (L,), have too few runs.
+
+    None where the prior is not what public tables say of all coefficients together.
+    """
+    public = prior == "public" and law.name == Evidence.public().law.name
+    return [public and few for few in (runs < free + SPARE_RUNS).tolist()]
+
+
+def ground_notes(
+    ground: Scope, runs: int, free: int, *, pooled: bool, public: bool
+) -> tuple[str, ...]:
+    """What to say of the ground of a language with so many runs and free coefficients."""
+    if public:
+        own = quantity(runs, "run") if runs else "no runs"
+        return (f"its recipe rests on public run tables: {own} of its own",)
+    if not pooled:
+        return ()
     spans = ", ".join(
         f"{name} {write_brief(name, low)}–{write_brief(name, high)}"
-        for name, (low, high) in ((name, scope.ranges[name]) for name in DECISION_VARIABLES)
+        for name, (low, high) in ((name, ground.ranges[name]) for name in DECISION_VARIABLES)
     )
-    return f"ground: the pooled table of {scope.languages} languages ({spans})"
+    notes = [f"ground: the pooled table of {ground.languages} languages ({spans})"]
+    if runs < free + SPARE_RUNS:
+        notes.append(
+            f"its recipe rests on the population of all languages: {runs} runs of its own for"
+            f" {free} coefficients"
+        )
+    return tuple(notes)

@@ -7,7 +7,6 @@ from ._evidence import (
     JointPrior,
     amplitudes,
     doubting_two_stages,
-    evidence_table,
     reference_centre,
     reference_recipe,
 )
@@ -28,7 +27,6 @@ __all__ = [
     "amplitudes",
     "bounds_reached",
     "doubting_two_stages",
-    "evidence_table",
     "prepare_problem",
     "reference_centre",
     "reference_recipe",

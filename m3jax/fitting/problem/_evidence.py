@@ -42,6 +42,13 @@ class EvidenceTable(NamedTuple):
     ranges: Mapping[str, tuple[float, float]]
     varies: tuple[str, ...]
 
+    @classmethod
+    def of(cls, name: str, source: str, recipe: Recipe, languages: int) -> EvidenceTable:
+        """What is told of runs with these recipes, leaves (n,)."""
+        scope = Scope.of(recipe)
+        varies = tuple(v for v in RUN_VARIABLES if v in scope.varies)
+        return cls(name, source, languages, len(recipe.n_params), scope.ranges, varies)
+
 
 @dataclasses.dataclass(frozen=True)
 class Evidence:
@@ -59,7 +66,7 @@ class Evidence:
         typical: mean and standard deviation of the log loss at the reference.
         noise: standard deviation of a run's log loss around the law.
         width: how many times wider than the draws say differences of losses have to lie, for 90%
-            intervals to hold in tables that were left out.
+            intervals to hold in tables that were left out, without runs of theirs and with few.
         scope: what all tables cover together.
         tables: which they are.
         made: when and by what.
@@ -160,17 +167,12 @@ class Evidence:
         return _public()
 
     def joint(self) -> JointPrior:
-        """The same as a prior on theta, for runs whose losses say how large they are.
-
-        As wide as tables that were left out ask for: runs take the place of what is in doubt.
-        """
+        """The same as a prior on theta, for runs whose losses say how large they are."""
         centre = self.centre
-        cov = _with_scale(self.law, _FITTED_WIDTH**2 * self.cov, _ANY_SCALE)
-        return JointPrior(centre @ self.mean, centre @ cov @ centre.T)
+        cov = _with_scale(self.law, self.cov, _ANY_SCALE)
+        return JointPrior(centre @ self.mean, centre @ cov @ centre.T, self.scope)
 
 
-
-_FITTED_WIDTH = 1.5  # that a prior of fits takes, times the sd: runs settle the rest
 _ANY_SCALE = 1.0  # sd of the log of a loss whose unit is not known
 _NO_SCALE = 1e-6
 
@@ -180,10 +182,12 @@ class JointPrior(NamedTuple):
 
     Attributes:
         mean, cov: of theta, amplitudes less the log loss, (p,) and (p, p).
+        scope: what it rests on.
     """
 
     mean: np.ndarray
     cov: np.ndarray
+    scope: Scope
 
 
 @cache
@@ -208,13 +212,6 @@ def reference_centre(
             row = law.names.index(name)
             centre[row] = at(penalty)[row]
     return centre
-
-
-def evidence_table(name: str, source: str, recipe: Recipe, languages: int) -> EvidenceTable:
-    """What is told of runs with these recipes (n,)."""
-    scope = Scope.of(recipe)
-    varies = tuple(v for v in RUN_VARIABLES if v in scope.varies)
-    return EvidenceTable(name, source, languages, len(recipe.n_params), scope.ranges, varies)
 
 
 def doubting_two_stages(law: Law, cov: np.ndarray) -> np.ndarray:

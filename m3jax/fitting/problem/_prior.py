@@ -77,9 +77,9 @@ class Prior:
         `typical` is the mean log loss of each language, (L,), `free` (L, p) what is fitted.
         """
         if self.joint is not None:
-            amplitude = np.array([_is_amplitude(law, name) for name in law.names])
+            amplitudes = np.array([_is_amplitude(law, name) for name in law.names])
             inverse = np.linalg.inv(space.centre)
-            theta = self.joint.mean + amplitude * np.asarray(typical)[:, None]
+            theta = self.joint.mean + amplitudes * np.asarray(typical)[:, None]
             mean = np.einsum("lij,lj->li", inverse, theta)
             return mean, inverse @ self.joint.cov @ np.swapaxes(inverse, 1, 2)
         mean, sd = space.prior_mean.copy(), space.prior_sd.copy()

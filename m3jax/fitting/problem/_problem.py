@@ -41,6 +41,7 @@ class FitProblem:
         messages: per language.
         common: the centre (p, p) that all share, see `ParameterSpace`; None where each language
             has the middle of its own runs.
+        ground: what a prior on all coefficients together rests on; None without one.
     """
 
     languages: tuple[str, ...]
@@ -55,6 +56,7 @@ class FitProblem:
     few: np.ndarray
     messages: list[list[str]]
     common: np.ndarray | None = None
+    ground: Scope | None = None
 
     def take(self, rows: np.ndarray) -> FitProblem:
         """Some of the languages."""
@@ -71,6 +73,7 @@ class FitProblem:
             few=self.few[rows],
             messages=[list(self.messages[i]) for i in rows],
             common=self.common,
+            ground=self.ground,
         )
 
     @property
@@ -111,6 +114,7 @@ def prepare_problem(
     failed = _too_few(law, every_language, prior, pool)
     able = np.array([i for i, n in enumerate(batch.languages) if n not in failed], dtype=int)
     problem = every_language.take(able)
+    problem.ground = None if prior is None or prior.joint is None else prior.joint.scope
     if pool != "none":
         problem.common = law.centre(take_rows(problem.recipe, problem.mask))
     return problem, failed, pool

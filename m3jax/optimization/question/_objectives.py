@@ -61,6 +61,7 @@ def robust_program(law: Law, limits: Limits, objective: str, level: float) -> No
     """An objective over the draws, under the same constraints.
 
     "mean" is log mean_b L_b, L_b being the loss under draw b with its bends beyond the runs (see
-    `Spread`), "mean_log" mean_b log L_b, "quantile" the quantile of log L_b at `level`, and "regret" the largest L_b − best_b.
+    `Spread`), "mean_log" mean_b log L_b, "quantile" the quantile of log L_b at `level`, and
+    "regret" the largest L_b − best_b.
     """
     return NonlinearProgram(_under_draw(law), _constraints(limits), (objective, level))

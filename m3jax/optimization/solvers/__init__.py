@@ -1,7 +1,6 @@
 """Solvers of the recipe problem, and the proof of their answers."""
 
 from ._batched import screen_starts
-from ._best_regime import REGIME_TIE, best_regime
 from ._branch_and_bound import plane_above_text, secant
 from ._faces import build_problem
 from ._interior_point import PrimalDualIterate, solve_interior_point
@@ -16,7 +15,7 @@ from ._log_sum_exp import (
 from ._programs import NonlinearProgram, Objective
 from ._question import Question
 from ._recipe_problem import RecipeProblem, text_as_read
-from ._solve import RegimeOptima, objective_of, recipes, solve
+from ._solve import REGIME_TIE, RegimeOptima, best_regime, objective_of, recipes, solve
 
 __all__ = [
     "HELD_WIDTH",

@@ -50,7 +50,7 @@ class Derivatives(NamedTuple):
         hessian: in u, (F, d, d, L).
     """
 
-    value: np.ndarray
+    value: Any
     gradient: Any
     hessian: Any
 
@@ -120,26 +120,30 @@ class ProgramAt(NamedTuple):
             at = self._replace(program=each, given=(shared[0], shared[1] | {"drawn": drawn}))
             # One function less to trace: values alone are wanted a few times only.
             found = at(u[:, repeated], max(order, 1))
-            by_draw = [
-                None
-                if leaf is None
-                else np.moveaxis(leaf[0].reshape(*leaf.shape[1:-1], len(some), count), -1, 0)
-                for leaf in found
-            ]
-            parts.append(Drawn(*by_draw).combined(*self.program.over_draws, args["best"][some].T))
-        objective = [
-            None if leaves[0] is None else np.concatenate(leaves, axis=-1)[None]
-            for leaves in zip(*parts, strict=True)
-        ]
+            by_draw = Derivatives(
+                *(
+                    None
+                    if leaf is None
+                    else np.moveaxis(leaf[0].reshape(*leaf.shape[1:-1], len(some), count), -1, 0)
+                    for leaf in found
+                )
+            )
+            best = args["best"][some].T
+            parts.append(Drawn(*by_draw).combined(*self.program.over_draws, best))
+        objective = Derivatives(
+            *(
+                None if leaves[0] is None else np.concatenate(leaves, axis=-1)[None]
+                for leaves in zip(*parts, strict=True)
+            )
+        )
         if not self.program.constraints:
-            return Derivatives(*objective)
+            return objective
         (_, first_of), *others = self.program.constraints
-        limits = self._replace(
-            program=NonlinearProgram(first_of, tuple(others)), given=(constants, own)
-        )(u, order)
+        alone = NonlinearProgram(first_of, tuple(others))
+        limits = self._replace(program=alone, given=(constants, own))(u, order)
         return Derivatives(
             *(
-                None if leaf is None else np.concatenate([leaf, limit])
+                None if limit is None else np.concatenate([leaf, limit])
                 for leaf, limit in zip(objective, limits, strict=True)
             )
         )
