@@ -81,7 +81,7 @@ def test_small_runs_see_the_epochs_of_the_large_one():
 def test_only_shapes_that_were_named():
     named = design_runs(**CASE, runs=4, repeats=0, starts=1, draws=60, shapes=["8x384", "12x512"])
     assert {row["model"] for row in named.records()} <= {"8x384", "12x512"}
-    with pytest.raises(M3Error, match="shapes='big': expected LAYERSxWIDTH"):
+    with pytest.raises(M3Error, match="shapes=big: expected LAYERSxWIDTH"):
         design_runs(**CASE, shapes=["big"])
     with pytest.raises(M3Error, match="leave none to repeat"):
         design_runs(**CASE, runs=2, repeats=2)
