@@ -54,6 +54,12 @@ class Plan:
         """The recipe, of floats."""
         return self.recommendations.at(0, 0, 0)
 
+    @property
+    def two_stage_params(self) -> float:
+        """The largest model that two stages were ever seen in."""
+        saw = [table for table in self.evidence.tables if "final_ratio" in table.varies]
+        return max((table.ranges["n_params"][1] for table in saw), default=0.0)
+
     def design_command(self, share: float = SHARES[1]) -> str:
         """The command that makes the sheet of small runs."""
         asked = f"-c {self.options.compute:.6g} -t {self.options.target_tokens:.6g}"

@@ -14,6 +14,7 @@ from ..recipe import Recipe
 
 TOKENS_PER_PARAMETER = 20.0  # compute-optimal, arXiv:2203.15556
 _FEW_EPOCHS = 4.0  # up to which repeated text is nearly as good as new, arXiv:2305.16264
+ONE_STAGE = "the plan in one stage"
 _TEMPERATURE = 0.3  # exponent of corpus sizes, arXiv:1911.02116
 
 
@@ -129,7 +130,7 @@ def rule_outcomes(
     if chosen.final_ratio > chosen.target_ratio * 1.001:
         r = chosen.target_ratio
         one_stage = dataclasses.replace(chosen, final_ratio=r, first_ratio=r)
-        outcomes.append(outcome("the plan in one stage", one_stage))
+        outcomes.append(outcome(ONE_STAGE, one_stage))
     for name, rule in RULES.items():
         ratio = rule(question)
         if not isinstance(ratio, str):

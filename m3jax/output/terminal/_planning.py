@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from ... import formatting
+from ...planning import ONE_STAGE
 from ..tables import (
     design_table,
     evidence_table,
@@ -43,7 +45,7 @@ def show_plan(plan: Plan) -> None:
 
 
 def in_sentences(plan: Plan) -> list[str]:
-    """What to train, in three short sentences."""
+    """What to train, in a few short sentences."""
     recipe = plan.recipe
     size = formatting.count(recipe.n_params)
     total = formatting.count(float(recipe.total_tokens))
@@ -62,6 +64,12 @@ def in_sentences(plan: Plan) -> list[str]:
             )
             words += f": {first} at first, {last} in the last {stage}"
         parts.append(words + ".")
+    parts += [
+        f"Of the final stage only models of up to {formatting.count(plan.two_stage_params)}"
+        f" parameters tell; without it expect to lose {math.expm1(rule.more or 0.0):.1%}."
+        for rule in plan.rules
+        if rule.name == ONE_STAGE
+    ]
     now, after = plan.prospects[0].regret_now, plan.prospects[1]
     parts.append(
         f"No run of its own stands behind this: expect to lose {now:.2f} nats/token to what would"
