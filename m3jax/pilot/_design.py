@@ -40,7 +40,8 @@ def space_filling(
     Points of an additive recurrence sequence (evenly spread, whatever their number) become runs
     that the two texts, of so many training windows, have enough windows for. The first runs of a
     plan are those of the plan for twice the budget and twice the runs: a table can be added to.
-    Raises `M3Error` if the budget is too small for so many runs.
+    Of a budget that is too small for so many runs of the smallest model there are fewer; raises
+    `M3Error` where there would be none.
     """
     if runs < 1 or not 0 < budget < math.inf:
         raise M3Error(f"expected a positive budget and number of runs, got {budget} and {runs}")
@@ -50,10 +51,13 @@ def space_filling(
     low = 0.9 * budget / runs * math.log(span) / (span - 1)
     least = 6.0 * shapes[0].n_params * _FEWEST_STEPS * 4 * training.length
     if low < least:
-        raise M3Error(
-            f"a budget of {budget:.3g} FLOP is too small for {runs} runs: expected at least"
-            f" {runs * least * budget / (low * runs):.3g}, or fewer runs"
-        )
+        fewer = int(runs * low / least)
+        if fewer < 1:
+            raise M3Error(
+                f"a budget of {budget:.3g} FLOP is too small for a single run: expected at least"
+                f" {least * budget / (low * runs):.3g}"
+            )
+        runs, low = fewer, low * runs / fewer
     trials: list[Trial] = []
     spent, number = 0.0, 0
     while len(trials) < runs:

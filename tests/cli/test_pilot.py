@@ -367,7 +367,7 @@ def test_given_recipes_are_trained(folder):
         (("{f}/pilot.toml", "--max-overlap", "nan"), "--max-overlap: expected a number from 0"),
         (("{f}/pilot.toml", "--budget", "1", "--minutes", "1"), "expected one of --budget"),
         (("{f}/pilot.toml", "--budget", "many"), "--budget: expected a number"),
-        (("{f}/pilot.toml", "--budget", "10"), "too small for 8 runs: expected at least"),
+        (("{f}/pilot.toml", "--budget", "10"), "too small for a single run: expected at least"),
         (("{f}/pilot.toml", "--runs", "0"), "runs: expected a whole number >= 1"),
         (("{f}/pilot.toml", "--precision", "float64"), "precision: expected 'float32' or"),
         (("{f}/pilot.toml", "--tokenizer", "{f}/none.json"), "none.json"),

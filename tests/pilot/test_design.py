@@ -71,11 +71,14 @@ def test_impossible_budgets_are_refused(budget, runs):
         plan(budget, runs)
 
 
-def test_a_small_budget_is_refused_with_what_it_takes():
-    with pytest.raises(M3Error, match="too small for 100 runs: expected at least") as caught:
-        plan(1e11, 100)
-    enough = float(str(caught.value).split("at least ")[1].split(",")[0])
-    assert plan(1.01 * enough, 100)
+def test_a_small_budget_has_as_many_runs_as_fit():
+    few, many = plan(1e11, 100), plan(1e12, 100)
+    assert 1 <= len(few) < len(many) <= 100
+    assert sum(trial.compute for trial in few) <= 1e11
+    with pytest.raises(M3Error, match="too small for a single run: expected at least") as caught:
+        plan(1e9, 100)
+    enough = float(str(caught.value).split("at least ")[1])
+    assert len(plan(1.2 * enough, 100)) == 1
 
 
 def test_recipes_become_runs_of_the_same_compute():

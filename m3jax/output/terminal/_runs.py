@@ -54,7 +54,10 @@ def announce_pilot(plan: PilotPlan) -> None:
             f" {card['source']['training_tokens']} source tokens to train on,"
             f" {card['overlap']:.1%} of the target text is in the source too",
         )
-    print_line(console, f"{len(plan.trials)} runs, {plan.compute:.3g} FLOP")
+    asked = sum(card.get("plan", {}).get("runs", 0) for card in plan.cards.values())
+    few = 2 * len(plan.trials) < asked
+    why = f" ({asked} asked for: the budget has room for no more)" if few else ""
+    print_line(console, f"{len(plan.trials)} runs, {plan.compute:.3g} FLOP{why}")
 
 
 def show_pilot_result(result: PilotResult) -> None:
