@@ -2,7 +2,14 @@
 
 from ._recommend import optimize
 from ._result import Position, Recommendations
-from .many_languages import BudgetSplit, SharedModel, shared_model, split_budget
+from .many_languages import (
+    BudgetSplit,
+    SharedModel,
+    SourceChoice,
+    best_sources,
+    shared_model,
+    split_budget,
+)
 from .question import NO_STANDING, Distance, Questions, Standing
 from .regime_map import Crossing, Guideline, RegimeMap, map_regimes
 from .solvers import LIMITS, Question, RegimeOptima, best_regime, solve
@@ -32,10 +39,12 @@ __all__ = [
     "RegimeOptima",
     "Sensitivities",
     "SharedModel",
+    "SourceChoice",
     "Standing",
     "Sway",
     "best_recipe",
     "best_regime",
+    "best_sources",
     "compute_gain",
     "loss_given_up",
     "map_regimes",

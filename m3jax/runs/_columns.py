@@ -53,6 +53,7 @@ _MAY_BE_BLANK = {
 _NAMES = ("language", "run_id", *_NUMBERS)
 _SHARES = {"target_ratio", "final_ratio", "first_ratio", "weight"}
 _EXACT = 2.0**53  # below it floating point numbers hold every whole number
+_SOURCE = "source"  # column of the language that helps
 _NEAR = 3  # names that are offered for an unknown one
 # Without these a row means something else, and nothing about the result looks wrong.
 _CHANGE_MEANING = {"language", "target_ratio", "final_ratio", "first_ratio"}
@@ -85,6 +86,7 @@ class Columns:
             )
         own_names = {name: cleaned(own) for name, own in options.columns.items()}
         self.column = self._map(own_names)
+        self._split_by_source()
         self._check_unread()
         self.units = {name: self._unit(name, unit) for name, unit in options.units.items()}
         if not len(frame):
@@ -139,6 +141,22 @@ class Columns:
         whole = ["+".join(cells) for cells in zip(*texts, strict=True)]
         # A cell that lacks a part is blank, or it would be the same as another's.
         self.frame = self.frame.assign(**{own: np.where(np.any(blanks, axis=0), "", whole)})
+
+    def _split_by_source(self) -> None:
+        """Languages whose runs had several sources are one language a source, "Indonesian+English".
+
+        Which text helps is then a choice. A column `source` that tells no two runs of a language
+        apart is not read.
+        """
+        own = self.column.get("language")
+        if own is None or _SOURCE not in self.names or "+" in own or own == _SOURCE:
+            return
+        language, source = self.texts(own)[0], self.texts(_SOURCE)[0]
+        if len({*zip(language, source, strict=True)}) > len({*language}):
+            both = f"{own}+{_SOURCE}"
+            self._join("language", both)
+            self.column["language"] = both
+            self.notes.append(f"languages are read by source, as column {both!r}")
 
     def _check_unread(self) -> None:
         """Say which columns are not read and might have been meant to be."""

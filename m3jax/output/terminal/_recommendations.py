@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ... import formatting
+from ...optimization import best_sources
 from ..tables import (
     crossings_table,
     predictions_table,
@@ -20,7 +21,13 @@ from ..tables import (
 from ._console import open_console, print_line, print_notes, print_table, to_rich
 
 if TYPE_CHECKING:
-    from ...optimization import BudgetSplit, Recommendations, RegimeMap, SharedModel
+    from ...optimization import (
+        BudgetSplit,
+        Recommendations,
+        RegimeMap,
+        SharedModel,
+        SourceChoice,
+    )
 
 
 def show_predictions(records: Sequence[Mapping[str, Any]]) -> None:
@@ -33,6 +40,21 @@ def show_recommendations(recommendations: Recommendations) -> None:
     console = open_console()
     for language in recommendations.languages:
         print_table(console, recommendations_table(recommendations, language), tight=True)
+    for choice in best_sources(recommendations) if recommendations.n_draws else ():
+        print_line(console, f"  {source_in_words(choice)}")
+
+
+def source_in_words(choice: SourceChoice) -> str:
+    """Which source helps a language most, in a sentence."""
+    others = ", ".join(
+        f"{name} {formatting.loss(loss)} ({formatting.share(choice.probability[name])})"
+        for name, loss in sorted(choice.loss.items(), key=lambda item: item[1])
+    )
+    return (
+        f"{choice.language}, {formatting.flop(choice.compute)} FLOP,"
+        f" {formatting.count(choice.target_tokens)} tokens: {choice.source} helps most; loss with"
+        f" each source, and how probably it is the best: {others}"
+    )
 
 
 def show_map(regime_map: RegimeMap) -> None:
