@@ -20,6 +20,7 @@ from typing import Any
 
 QUICKSTART = Path(__file__).resolve().parents[2] / "configs" / "quickstart.toml"
 QUESTION = ("-c", "1e12", "-t", "65536")
+PLAN = ("-c", "1e21", "-t", "2B", "--source-tokens", "1T")
 PEER_LIMITS = (
     *("-c", "1e20", "-t", "1e8", "--n-params", "1e7,1e12", "--epochs", "1,64"),
     *("--target-ratio", "0.05,1", "--final-ratio", "0.05,1"),
@@ -105,6 +106,8 @@ JOBS = {
         "4 languages", ("map", "fits.json", "-c", "1e11,1e13", "-t", "16384,1M", "-o", "map")
     ),
     "next": Job("4 sheets", ("next", "fits.json", "--budget", "1e13", "-c", "2e12", "-t", "65536")),
+    "plan": Job("without runs", ("plan", *PLAN)),
+    "design": Job("without runs, 12 runs", ("design", *PLAN)),
     "quickstart": Job("the whole", ("run", str(QUICKSTART), "-o", "quickstart", "--overwrite")),
 }
 
