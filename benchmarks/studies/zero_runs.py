@@ -24,7 +24,7 @@ from benchmarks.support.evidence import evidence_of, read_evidence
 from benchmarks.support.script import new_parser, parse, print_result, public_tables, whole_numbers
 from m3jax import Fits, Prior, Recipe, RunTable, fit
 from m3jax.fitting import Evidence, fit_without_runs
-from m3jax.planning import MOST_EPOCHS
+from m3jax.planning import within_reason
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 LOOPS = ("closed_loop_2_cpu_runs.csv", "closed_loop_2_romance_cpu_runs.csv")
@@ -50,8 +50,9 @@ def cells(runs: pd.DataFrame, apart: float) -> list[pd.DataFrame]:
     compute = 6 * mean.n_params * mean.epochs * mean.target_tokens / mean.target_ratio
     mean["place"] = np.round(np.log(compute) / apart).astype(int)
     mean["corpus"] = mean.target_tokens.map("{:.3g}".format)
-    # Where no text is repeated the corpus is what was read: any size, one epoch.
-    mean.loc[mean.epochs <= 1, "corpus"] = "one epoch"
+    # In a table where no text is repeated the corpus is what was read: any size, one epoch.
+    most = mean.groupby("language").epochs.transform("max")
+    mean.loc[most <= 1, "corpus"] = "one epoch"
     found = []
     for _, cell in mean.groupby(["language", "corpus", "place"]):
         if len(cell) > 1 and np.ptp(np.log(cell.loss)) > LEAST_AT_STAKE:
@@ -80,10 +81,11 @@ def judge(
     choice lies in its 90% interval.
     """
     measured = np.log(cell.loss.to_numpy())
-    drawn = fits.predict_draws(recipe_of(cell), language)  # (B, m)
-    # As the plan would: not too many epochs, where there is a choice.
-    many = cell.epochs.to_numpy() > MOST_EPOCHS
-    shunned = np.where(many & ~many.all(), np.inf, 0.0)
+    recipe = recipe_of(cell)
+    drawn = fits.predict_draws(recipe, language)  # (B, m)
+    # As the plan would: no unreasonable size or number of epochs, where there is a choice.
+    fine = within_reason(recipe)
+    shunned = np.where(~fine & fine.any(), np.inf, 0.0)
     chosen, best = int(np.argmin(np.log(drawn).mean(axis=0) + shunned)), measured.min()
     less = np.log(drawn) - np.log(drawn[:, [chosen]])
     low, middle, high = np.quantile(less, [0.05, 0.5, 0.95], axis=0)

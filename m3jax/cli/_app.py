@@ -21,6 +21,8 @@ from .commands import (
     compare_command,
     design_command,
     diagnose_command,
+    doctor_command,
+    example_command,
     fit_command,
     laws_command,
     map_command,
@@ -46,7 +48,7 @@ app = typer.Typer(
     help=(
         "From a table of small training runs to the best recipe for a low-resource language: model"
         " size, epochs, target-language ratio, and whether to concentrate the target language in a"
-        " final stage.\n\nStart with: m3jax run configs/quickstart.toml"
+        " final stage.\n\nStart with: m3jax example && m3jax run quickstart.toml"
     ),
 )
 
@@ -128,3 +130,5 @@ app.command("share")(share_command)
 app.command("next")(next_command)
 app.command("pilot")(pilot_command)
 app.command("laws")(laws_command)
+app.command("example")(example_command)
+app.command("doctor")(doctor_command)

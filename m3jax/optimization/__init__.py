@@ -10,7 +10,7 @@ from .many_languages import (
     shared_model,
     split_budget,
 )
-from .question import NO_STANDING, Distance, Questions, Standing
+from .question import NO_STANDING, REACH, Distance, Questions, Standing
 from .regime_map import Crossing, Guideline, RegimeMap, map_regimes
 from .solvers import LIMITS, Question, RegimeOptima, best_regime, solve
 from .worth import (
@@ -27,6 +27,7 @@ from .worth import (
 __all__ = [
     "LIMITS",
     "NO_STANDING",
+    "REACH",
     "BudgetSplit",
     "Crossing",
     "Distance",

@@ -42,7 +42,7 @@ class RuleQuestion(NamedTuple):
         sizes: tuple[float, float],
     ) -> RuleQuestion:
         """Of a budget (FLOP), spent on the model of 20 tokens a parameter, within `sizes`."""
-        size = float(np.clip(math.sqrt(compute / 6 / TOKENS_PER_PARAMETER), *sizes))
+        size = float(np.clip(optimal_size(compute), *sizes))
         return cls(size, compute / 6 / size, target_tokens, source_tokens)
 
 
@@ -65,6 +65,11 @@ class RuleOutcome(NamedTuple):
     more_low: float | None
     more_high: float | None
     why: str
+
+
+def optimal_size(compute: float) -> float:
+    """Parameters of the compute-optimal model of one language and one epoch."""
+    return math.sqrt(compute / 6 / TOKENS_PER_PARAMETER)
 
 
 def _monolingual(q: RuleQuestion) -> float | str:

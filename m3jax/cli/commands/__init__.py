@@ -3,6 +3,8 @@
 from ._compare import compare_command
 from ._design import design_command
 from ._diagnose import diagnose_command
+from ._doctor import doctor_command
+from ._example import example_command
 from ._fit import fit_command
 from ._laws import laws_command
 from ._map import map_command
@@ -20,6 +22,8 @@ __all__ = [
     "compare_command",
     "design_command",
     "diagnose_command",
+    "doctor_command",
+    "example_command",
     "fit_command",
     "laws_command",
     "map_command",

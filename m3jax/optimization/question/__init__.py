@@ -4,12 +4,13 @@ from ._ask import ask, positive_numbers
 from ._held_by import ACTIVE
 from ._questions import DrawOptima, Questions
 from ._ranges import AllowedRanges, Range, allowed_ranges
-from ._reach import Distance, distances, runs_to_train, stepping_stones
+from ._reach import REACH, Distance, distances, runs_to_train, stepping_stones
 from ._standing import NO_STANDING, Standing, summary
 
 __all__ = [
     "ACTIVE",
     "NO_STANDING",
+    "REACH",
     "AllowedRanges",
     "Distance",
     "DrawOptima",
