@@ -139,7 +139,7 @@ class Fits:
     def _on_evidence(self) -> list[bool]:
         """Which languages have too few runs to stand without the public prior they were given."""
         free = (~self.frozen).sum(axis=1)
-        return rest_on_public(self.law, self.settings["prior"], self.n_runs, free)
+        return rest_on_public(self.law, self.settings.get("prior"), self.n_runs, free)
 
     def ground_notes(self, i: int) -> tuple[str, ...]:
         """What to say of the ground of the recipes of language number i; nothing of its own."""

@@ -12,6 +12,7 @@ from ._log_sum_exp import (
     log_sum_exp,
     log_text_derivatives,
 )
+from ._over_draws import Drawn
 from ._programs import NonlinearProgram, Objective
 from ._question import Question
 from ._recipe_problem import RecipeProblem, text_as_read
@@ -23,6 +24,7 @@ __all__ = [
     "LIMIT_INDEX",
     "NAMED_LIMITS",
     "REGIME_TIE",
+    "Drawn",
     "NonlinearProgram",
     "Objective",
     "PrimalDualIterate",

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3jax.optimization.solvers._over_draws import Drawn
+from m3jax.optimization.solvers import Drawn
 
 DRAWS, LANES = 7, 3
 SMOOTHING = 1e-4
