@@ -55,7 +55,7 @@ def public_ground(scope: Scope) -> Scope:
     )
 
 
-def rest_on_public(law: Law, prior: str, runs: np.ndarray, free: np.ndarray) -> list[bool]:
+def rest_on_public(law: Law, prior: str | None, runs: np.ndarray, free: np.ndarray) -> list[bool]:
     """Which of the languages with so many runs and free coefficients, (L,), have too few runs.
 
     None where the prior is not what public tables say of all coefficients together.
