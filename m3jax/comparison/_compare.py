@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
 
 import jax
 import numpy as np
@@ -24,7 +25,7 @@ _THREADS = 2  # laws at a time: while one compiles the other fits
 
 @takes(CompareOptions)
 def compare(
-    runs: RunTable,
+    runs: RunTable | Any,
     laws: str | Sequence[str | Law] = "all",
     *,
     options: CompareOptions,
@@ -41,13 +42,14 @@ def compare(
     One score for each law, hold-out and language, in that order of nesting. Where a law cannot be
     fitted or nothing is held out, the score says so. Raises `M3Error` on unknown laws or hold-outs.
     """
+    runs = RunTable.of(runs)
     held_out = predict_held_out(runs, laws, options=options, progress=progress)
     return score(runs, held_out, huber_delta=options.huber_delta, seed=options.seed)
 
 
 @takes(CompareOptions)
 def predict_held_out(
-    runs: RunTable,
+    runs: RunTable | Any,
     laws: str | Sequence[str | Law] = "all",
     *,
     options: CompareOptions,
@@ -64,7 +66,7 @@ def predict_held_out(
     One result for each law and hold-out, in that order of nesting. All hold-outs and languages of a
     law are fitted in one batch. Raises as `compare` does.
     """
-    chosen = _chosen(laws)
+    chosen, runs = _chosen(laws), RunTable.of(runs)
     splits_of = {
         name: splits(runs, name, fraction=options.fraction, seed=options.seed)
         for name in dict.fromkeys(options.holdouts)

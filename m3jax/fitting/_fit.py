@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._progress import Progress, silent
 from ..laws import Law
 from ..options import FitOptions, takes
@@ -12,7 +14,7 @@ from ._plan import plan_fit
 
 @takes(FitOptions)
 def fit(
-    runs: RunTable,
+    runs: RunTable | Any,
     law: str | Law = "m3",
     *,
     options: FitOptions,
@@ -25,7 +27,7 @@ def fit(
     frozen, with a message. A language that cannot be fitted is reported in `Fits.failed`.
 
     Args:
-        runs: the run table.
+        runs: the run table, or a DataFrame with its columns.
         law: a law or its registered name.
         options: the fields of `FitOptions`, each a keyword.
         progress: called as `progress(stage, done, total)`.
@@ -33,4 +35,4 @@ def fit(
     Raises `M3Error` on options outside their range or an unknown law or coefficient.
     """
     report = progress or silent
-    return plan_fit(runs, law, options, report).fit(report)
+    return plan_fit(RunTable.of(runs), law, options, report).fit(report)

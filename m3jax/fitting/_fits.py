@@ -19,6 +19,7 @@ from ..variables import VARIABLES
 from ._beyond import BENDING, Spread
 from ._losses import interval, loss_interval, predict, predict_spread
 from ._noise import noise_factor
+from ._views import FitsViews
 from .fit_file import (
     as_written,
     check_content,
@@ -50,8 +51,8 @@ _UNITS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Fits:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Fits(FitsViews):
     """A law fitted to the runs of one or many languages.
 
     The arrays hold the languages that could be fitted, L of them; the others are in `failed`.
@@ -132,20 +133,20 @@ class Fits:
         """
         if self.population is not None:
             return pooled_scopes(self.scopes)
-        pairs = zip(self.scopes, self._on_evidence, strict=True)
-        return tuple(public_ground(scope) if public else scope for scope, public in pairs)
+        own = zip(self.scopes, self._on_evidence, strict=True)
+        return tuple(public_ground(scope) if few else scope for scope, few in own)
 
     @cached_property
     def _on_evidence(self) -> list[bool]:
         """Which languages have too few runs to stand without the public prior they were given."""
-        free = (~self.frozen).sum(axis=1)
-        return rest_on_public(self.law, self.settings.get("prior"), self.n_runs, free)
+        prior, free = self.settings.get("prior"), (~self.frozen).sum(axis=1)
+        return rest_on_public(self.law, prior, self.n_runs, free)
 
     def ground_notes(self, i: int) -> tuple[str, ...]:
         """What to say of the ground of the recipes of language number i; nothing of its own."""
         runs, free = int(self.n_runs[i]), int((~self.frozen[i]).sum())
-        pooled = self.population is not None
-        return ground_notes(self.grounds[i], runs, free, pooled=pooled, public=self._on_evidence[i])
+        how = {"pooled": self.population is not None, "public": self._on_evidence[i]}
+        return ground_notes(self.grounds[i], runs, free, **how)
 
     def index(self, language: str | None = None) -> int:
         """Position of a language; None is allowed where there is only one.
@@ -182,10 +183,7 @@ class Fits:
         low, high = (
             interval(self.draws[i], self.settings["level"])
             if self.draws.shape[1]
-            else (
-                self.theta[i],
-                self.theta[i],
-            )
+            else (self.theta[i],) * 2
         )
         return {
             c.name: (float(np.exp(a) if c.log else a), float(np.exp(b) if c.log else b))

@@ -5,15 +5,20 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from html import escape
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from ..formatting import count, quantity, quoted, write_brief
 from ..recipe import REGIMES, Recipe
 from ..variables import REGIME_WORDS
 from .question import ACTIVE, NO_STANDING, Questions, Standing
 from .solvers import LIMITS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Position = tuple[int, int, int]  # language, budget, corpus size
 
@@ -23,7 +28,7 @@ def finite_or_none(x: float) -> float | None:
     return float(x) if np.isfinite(x) else None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Recommendations:
     """Best recipes for L languages × C budgets × T corpus sizes.
 
@@ -82,6 +87,31 @@ class Recommendations:
     n_draws: int
     level: float
     questions: Questions
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a position: `records()` as a DataFrame."""
+        import pandas as pd
+
+        return pd.DataFrame(self.records())
+
+    def summary(self) -> str:
+        """What these recommendations are, in a line."""
+        places, allowed = self.feasible.size, int(self.feasible.sum())
+        some = quoted(self.languages, most=4)
+        first = next(iter(self.standings), None)
+        best = "" if first is None else f"; first {_in_a_line(self.at(*first), self.loss[first])}"
+        return f"{allowed} of {quantity(places, 'recipe')} for {some}{best}"
+
+    def __repr__(self) -> str:
+        return f"<Recommendations: {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the line, and a table of the recipes."""
+        shown = ["language", "compute", "target_tokens", "regime", "n_params", "epochs"]
+        shown += ["target_ratio", "final_ratio", "loss", "loss_low", "loss_high", "budget_used"]
+        frame = self.to_frame()[shown].head(20)
+        html: str = frame.to_html(index=False, float_format="{:.4g}".format)
+        return f"<p>{escape(self.summary())}</p>{html}"
 
     @cached_property
     def standings(self) -> Mapping[Position, Standing]:
@@ -158,3 +188,12 @@ class Recommendations:
         row.update(self.standings[i, j, t].record() if ok else NO_STANDING)
         row["infeasible"] = self.infeasible.get((i, j, t))
         return row
+
+
+def _in_a_line(recipe: Recipe, loss: float) -> str:
+    """A recipe of floats, briefly."""
+    final = f" to {recipe.final_ratio:.2g}" if recipe.final_ratio > recipe.target_ratio else ""
+    return (
+        f"{count(recipe.n_params)} parameters, {write_brief('epochs', recipe.epochs)} epochs, ratio"
+        f" {recipe.target_ratio:.2g}{final}, loss {loss:.4g}"
+    )

@@ -28,7 +28,7 @@ MOST_TIMES_OPTIMAL = 4.0
 _SINGLE = 1.5  # epochs beyond which text is repeated
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Plan:
     """What public run tables say of one question, without runs of its own.
 
@@ -62,6 +62,13 @@ class Plan:
         """The largest model that two stages were ever seen in."""
         saw = [table for table in self.evidence.tables if "final_ratio" in table.varies]
         return max((table.ranges["n_params"][1] for table in saw), default=0.0)
+
+    def summary(self) -> str:
+        """The recipe in a line."""
+        return self.recommendations.summary()
+
+    def __repr__(self) -> str:
+        return f"<Plan without runs: {self.summary()}>"
 
     def design_command(self, share: float = SHARES[1]) -> str:
         """The command that makes the sheet of small runs."""

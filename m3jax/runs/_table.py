@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterable, Mapping
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._errors import M3Error, setting
-from ..formatting import quantity, quoted
+from ..formatting import count, flop, quantity, quoted
 from ..options import TableOptions, takes
 from ..recipe import Recipe
 from ._columns import Columns
@@ -53,7 +54,7 @@ class RunBatch:
     languages: tuple[str, ...] = dataclasses.field(metadata={"static": True})
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class RunTable:
     """Checked training runs on the host, one entry per run. Build it with `read` or `from_frame`.
 
@@ -111,6 +112,22 @@ class RunTable:
         """
         return _build(numbered(frame), source, options)
 
+    @classmethod
+    def of(cls, runs: RunTable | Any) -> RunTable:
+        """A run table as it is, or made of a DataFrame: pandas', or one that gives its columns.
+
+        Raises `M3Error` as `from_frame` does, and on what is neither.
+        """
+        import pandas as pd
+
+        if isinstance(runs, cls):
+            return runs
+        if not isinstance(runs, pd.DataFrame) and hasattr(runs, "to_dict"):
+            runs = pd.DataFrame(runs.to_dict(as_series=False))  # polars
+        if not isinstance(runs, pd.DataFrame):
+            raise M3Error(f"runs: expected a RunTable or a DataFrame, got {type(runs).__name__}")
+        return cls.from_frame(runs)
+
     def __len__(self) -> int:
         return len(self.loss)
 
@@ -118,6 +135,24 @@ class RunTable:
     def languages(self) -> tuple[str, ...]:
         """Language names in order of first appearance."""
         return tuple(dict.fromkeys(self.language.tolist()))
+
+    def summary(self) -> str:
+        """What the table holds, in a line."""
+        recipe, two = self.recipe, int(np.count_nonzero(np.asarray(self.recipe.is_two_stage)))
+        sizes = "–".join(count(end) for end in (recipe.n_params.min(), recipe.n_params.max()))
+        stages = f", {two} of them with two stages" if two else ""
+        return (
+            f"{quantity(len(self), 'run')}{stages}, of {quoted(self.languages, most=4)}; {sizes}"
+            f" parameters, up to {flop(float(recipe.compute.max()))} FLOP ({self.source})"
+        )
+
+    def __repr__(self) -> str:
+        return f"<RunTable: {self.summary()}>"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the line, and the first rows."""
+        html: str = self.to_frame().head(5).to_html(index=False, float_format="{:.4g}".format)
+        return f"<p>{escape(self.summary())}</p>{html}"
 
     def select(self, mask: npt.ArrayLike) -> RunTable:
         """The runs where the boolean `mask` (n,) is True. Raises `M3Error` on another shape."""
