@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ...planning import Plan
 
 
+_LEAST = 5e-4  # share of the loss that is worth a figure
+
+
 def show_plan(plan: Plan) -> None:
     """The recipe, rules of thumb beside it, what it rests on and what runs would be worth."""
     console, answer = open_console(), plan.recommendations
@@ -64,12 +67,15 @@ def in_sentences(plan: Plan) -> list[str]:
             )
             words += f": {first} at first, {last} in the last {stage}"
         parts.append(words + ".")
-    parts += [
-        f"Of the final stage only models of up to {formatting.count(plan.two_stage_params)}"
-        f" parameters tell; without it expect to lose {math.expm1(rule.more or 0.0):.1%}."
-        for rule in plan.rules
-        if rule.name == ONE_STAGE
-    ]
+    for rule in plan.rules:
+        if rule.name == ONE_STAGE and rule.more is not None:
+            lost = math.expm1(rule.more)
+            seen = formatting.count(plan.two_stage_params)
+            cost = f"{lost:.1%} of the loss" if lost > _LEAST else "nothing"
+            parts.append(
+                f"Of the final stage only models of up to {seen} parameters tell; without it expect"
+                f" to lose {cost}."
+            )
     now, after = plan.prospects[0].regret_now, plan.prospects[1]
     parts.append(
         f"No run of its own stands behind this: expect to lose {now:.2f} nats/token to what would"
