@@ -45,6 +45,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help=(
         "From a table of small training runs to the best recipe for a low-resource language: model"
         " size, epochs, target-language ratio, and whether to concentrate the target language in a"

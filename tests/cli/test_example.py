@@ -1,5 +1,6 @@
 """`m3jax example` and `m3jax doctor`: what a newcomer types first."""
 
+import subprocess
 import sys
 import tomllib
 
@@ -36,6 +37,13 @@ def test_the_example_runs(tmp_path, monkeypatch):
     ok("example")
     ok("run", "quickstart.toml")
     assert (tmp_path / "out" / "quickstart" / "report.html").exists()
+
+
+def test_the_package_is_a_command_and_knows_a_short_help():
+    done = subprocess.run(
+        [sys.executable, "-m", "m3jax", "fit", "-h"], capture_output=True, text=True, check=True
+    )
+    assert "Usage: python -m m3jax fit" in done.stdout
 
 
 def test_doctor_checks_what_there_is(monkeypatch):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.support.recipes import fits_of
+from benchmarks.support.synthetic import run_table, true_theta
 from m3jax import Fits, compute_gain, loss_given_up, optimize, shared_model, split_budget
 
 from ..conftest import call, ok
@@ -103,3 +104,19 @@ def test_mistakes_are_one_line(here, arguments, message):
     assert result.code == 2
     assert message in result.err
     assert result.err.count("\n") == 1
+
+
+def test_of_very_many_languages_twenty_are_written_out(tmp_path, monkeypatch):
+    """A terminal is no place for 23 languages; files have them all."""
+    monkeypatch.chdir(tmp_path)
+    runs = run_table(true_theta(23, 3), 20, 0.005, 0)
+    runs.to_frame().to_csv("many.csv", index=False)
+    said = ok("fit", "many.csv", "--law", "chinchilla", "--draws", 0, "-o", "many.json").out
+    assert "3 more languages are in --json and -o files." in said
+    names = Fits.load("many.json").languages
+    assert names[19] in said
+    assert names[20] not in said
+    answer = ok("optimize", "many.json", *BUDGET, "--draws", 0).out
+    assert "3 more languages are in --recipes and --json; -l names some." in answer
+    assert names[20] not in answer
+    assert names[20] in ok("optimize", "many.json", *BUDGET, "--draws", 0, "-l", names[20]).out

@@ -50,6 +50,16 @@ def to_rich(table: Table, *, tight: bool = False) -> RichTable:
     return drawn
 
 
+MOST_LANGUAGES = 20  # that tables are written out for
+
+
+def print_rest(console: Console, names: Sequence[str], where: str) -> None:
+    """That there are more languages than are written out, and where the rest is."""
+    if more := names[MOST_LANGUAGES:]:
+        noun = "language is" if len(more) == 1 else "languages are"
+        print_line(console, f"{len(more)} more {noun} in {where}.")
+
+
 def print_table(console: Console, table: Table, *, tight: bool = False) -> None:
     """Write a table and its notes."""
     drawn = to_rich(table, tight=tight)

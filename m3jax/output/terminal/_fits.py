@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -15,14 +16,21 @@ from ..tables import (
     languages_table,
     population_table,
 )
-from ._console import escape, open_console, print_line, print_notes, print_table
+from ._console import (
+    MOST_LANGUAGES,
+    escape,
+    open_console,
+    print_line,
+    print_notes,
+    print_rest,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from ...fitting import Diagnosis, Fits
 
 
 DETAILED = 3  # languages; beyond so many, each gets one line
-_IN_FULL = 20  # languages whose coefficients are written out
 
 
 def show_fits(
@@ -37,28 +45,31 @@ def show_fits(
     `doubts` are diagnoses of languages whose fit is weak or unusable.
     """
     console = open_console()
-    print_table(console, languages_table(fits))
+    shown, failed = fits.languages[:MOST_LANGUAGES], list(fits.failed)[:MOST_LANGUAGES]
+    table = languages_table(fits)
+    rows = [row for row in table.rows if row["language"] in {*shown, *failed}]
+    print_table(console, dataclasses.replace(table, rows=rows))
+    print_rest(console, fits.languages, "--json and -o files")
     print_notes(console, notes)
     doubtful = [grade for grade in ("weak", "unusable") if grade in fits.grades]
     if doubtful:
         print_notes(console, [f"{' or '.join(doubtful)}: `m3jax diagnose` says why"])
     many = len(fits.languages) > 1
-    for name, diagnosis in (doubts or {}).items():
+    some = {name: diagnosis for name, diagnosis in (doubts or {}).items() if name in shown}
+    for name, diagnosis in some.items():
         lead = [diagnosis.verdicts[0], *([_outliers(diagnosis)] if diagnosis.outliers else [])]
         print_notes(console, lead, f"{name}: " if many else "")
-    for name, messages in zip(fits.languages, fits.messages, strict=True):
+    for name, messages in zip(shown, fits.messages, strict=False):
         print_notes(console, messages, f"{name}: " if many else "")
-    for name, (_, reason) in fits.failed.items():
-        print_notes(console, [reason], f"{name}: ")
+    for name in failed:
+        print_notes(console, [fits.failed[name][1]], f"{name}: ")
     if brief or not fits.languages:
         return
     if fits.population is not None:
         print_table(console, population_table(fits, fits.population))
-    for name in fits.languages[:_IN_FULL]:
+    for name in shown:
         print_table(console, coefficients_table(fits, name))
-    if more := fits.languages[_IN_FULL:]:
-        rest = "those of the other language are" if len(more) == 1 else f"{len(more)} more are"
-        print_line(console, f"Coefficients of {_IN_FULL} languages; {rest} in --json and -o files.")
+    print_rest(console, fits.languages, "--json and -o files")
 
 
 def show_diagnoses(

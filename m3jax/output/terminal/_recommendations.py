@@ -18,7 +18,15 @@ from ..tables import (
     standing_in_words,
     worth_table,
 )
-from ._console import open_console, print_line, print_notes, print_table, to_rich
+from ._console import (
+    MOST_LANGUAGES,
+    open_console,
+    print_line,
+    print_notes,
+    print_rest,
+    print_table,
+    to_rich,
+)
 
 if TYPE_CHECKING:
     from ...optimization import (
@@ -38,8 +46,9 @@ def show_predictions(records: Sequence[Mapping[str, Any]]) -> None:
 def show_recommendations(recommendations: Recommendations) -> None:
     """Best recipes, one table a language."""
     console = open_console()
-    for language in recommendations.languages:
+    for language in recommendations.languages[:MOST_LANGUAGES]:
         print_table(console, recommendations_table(recommendations, language), tight=True)
+    print_rest(console, recommendations.languages, "--recipes and --json; -l names some")
     for choice in best_sources(recommendations) if recommendations.n_draws else ():
         print_line(console, f"  {source_in_words(choice)}")
 
