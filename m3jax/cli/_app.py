@@ -24,6 +24,7 @@ from .commands import (
     doctor_command,
     example_command,
     fit_command,
+    init_command,
     laws_command,
     map_command,
     next_command,
@@ -132,4 +133,5 @@ app.command("next")(next_command)
 app.command("pilot")(pilot_command)
 app.command("laws")(laws_command)
 app.command("example")(example_command)
+app.command("init")(init_command)
 app.command("doctor")(doctor_command)

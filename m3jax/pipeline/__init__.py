@@ -2,5 +2,6 @@
 
 from ._config import RunConfig, read_config
 from ._run import RunResult, run
+from ._template import config_for
 
-__all__ = ["RunConfig", "RunResult", "read_config", "run"]
+__all__ = ["RunConfig", "RunResult", "config_for", "read_config", "run"]

@@ -6,6 +6,7 @@ from ._diagnose import diagnose_command
 from ._doctor import doctor_command
 from ._example import example_command
 from ._fit import fit_command
+from ._init import init_command
 from ._laws import laws_command
 from ._map import map_command
 from ._next import next_command
@@ -25,6 +26,7 @@ __all__ = [
     "doctor_command",
     "example_command",
     "fit_command",
+    "init_command",
     "laws_command",
     "map_command",
     "next_command",
