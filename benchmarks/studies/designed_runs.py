@@ -21,9 +21,15 @@ import pandas as pd
 from benchmarks.support.script import new_parser, parse, print_result, say
 from m3jax import Fits, Recipe, RunTable, fit, optimize, plan
 from m3jax.computing import in_double_precision
-from m3jax.design import RunDesign, design_runs, random_design, ranges_around, run_space
+from m3jax.design import (
+    MOST_EPOCHS,
+    RunDesign,
+    design_runs,
+    random_design,
+    ranges_around,
+    run_space,
+)
 from m3jax.fitting import Evidence, fit_without_runs, predict
-from m3jax.planning import MOST_EPOCHS
 
 # (compute, target tokens), with 1e12 source tokens.
 QUESTIONS = ((1e20, 1e8), (1e21, 2e9), (1e21, 1e8), (1e22, 1e10))

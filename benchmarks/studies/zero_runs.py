@@ -23,8 +23,8 @@ import pandas as pd
 from benchmarks.support.evidence import evidence_of, read_evidence
 from benchmarks.support.script import new_parser, parse, print_result, public_tables, whole_numbers
 from m3jax import Fits, Prior, Recipe, RunTable, fit
+from m3jax.design import within_reason
 from m3jax.fitting import Evidence, fit_without_runs
-from m3jax.planning import within_reason
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
 LOOPS = ("closed_loop_2_cpu_runs.csv", "closed_loop_2_romance_cpu_runs.csv")

@@ -16,9 +16,10 @@ from .._version import __version__
 from ..files import write_csv, write_json
 from ..fitting import Evidence, fit_without_runs
 from ..optimization import optimize
-from ..options import DesignOptions, Limits, takes
+from ..options import DesignOptions, takes
 from ._next import next_runs
 from ._prospects import likeness_of, ranges_around
+from ._reason import limits_of
 from ._shapes import DecoderShape, shapes_of, usual_shapes
 from ._sheet import SCHEMA_VERSION, NextRuns, check_sheet
 
@@ -136,7 +137,7 @@ def design_runs(
         found, language, draws=options.draws, level=options.level, seed=options.seed
     )
     budget = options.share * options.compute if options.budget is None else options.budget
-    limits = {name: getattr(options, name) for name in Limits.names()}
+    limits = limits_of(options, found)
     recommendations = optimize(
         fits,
         compute=options.compute,
@@ -162,7 +163,8 @@ def design_runs(
         starts=options.starts,
         seed=options.seed,
         progress=progress,
-        **{**limits, "ladder": [shape.n_params for shape in shapes]},
+        run_ladder=[shape.n_params for shape in shapes],
+        **limits,
     )
     compute = np.asarray(runs.recipe.compute)
     size = {shape.n_params: shape for shape in shapes}

@@ -84,7 +84,7 @@ def next_runs(
         most_tokens=float(recommendations.target_tokens.max()),
         reach=options.reach,
         bounds=options.ranges,
-        ladder=options.ladder,
+        ladder=options.ladder if options.run_ladder is None else options.run_ladder,
     )
     check_cost(name, space, options.budget, options.runs)
     held = [c for c, frozen in zip(fits.law.names, fits.frozen[i], strict=True) if frozen]

@@ -47,6 +47,11 @@ class NextOptions(Limits):
         help="Unique target tokens there are; by default the most in the runs. No further run takes"
         " more than the largest of them.",
     )
+    run_ladder: Any = same_as(
+        Limits,
+        "ladder",
+        help="The only sizes that the runs may have, by default the ladder of the recipe.",
+    )
     criterion: str = option(
         "regret",
         kind="text",

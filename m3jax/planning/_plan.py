@@ -11,20 +11,15 @@ import numpy as np
 from .. import formatting
 from .._errors import M3Error
 from .._progress import Progress, silent
-from ..design import Prospect, prospects
+from ..design import Prospect, limits_of, prospects
 from ..fitting import Evidence, EvidenceTable, Fits, fit_without_runs
-from ..optimization import REACH, Recommendations, optimize
-from ..options import Limits, PlanOptions, takes
+from ..optimization import Recommendations, optimize
+from ..options import PlanOptions, takes
 from ..recipe import Recipe
-from ._rules import RuleOutcome, RuleQuestion, optimal_size, rule_outcomes
+from ._rules import RuleOutcome, RuleQuestion, rule_outcomes
 
 SHARES = (0.001, 0.005, 0.02)  # of the compute, spent on small runs first
 RUNS = 8  # of such a sheet
-# More than that teaches nothing (arXiv:2305.16264). Laws that saturate in epochs would go on.
-MOST_EPOCHS = 40.0
-# The best model stays near the compute-optimal one of a single language (arXiv:2410.12325, v1), and
-# what repeats text is smaller.
-MOST_TIMES_OPTIMAL = 4.0
 _SINGLE = 1.5  # epochs beyond which text is repeated
 
 
@@ -135,13 +130,6 @@ def plan(
     fits = fit_without_runs(
         found, language, draws=options.draws, level=options.level, seed=options.seed
     )
-    limits = {name: getattr(options, name) for name in Limits.names()}
-    if options.epochs is None:
-        limits["epochs"] = (1.0, MOST_EPOCHS)
-    if options.n_params is None and options.ladder is None:
-        least, most = found.scope.ranges["n_params"]
-        largest = MOST_TIMES_OPTIMAL * optimal_size(options.compute)
-        limits["n_params"] = (min(least, largest), min(max(largest, least), REACH * most))
     recommendations = optimize(
         fits,
         compute=options.compute,
@@ -150,7 +138,7 @@ def plan(
         draws=options.draws,
         level=options.level,
         progress=report,
-        **limits,
+        **limits_of(options, found),
     )
     if not recommendations.feasible.all():
         raise M3Error(f"no recipe is allowed: {recommendations.infeasible[0, 0, 0]}")
@@ -183,12 +171,6 @@ def plan(
         grounds=tuple(grounds(found.tables, recipe)),
         options=options,
     )
-
-
-def within_reason(recipe: Recipe) -> np.ndarray:
-    """Which recipes, leaves (n,), keep to what a plan keeps to where nothing is said, bool (n,)."""
-    largest = MOST_TIMES_OPTIMAL * np.array([optimal_size(c) for c in recipe.compute])
-    return np.asarray((recipe.epochs <= MOST_EPOCHS) & (recipe.n_params <= largest))
 
 
 def grounds(tables: Sequence[EvidenceTable], recipe: Recipe) -> list[str]:

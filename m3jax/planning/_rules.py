@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..design import optimal_size
 from ..fitting import Fits
 from ..recipe import Recipe
 
-TOKENS_PER_PARAMETER = 20.0  # compute-optimal, arXiv:2203.15556
 _FEW_EPOCHS = 4.0  # up to which repeated text is nearly as good as new, arXiv:2305.16264
 ONE_STAGE = "the plan in one stage"
 _TEMPERATURE = 0.3  # exponent of corpus sizes, arXiv:1911.02116
@@ -65,11 +65,6 @@ class RuleOutcome(NamedTuple):
     more_low: float | None
     more_high: float | None
     why: str
-
-
-def optimal_size(compute: float) -> float:
-    """Parameters of the compute-optimal model of one language and one epoch."""
-    return math.sqrt(compute / 6 / TOKENS_PER_PARAMETER)
 
 
 def _monolingual(q: RuleQuestion) -> float | str:

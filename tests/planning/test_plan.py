@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from m3jax import M3Error, Recipe, optimize, plan
-from m3jax.planning import MOST_EPOCHS, RULES
+from m3jax.design import MOST_EPOCHS
+from m3jax.planning import RULES
 
 from ..conftest import is_finite
 
