@@ -4,8 +4,6 @@ import subprocess
 import sys
 import tomllib
 
-import pytest
-
 from ..conftest import ROOT, call, ok
 
 
@@ -29,14 +27,6 @@ def test_it_is_the_quickstart_of_the_repository():
     assert known["runs"].pop("path") == "../m3jax/data/pilot_debian.csv"
     assert shipped["runs"].pop("path") == "pilot_debian.csv"
     assert shipped == known
-
-
-@pytest.mark.slow
-def test_the_example_runs(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    ok("example")
-    ok("run", "quickstart.toml")
-    assert (tmp_path / "out" / "quickstart" / "report.html").exists()
 
 
 def test_the_package_is_a_command_and_knows_a_short_help():
