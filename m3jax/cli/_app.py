@@ -19,23 +19,25 @@ from ._interrupts import Interrupted
 from ._streams import flush_output, give_up_output, prepare_streams, say, write_line
 from .commands import (
     compare_command,
-    design_command,
     diagnose_command,
-    doctor_command,
-    example_command,
     fit_command,
-    init_command,
-    laws_command,
     map_command,
     next_command,
     optimize_command,
     pilot_command,
-    plan_command,
     predict_command,
     run_command,
     share_command,
     split_command,
     worth_command,
+)
+from .first_steps import (
+    design_command,
+    doctor_command,
+    example_command,
+    init_command,
+    laws_command,
+    plan_command,
 )
 
 # Newer versions of typer carry their own click: take the exceptions from typer itself.

@@ -41,6 +41,12 @@ Language = Annotated[
 ]
 
 
+SheetFile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Write the run sheet to this .csv or .json file."),
+]
+
+
 def use_cache() -> None:
     """Keep compiled code between calls; JAX would say for each function that it cannot."""
     from ..computing import keep_compiled

@@ -23,7 +23,7 @@ _DRAWS = 64  # that stand for what is believed
 _SAMPLES = 48  # normal numbers that expectations are taken over
 _DESIGNS, _POOL = 4, 96  # random designs, and runs to exchange the best one's against
 _SMALLER, _LARGER = 10.0, 4.0  # times than the small likeness of the recipe
-_MOST_EPOCHS = 64.0
+_MOST_RUN_EPOCHS = 64.0  # small runs go beyond what is recommended, to see what that does
 _STAGES = (0.05, 0.5)  # of all tokens, in the last of two stages
 
 
@@ -107,7 +107,7 @@ def ranges_around(recipe: Recipe, share: float) -> Mapping[str, Bounds]:
     return {
         "n_params": (size / _SMALLER, min(size * _LARGER, recipe.n_params)),
         "target_tokens": (corpus / _SMALLER, corpus * _LARGER),
-        "epochs": (1.0, min(_LARGER * max(epochs, 2.0), max(_MOST_EPOCHS, epochs))),
+        "epochs": (1.0, min(_LARGER * max(epochs, 2.0), max(_MOST_RUN_EPOCHS, epochs))),
         "target_ratio": (ratio / _LARGER, 1.0),
         "stage_fraction": _STAGES,
     }

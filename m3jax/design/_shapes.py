@@ -31,7 +31,7 @@ class DecoderShape(NamedTuple):
 
     @classmethod
     def of(cls, layers: int, width: int, vocabulary: int) -> DecoderShape:
-        """With heads 64 wide where that divides the width, else one head for each 32 or so."""
+        """With as many heads as divide the width, each some 64 wide or wider."""
         heads = next(h for h in range(max(1, round(width / _HEAD)), 0, -1) if width % h == 0)
         blocks = 12 * layers * width**2
         return cls(layers, width, heads, blocks + vocabulary * width, blocks)

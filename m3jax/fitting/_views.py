@@ -13,7 +13,7 @@ from ..formatting import quantity, quoted
 from ..laws import Law
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Self
 
     import pandas as pd
@@ -22,7 +22,7 @@ _NAMED = 4  # languages in a line
 
 
 class FitsViews:
-    """What `Fits` can be asked beside its attributes."""
+    """What `Fits` can be asked beside what it says itself, which is used here."""
 
     law: Law
     languages: tuple[str, ...]
@@ -31,18 +31,9 @@ class FitsViews:
     r2: np.ndarray
     n_runs: np.ndarray
     failed: Mapping[str, tuple[int, str]]
-
-    def index(self, language: str | None = None) -> int:
-        """Position of a language."""
-        raise NotImplementedError
-
-    def coefficients(self, language: str | None = None) -> dict[str, float]:
-        """Best-fit coefficients by name."""
-        raise NotImplementedError
-
-    def intervals(self, language: str | None = None) -> dict[str, tuple[float, float]]:
-        """Interval of each coefficient."""
-        raise NotImplementedError
+    index: Callable[..., int]
+    coefficients: Callable[..., dict[str, float]]
+    intervals: Callable[..., dict[str, tuple[float, float]]]
 
     def __getitem__(self, languages: str | Sequence[str]) -> Self:
         """The fits of one language or of some: `fits["Indonesian"]`. Raises as `index` does."""

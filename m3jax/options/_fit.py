@@ -91,7 +91,8 @@ class FitOptions(Options):
         ' runs than free coefficients and two, 3 at least, it decides what they leave open. "none"'
         ' is the bare objective. "public" is what public run tables say of the coefficients; a'
         " `Prior`, or the path of its file, is what you say. With these two a language needs no"
-        " runs for the coefficients that are named (3 at least), and none of these is frozen.",
+        " runs for the coefficients that are named (3 at least, 1 where all are known together,"
+        " as those of m3 are in the public one), and none of these is frozen.",
     )
     pool: str = option(
         "none",

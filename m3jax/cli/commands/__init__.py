@@ -1,18 +1,12 @@
 """The commands of the command line, one file each."""
 
 from ._compare import compare_command
-from ._design import design_command
 from ._diagnose import diagnose_command
-from ._doctor import doctor_command
-from ._example import example_command
 from ._fit import fit_command
-from ._init import init_command
-from ._laws import laws_command
 from ._map import map_command
 from ._next import next_command
 from ._optimize import optimize_command
 from ._pilot import pilot_command
-from ._plan import plan_command
 from ._predict import predict_command
 from ._run import run_command
 from ._share import share_command
@@ -21,18 +15,12 @@ from ._worth import worth_command
 
 __all__ = [
     "compare_command",
-    "design_command",
     "diagnose_command",
-    "doctor_command",
-    "example_command",
     "fit_command",
-    "init_command",
-    "laws_command",
     "map_command",
     "next_command",
     "optimize_command",
     "pilot_command",
-    "plan_command",
     "predict_command",
     "run_command",
     "share_command",

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ...options import Limits, NextOptions
 from .. import _arguments as arguments
-from .._common import FitFile, Json, Language, print_json, progress_bar, use_cache
+from .._common import FitFile, Json, Language, SheetFile, print_json, progress_bar, use_cache
 from .._derived import with_options
 from .._streams import say
 
@@ -32,10 +31,7 @@ def next_command(
     stage_fraction: Annotated[
         str | None, typer.Option(help="Range LOW,HIGH of two-stage runs' final stage.")
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write the run sheet to this .csv or .json file."),
-    ] = None,
+    output: SheetFile = None,
     as_json: Json = False,
 ) -> None:
     """Propose the further small runs that would sharpen the recommendation most.

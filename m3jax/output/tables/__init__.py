@@ -4,7 +4,7 @@ from ._diagnoses import determined_table, diagnoses_table
 from ._fits import coefficients_table, languages_table, population_table
 from ._languages import shared_table, split_table
 from ._map import crossings_table
-from ._planning import design_table, evidence_table, prospects_table, rules_table
+from ._planning import evidence_table, prospects_table, rules_table
 from ._recipes import (
     outside_in_words,
     predictions_table,
@@ -12,7 +12,7 @@ from ._recipes import (
     regime_gaps,
     standing_in_words,
 )
-from ._runs import next_runs_table, pilot_table
+from ._runs import design_table, next_runs_table, pilot_table
 from ._scores import LEVEL_MARK, all_scores_table, holdout_table, medians_table, ranked
 from ._table import Column, Record, Table, View, plain_column, variable_column
 from ._worth import worth_table

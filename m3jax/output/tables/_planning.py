@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ... import formatting
-from ._recipes import final_stage
-from ._table import Column, Record, Table, plain_column, regime_column, variable_column
+from ._table import Column, Record, Table, plain_column, variable_column
 
 if TYPE_CHECKING:
-    from ...design import Prospect, RunDesign
+    from ...design import Prospect
     from ...fitting import EvidenceTable
     from ...planning import Plan
 
@@ -96,28 +95,4 @@ def evidence_table(tables: Sequence[EvidenceTable]) -> Table:
             plain_column("source", "what it is", left=True, prose=True),
         ),
         rows=rows,
-    )
-
-
-def design_table(design: RunDesign) -> Table:
-    """One row a run of a sheet."""
-    return Table(
-        title=f"Small runs for {design.runs.language}",
-        columns=(
-            plain_column("run_id", "run"),
-            plain_column("model", "model\n(layers × width)"),
-            variable_column("n_params", "params\n"),
-            variable_column("target_tokens", "unique\ntokens"),
-            variable_column("epochs", "epochs\n"),
-            variable_column("target_ratio", "ratio\n"),
-            Column("final_ratio", "final\n(stage)", lambda row: final_stage(row, " ")),
-            variable_column("total_tokens", "total\ntokens"),
-            variable_column("compute", "FLOP\n"),
-            plain_column("seed", "seed\n"),
-            plain_column("predicted_loss", "predicted\nloss", lambda loss: f"{loss:.2f}"),
-            plain_column("worth", "worth\n", formatting.share),
-            regime_column(),
-        ),
-        rows=design.records(),
-        notes=design.runs.notes,
     )

@@ -17,7 +17,7 @@ from ._table import (
 )
 
 if TYPE_CHECKING:
-    from ...design import NextRuns
+    from ...design import NextRuns, RunDesign
 
 
 def next_runs_table(next_runs: NextRuns) -> Table:
@@ -26,19 +26,44 @@ def next_runs_table(next_runs: NextRuns) -> Table:
         title=f"Next runs for {next_runs.language}",
         columns=(
             plain_column("run_id", "run"),
-            variable_column("n_params", "model\nparams"),
-            variable_column("target_tokens", "unique\ntokens"),
-            variable_column("epochs", "epochs\n"),
-            variable_column("target_ratio", "target\nratio"),
-            Column("final_ratio", "final\n(stage)", lambda row: final_stage(row, " ")),
-            variable_column("total_tokens", "total\ntokens"),
-            variable_column("compute", "compute\nFLOP"),
+            *_recipe_columns(),
             Column("predicted_loss", "predicted\nloss", _predicted),
             plain_column("worth", "worth\n", formatting.share),
             regime_column(),
         ),
         rows=next_runs.records(),
         notes=next_runs.notes,
+    )
+
+
+def design_table(design: RunDesign) -> Table:
+    """One row a run of a sheet for a language without runs."""
+    return Table(
+        title=f"Small runs for {design.runs.language}",
+        columns=(
+            plain_column("run_id", "run"),
+            plain_column("model", "layers\n× width"),
+            *_recipe_columns(),
+            plain_column("seed", "seed\n"),
+            plain_column("predicted_loss", "predicted\nloss", lambda loss: f"{loss:.2f}"),
+            plain_column("worth", "worth\n", formatting.share),
+            regime_column(),
+        ),
+        rows=design.records(),
+        notes=design.runs.notes,
+    )
+
+
+def _recipe_columns() -> tuple[Column, ...]:
+    """What a run is."""
+    return (
+        variable_column("n_params", "model\nparams"),
+        variable_column("target_tokens", "unique\ntokens"),
+        variable_column("epochs", "epochs\n"),
+        variable_column("target_ratio", "target\nratio"),
+        Column("final_ratio", "final\n(stage)", lambda row: final_stage(row, " ")),
+        variable_column("total_tokens", "total\ntokens"),
+        variable_column("compute", "compute\nFLOP"),
     )
 
 

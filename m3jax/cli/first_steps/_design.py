@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from ...options import DesignOptions
-from .._common import Json, print_json, progress_bar, use_cache
+from .._common import Json, SheetFile, print_json, progress_bar, use_cache
 from .._derived import with_options
 from .._streams import say
 from ._plan import Name
@@ -19,10 +16,7 @@ def design_command(
     *,
     options: dict[str, Any],
     language: Name = "target",
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write the run sheet to this .csv or .json file."),
-    ] = None,
+    output: SheetFile = None,
     as_json: Json = False,
 ) -> None:
     """Propose the small runs to train first, for a language that has none yet.
