@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from .._errors import M3Error
 from .._progress import Progress
@@ -214,6 +213,8 @@ def _climb(
 
     A step that takes a run above the log loss `max_log_loss` is not made.
     """
+    import optax  # a fifth of a second, which `plan` can do without
+
     optimizer = optax.adam(optax.cosine_decay_schedule(_RATE, _STEPS))
 
     def loss(x: Array) -> Array:

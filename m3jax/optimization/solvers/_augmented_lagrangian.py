@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 
 from ._batched import LocalOptima, halton
 from ._interior_point import factor, slack_curvature, slack_slopes, solve_factored
@@ -97,6 +96,8 @@ class _Evaluation(NamedTuple):
 @lru_cache(maxsize=1)
 def _adam() -> tuple[Any, Any]:
     """Adam's first state, and its step for arrays (d, L)."""
+    import optax  # a fifth of a second, which most questions can do without
+
     optimiser = optax.adam(optax.cosine_decay_schedule(_RATE, _ROUNDS * _STEPS, 0.02))
     return optimiser.init, jax.jit(optimiser.update)
 
