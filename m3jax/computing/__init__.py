@@ -2,7 +2,7 @@
 
 from ._arithmetic import array_namespace, in_double_precision
 from ._compiled import KEPT, jit_by_first, keep_compiled
-from ._elementwise import Compiled, Elementwise, NotElementwise, pointwise
+from ._elementwise import Compiled, Elementwise, NotElementwise, listing, pointwise
 
 __all__ = [
     "KEPT",
@@ -13,5 +13,6 @@ __all__ = [
     "in_double_precision",
     "jit_by_first",
     "keep_compiled",
+    "listing",
     "pointwise",
 ]

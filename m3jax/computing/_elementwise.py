@@ -8,6 +8,7 @@ else point by point, a loop or a sum, are compiled all the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import chain
@@ -84,9 +85,47 @@ def pointwise(function: Callable[..., Any], *like: Any) -> Elementwise | Compile
         return Compiled(function, *like)
 
 
+def listing(function: Callable[..., Any], *like: Any) -> dict[str, Any]:
+    """A function of scalars as a list of operations, in JSON, for what is not Python to run.
+
+    Values have places: first those of the arguments' leaves, then what is computed. `numbers` are
+    [place, value] of constants, `steps` [operation, place, *operands] in order, operations by the
+    names of JAX's primitives and "to the n" for whole powers, and `out` the places of what the
+    function returns, its leaves in order; what is not finite is text, as JavaScript writes it. Of `like` only the structure counts. Raises
+    `NotElementwise` where the function does something else than arithmetic with scalars.
+    """
+    notes, out, _ = _traced(function, *like)
+    return {
+        "size": notes.size,
+        "numbers": [[place, _in_json(value)] for place, value in notes.numbers.items()],
+        "steps": [[step.name, step.place, *step.operands] for step in notes.needed_for(out)],
+        "out": out,
+    }
+
+
+def _in_json(value: Any) -> float | str:
+    """A number; as text where JSON has none for it."""
+    number = float(value)
+    if math.isfinite(number):
+        return number
+    return "NaN" if math.isnan(number) else "Infinity" if number > 0 else "-Infinity"
+
+
+def _traced(function: Callable[..., Any], *like: Any) -> tuple[_Notes, list[int], Any]:
+    """A function written down, the places of what it returns, and the structure of that."""
+    scalar = jax.ShapeDtypeStruct((), np.float64)
+    with in_double_precision():
+        scalars = [jax.tree.map(lambda _: scalar, argument) for argument in like]
+        traced, returned = jax.make_jaxpr(function, return_shape=True)(*scalars)
+    total = len(jax.tree.leaves(like))
+    notes = _Notes(total)
+    return notes, notes.inline(traced, range(total)), jax.tree.structure(returned)
+
+
 class _Step(NamedTuple):
     """An operation, where its operands are, where its result goes, and what is spent with it."""
 
+    name: str
     operation: Operation
     operands: tuple[int, ...]
     place: int
@@ -106,15 +145,9 @@ class Elementwise:
         Raises `NotElementwise` where NumPy could not run it.
         """
         self._given: list[Any] = [jax.tree.structure(argument) for argument in like]
-        scalar = jax.ShapeDtypeStruct((), np.float64)
-        with in_double_precision():
-            scalars = [jax.tree.map(lambda _: scalar, argument) for argument in like]
-            traced, returned = jax.make_jaxpr(function, return_shape=True)(*scalars)
-        self._returned = jax.tree.structure(returned)
+        notes, self._out, self._returned = _traced(function, *like)
         total = len(jax.tree.leaves(like))
         self._begin = total - len(jax.tree.leaves(like[-1]))  # of the last argument's leaves
-        notes = _Notes(total)
-        self._out = notes.inline(traced, range(total))
         needed = notes.needed_for(self._out)
         early = {*range(self._begin, total), *notes.numbers}
         first = []
@@ -157,7 +190,7 @@ class Elementwise:
         for place, value in (self._numbers | there).items():
             held[place] = value
         with np.errstate(all="ignore"):  # what is not finite is the caller's to refuse
-            for operation, operands, place, spent in steps:
+            for _, operation, operands, place, spent in steps:
                 held[place] = operation(*[held[i] for i in operands])
                 for i in spent:  # arrays that die young stay in the processor's cache
                     held[i] = None
@@ -290,7 +323,7 @@ class _Notes:
                     found = operation(*(np.asarray(self.numbers[i]) for i in operands))
                 self._place_of[key] = self._number(found)
             else:
-                self.steps.append(_Step(operation, tuple(operands), self._new_place(key)))
+                self.steps.append(_Step(name, operation, tuple(operands), self._new_place(key)))
         return self._place_of[key]
 
 

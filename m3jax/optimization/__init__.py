@@ -10,7 +10,7 @@ from .many_languages import (
     shared_model,
     split_budget,
 )
-from .question import NO_STANDING, REACH, Distance, Questions, Standing
+from .question import NO_STANDING, REACH, Distance, Questions, Standing, ask, covered_by
 from .regime_map import Crossing, Guideline, RegimeMap, map_regimes
 from .solvers import LIMITS, Question, RegimeOptima, best_regime, solve
 from .worth import (
@@ -43,10 +43,12 @@ __all__ = [
     "SourceChoice",
     "Standing",
     "Sway",
+    "ask",
     "best_recipe",
     "best_regime",
     "best_sources",
     "compute_gain",
+    "covered_by",
     "loss_given_up",
     "map_regimes",
     "optimize",

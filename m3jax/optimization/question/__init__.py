@@ -4,7 +4,7 @@ from ._ask import ask, positive_numbers
 from ._held_by import ACTIVE
 from ._questions import DrawOptima, Questions
 from ._ranges import AllowedRanges, Range, allowed_ranges
-from ._reach import REACH, Distance, distances, runs_to_train, stepping_stones
+from ._reach import REACH, Distance, covered_by, distances, runs_to_train, stepping_stones
 from ._standing import NO_STANDING, Standing, summary
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "Standing",
     "allowed_ranges",
     "ask",
+    "covered_by",
     "distances",
     "positive_numbers",
     "runs_to_train",

@@ -8,7 +8,7 @@ from ... import formatting
 from ..._errors import option_name, setting
 from ...options import Limits
 from ...recipe import Recipe
-from ..solvers import LIMITS
+from ..solvers import LIMITS, NAMED_LIMITS
 from ._ranges import AllowedRanges
 
 ACTIVE = 1e-6  # d log loss / d log limit above which a limit is worth naming
@@ -45,6 +45,29 @@ def limit_in_words(name: str, allowed: AllowedRanges, limits: Limits) -> str:
         "source_loss": f"loss on source text ≤ {limits.max_source_loss} ({most_loss})",
         "constraint": "your own constraint",
     }[name]
+
+
+def limit_words(allowed: AllowedRanges, limits: Limits) -> dict[str, str]:
+    """What may hold a recipe, by name in `NAMED_LIMITS`, and four names more.
+
+    These are "least text" and "most text" of what is read, and "held n_params" and "held
+    target_ratio" where these have one value only.
+    """
+    absent = {
+        "gpu_hours": limits.max_gpu_hours,
+        "source_tokens": limits.max_source_tokens,
+        "lowest first_ratio": limits.min_first_ratio,
+    }
+    names = [name for name in NAMED_LIMITS if absent.get(name, True) is not None]
+    words = {name: limit_in_words(name, allowed, limits) for name in names}
+    text = allowed.ranges["target_tokens"]
+    words["least text"] = _bound("target_tokens", "≥", text.low, text.low_source)
+    words["most text"] = _bound("target_tokens", "≤", text.high, text.high_source)
+    for name in ("n_params", "target_ratio"):
+        span = allowed.ranges[name]
+        if span.is_held:
+            words[f"held {name}"] = _bound(name, "=", span.low, span.low_source)
+    return words
 
 
 def held_by(

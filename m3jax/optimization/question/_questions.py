@@ -16,7 +16,7 @@ from ...laws import Law
 from ...options import Limits
 from ...recipe import REGIMES, Recipe
 from ..solvers import NonlinearProgram, Question, RegimeOptima, best_regime, recipes, solve
-from ._held_by import limit_in_words
+from ._held_by import limit_in_words, limit_words
 from ._infeasible import infeasibility, too_little_text
 from ._objectives import point_program, robust_program
 from ._ranges import AllowedRanges
@@ -234,6 +234,10 @@ class Questions:
             allowed=self.allowed[language],
             limits=self.limits,
         )
+
+    def limits_in_words(self, language: int) -> dict[str, str]:
+        """What may hold recipes of a language, see `limit_words`."""
+        return limit_words(self.allowed[language], self.limits)
 
     def why_not(self, p: int, solved: RegimeOptima) -> str:
         """Why question p has no allowed recipe: the limits that clash, and by how much."""
