@@ -10,6 +10,7 @@ from .output.figures import (
     residuals_by_law,
     residuals_by_variable,
     to_png,
+    to_svg,
 )
 from .output.figures import draw_regime_map as regime_map
 
@@ -24,4 +25,5 @@ __all__ = [
     "residuals_by_law",
     "residuals_by_variable",
     "to_png",
+    "to_svg",
 ]

@@ -18,6 +18,7 @@ from .._version import __version__
 from ._interrupts import Interrupted
 from ._streams import flush_output, give_up_output, prepare_streams, say, write_line
 from .commands import (
+    calculator_command,
     compare_command,
     diagnose_command,
     fit_command,
@@ -128,6 +129,7 @@ app.command("diagnose")(diagnose_command)
 app.command("compare")(compare_command)
 app.command("optimize")(optimize_command)
 app.command("worth")(worth_command)
+app.command("calculator")(calculator_command)
 app.command("map")(map_command)
 app.command("split")(split_command)
 app.command("share")(share_command)

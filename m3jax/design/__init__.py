@@ -5,13 +5,14 @@ from ._from_nothing import RunDesign, design_runs
 from ._next import next_runs
 from ._prospects import Prospect, likeness_of, prospects, ranges_around
 from ._random import random_runs
-from ._reason import MOST_EPOCHS, limits_of, optimal_size, within_reason
+from ._reason import MOST_EPOCHS, MOST_TIMES_OPTIMAL, limits_of, optimal_size, within_reason
 from ._run_space import run_space
 from ._search import random_design
 from ._sheet import NextRuns, check_sheet, write_sheet
 
 __all__ = [
     "MOST_EPOCHS",
+    "MOST_TIMES_OPTIMAL",
     "Belief",
     "NextRuns",
     "Prospect",

@@ -22,7 +22,12 @@ from ..runs.readers import placed
 
 # Section -> key -> kind of value, a key of `options.KINDS`.
 _KINDS: dict[str, dict[str, str]] = {
-    "": {"title": "text", "output": "text", "overwrite": "true or false"},
+    "": {
+        "title": "text",
+        "output": "text",
+        "overwrite": "true or false",
+        "figures": "text",
+    },
     "runs": {"path": "text", **toml_kinds(TableOptions)},
     "fit": {"law": "text", **toml_kinds(FitOptions)},
     # The rest of its options are those of the fit.
@@ -40,6 +45,7 @@ class RunConfig:
         title: of the report.
         output: folder for the results, relative to the current one.
         overwrite: whether results that are there already are replaced.
+        figures: "png" or "svg" to draw figures into the folder as well; "" for none.
         runs_path: the run table, resolved against the configuration's own folder.
         runs: for `RunTable.read`.
         fit: for `fit`.
@@ -50,6 +56,7 @@ class RunConfig:
     title: str
     output: Path
     overwrite: bool
+    figures: str
     runs_path: Path
     runs: Mapping[str, Any]
     fit: Mapping[str, Any]
@@ -77,6 +84,7 @@ def read_config(path: str | os.PathLike[str]) -> RunConfig:
         title=content.get("title", path.stem),
         output=Path(content.get("output", Path("out") / path.stem)),
         overwrite=content.get("overwrite", False),
+        figures=content.get("figures", ""),
         runs_path=placed(runs.pop("path"), path.parent),
         runs=runs,
         fit=content.get("fit", {}),

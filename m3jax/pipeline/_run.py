@@ -11,11 +11,12 @@ from .._errors import M3Error
 from .._progress import Progress, silent
 from ..comparison import HeldOut, Score, check_comparison, predict_held_out, score
 from ..export import training_plan
-from ..files import check_place, csv_text, encoded, file_name, json_text
+from ..files import check_place, csv_text, encoded, json_text
 from ..fitting import Diagnosis, Fits, diagnose, fit
-from ..optimization import Position, Recommendations, optimize, swaying_runs
+from ..optimization import Recommendations, optimize, swaying_runs
 from ..runs import RunTable
 from ._config import RunConfig
+from ._figures import MOST_PICTURED, check_figures, draw, pictured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,18 +31,21 @@ class RunResult:
     files: tuple[Path, ...]
 
 
-def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
+def run(
+    config: RunConfig, *, progress: Progress | None = None, command: str = ""
+) -> RunResult:
     """Read, fit, compare, optimize, and write everything into the configuration's output folder.
 
-    Files: `fits.json` with `fits.npz`, `scores.json`, PNG pictures, `report.html` and, where
-    recipes are asked for, `recipes.csv` and `plan.json`. All results exist before the first file
-    is written, and all files are written or none. Pictures need matplotlib. Raises `M3Error` on bad
-    input, and where there are results already and the configuration does not say `overwrite`.
+    Files: `fits.json` with `fits.npz`, `scores.json`, `report.html` and, where recipes are asked
+    for, `recipes.csv` and `plan.json`; with `figures` pictures, which need matplotlib. All results
+    exist before the first file is written, and all files are written or none. `command` is what the
+    report says it was made by. Raises `M3Error` on bad input, and where there are results already
+    and the configuration does not say `overwrite`.
     """
-    from ..output.figures import comparison_figures, new_figure, to_png
     from ..output.html import report_page
 
-    new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
+    if config.figures:
+        check_figures(config.figures)  # fail before the work and not after
     report = progress or silent
     _check_output(config)
     runs = RunTable.read(config.runs_path, **config.runs)
@@ -64,19 +68,20 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
 
     diagnoses = diagnose(fits, runs)
     swayed = tuple(_swayed(fits, runs, recommendations))
-    report("drawing", 0, 1)
-    pictures = _pictures(runs, fits, recommendations, diagnoses)
-    drawn = comparison_figures(runs, held_out)
-    pictures |= {name: (text, to_png(figure)) for name, (text, figure) in drawn.items()}
-    report("drawing", 1, 1)
+    pictures = {}
+    if config.figures:
+        report("drawing", 0, 1)
+        pictures = draw(config.figures, runs, fits, recommendations, diagnoses, held_out)
+        report("drawing", 1, 1)
     page = report_page(
         title=config.title,
         fits=fits,
         recommendations=recommendations,
         scores=scores,
-        figures=dict(pictures.values()),
+        runs=runs,
         diagnoses=diagnoses,
         notes=(*runs.notes, *swayed),
+        command=command,
     )
     texts = {"scores.json": json_text([score.to_dict() for score in scores])}
     if recommendations is not None:
@@ -84,7 +89,7 @@ def run(config: RunConfig, *, progress: Progress | None = None) -> RunResult:
         texts["plan.json"] = json_text(training_plan(recommendations))
     texts["report.html"] = page
     out = config.output
-    files = {out / f"{name}.png": png for name, (_, png) in pictures.items()}
+    files = {out / name: picture for name, picture in pictures.items()}
     files |= {out / name: encoded(text) for name, text in texts.items()}
     fits.save(out / _FITS, beside=files)
     return RunResult(
@@ -98,8 +103,8 @@ def _swayed(fits: Fits, runs: RunTable, recommendations: Recommendations | None)
         return
     shown = [
         position
-        for place in range(min(len(recommendations.languages), _MOST_PICTURED))
-        for position in (_pictured(recommendations, place),)
+        for place in range(min(len(recommendations.languages), MOST_PICTURED))
+        for position in (pictured(recommendations, place),)
         if position is not None
     ]
     found = swaying_runs(fits, runs, recommendations, positions=shown)
@@ -110,15 +115,6 @@ def _swayed(fits: Fits, runs: RunTable, recommendations: Recommendations | None)
             f" {formatting.count(recommendations.target_tokens[i, t])} tokens"
         )
         yield f"{where}: the recipe {sway.in_words(recommendations.at(*position))}"
-
-
-def _pictured(recommendations: Recommendations, place: int) -> Position | None:
-    """The middle of what was asked of a language: where most users look first."""
-    feasible = list(zip(*recommendations.feasible[place].nonzero(), strict=True))
-    if not feasible:
-        return None
-    budget, size = feasible[len(feasible) // 2]
-    return place, int(budget), int(size)
 
 
 _FITS, _ARRAYS = "fits.json", "fits.npz"
@@ -134,64 +130,3 @@ def _check_output(config: RunConfig) -> None:
                 f"{config.output}: holds results already ({name}); name another folder with -o, or"
                 " replace them with --overwrite (in the configuration, overwrite = true)"
             )
-
-
-_MOST_PICTURED = 4  # languages; a report with hundreds of pictures helps nobody
-
-
-def _pictures(
-    runs: RunTable,
-    fits: Fits,
-    recommendations: Recommendations | None,
-    diagnoses: dict[str, Diagnosis],
-) -> dict[str, tuple[str, bytes]]:
-    """File name -> (caption, PNG)."""
-    from ..output.figures import (
-        fit_quality,
-        residuals_by_variable,
-        to_png,
-    )
-
-    pictures = {
-        "fit_quality": (
-            "How well the law fits the runs: predicted against measured loss, and residuals",
-            to_png(fit_quality(fits, runs)),
-        )
-    }
-    languages = fits.languages if recommendations is None else recommendations.languages
-    for i, language in enumerate(languages[:_MOST_PICTURED]):
-        name = file_name(language)
-        pictures[f"residuals_{i}_{name}"] = (
-            f"{language}: how far each run lies from the fit, against what varies in the runs",
-            to_png(residuals_by_variable(diagnoses[language], runs)),
-        )
-        if recommendations is not None:
-            pictures |= {
-                f"{kind}_{i}_{name}": picture
-                for kind, picture in _recipe_pictures(runs, fits, recommendations, i).items()
-            }
-    return pictures
-
-
-def _recipe_pictures(
-    runs: RunTable, fits: Fits, recommendations: Recommendations, place: int
-) -> dict[str, tuple[str, bytes]]:
-    """Kind -> (caption, PNG), of the language at a place of the recommendations."""
-    from ..output.figures import loss_surface, recipes_by_corpus, to_png
-
-    language = recommendations.languages[place]
-    position = _pictured(recommendations, place)
-    if position is None:
-        return {}
-    surface = loss_surface(fits, recommendations, position, runs=runs)
-    return {
-        "recipes": (
-            f"{language}: best recipe against corpus size, with"
-            f" {recommendations.level:.0%} intervals",
-            to_png(recipes_by_corpus(recommendations, language)),
-        ),
-        "surface": (
-            f"{language}: predicted loss around the best recipe, all compute spent",
-            to_png(surface),
-        ),
-    }

@@ -1,9 +1,10 @@
 /** The answer to what a reader asks: best recipes, what holds them, and what the draws make of them. */
 
 import { decoded, type Language, type Page } from "./data";
-import { compiled } from "./program";
+import { compiled, type Evaluate } from "./program";
 import {
   computeOf,
+  optimalSize,
   questionOf,
   recipeAt,
   regimeOf,
@@ -42,6 +43,7 @@ export interface OverDraws {
 const ACTIVE = 1e-6;
 const TIGHT = 1e-6;
 const CHOICES = 48; // recipes of other draws that each draw may choose from
+const AVERAGED = 20; // pairs of draws that an average is taken over
 const SLACK = 1.001; // times beyond the runs that are not worth a word
 
 interface Drawn {
@@ -53,6 +55,7 @@ interface Drawn {
 export class Engine {
   readonly law: LawFunctions;
   private readonly drawn = new Map<Language, Drawn>();
+  private readonly averages = new Map<Language, LawFunctions>();
   private readonly out = new Float64Array(21);
 
   constructor(readonly page: Page) {
@@ -76,6 +79,22 @@ export class Engine {
     return drawn;
   }
 
+  /** What is minimised: the law under the best fit, or its log loss on average over the draws. */
+  private objective(language: Language): LawFunctions {
+    const { theta } = this.draws(language);
+    if (this.page.objective === "point" || !theta.length) return this.law;
+    let law = this.averages.get(language);
+    if (!law) {
+      // Of pairs of draws that mirror each other, the first half and the second.
+      const half = Math.floor(theta.length / 2) || 1;
+      const step = Math.max(Math.ceil(half / AVERAGED), 1);
+      const some = theta.filter((_, b) => (b % half) % step === 0);
+      law = { value: averaged(this.law.value, some, 1), all: averaged(this.law.all, some, 21) };
+      this.averages.set(language, law);
+    }
+    return law;
+  }
+
   /** Log loss of a recipe under coefficients. */
   logLoss(theta: ArrayLike<number>, r: Recipe): number {
     const x = [r.nParams, r.targetTokens, r.epochs, r.targetRatio, r.finalRatio].map(Math.log);
@@ -86,11 +105,13 @@ export class Engine {
 
   answer(language: Language, asked: Asked, near?: Answer): Answer {
     const question = questionOf(this.page, language, asked);
-    const solved = solve(this.law, language.theta, question, near?.solved);
+    const solved = solve(this.objective(language), language.theta, question, near?.solved);
     const logs = solved.optima.map((optimum) => optimum?.logLoss ?? Infinity);
     const regime = bestRegime(logs);
     const optimum = solved.optima[regime];
     const recipe = optimum ? recipeAt(question, optimum.z, regime) : NO_RECIPE;
+    // On average over draws losses are no prediction: their differences are kept, from the fit's.
+    const log = optimum ? this.logLoss(language.theta, recipe) : Infinity;
     const serving = 2 * recipe.nParams * question.inferenceTokens;
     return {
       language,
@@ -99,8 +120,8 @@ export class Engine {
       solved,
       regime,
       recipe,
-      loss: optimum ? Math.exp(optimum.logLoss) : Infinity,
-      losses: logs.map(Math.exp),
+      loss: Math.exp(log),
+      losses: logs.map((other) => Math.exp(optimum ? log + other - optimum.logLoss : Infinity)),
       budgetUsed: optimum ? (computeOf(recipe) + serving) / asked.compute : 0,
       heldBy: optimum ? this.heldBy(language, asked, recipe, optimum.multipliers) : [],
       outside: optimum ? outside(language, recipe) : [],
@@ -111,7 +132,11 @@ export class Engine {
   /** A limit in words: the reader's own where a slider holds. */
   words(language: Language, asked: Asked, name: string): string {
     if (name === "highest epochs" && asked.maxEpochs < language.high[1]) return "most epochs, as you set them";
-    if (name === "highest n_params" && asked.maxParams < language.high[0]) return "largest model, as you set it";
+    if (name === "highest n_params") {
+      const most = (this.page.limits.timesOptimal ?? Infinity) * optimalSize(asked.compute);
+      if (asked.maxParams < Math.min(language.high[0], most)) return "largest model, as you set it";
+      if (most < language.high[0]) return `n_params at most ${this.page.limits.timesOptimal} times the compute-optimal`;
+    }
     if (name === "source_tokens") return "source text, as you set it";
     return language.words[name] ?? name;
   }
@@ -197,6 +222,17 @@ export class Engine {
     const regret = best.reduce((sum, draw, b) => sum + Math.max(Math.exp(logs[b]) - Math.exp(draw.log), 0), 0) / n;
     return { loss, recipe: spans, share, regret, count: n };
   }
+}
+
+function averaged(evaluate: Evaluate, draws: Float64Array[], count: number): Evaluate {
+  const one = new Float64Array(count);
+  return (_, x, out) => {
+    out.fill(0, 0, count);
+    for (const theta of draws) {
+      evaluate(theta, x, one);
+      for (let i = 0; i < count; i++) out[i] += one[i] / draws.length;
+    }
+  };
 }
 
 const NO_RECIPE: Recipe = {

@@ -95,7 +95,9 @@ export interface Page {
     firstRatio: number;
     ladder: number[] | null;
     leftOut: string[]; // limits that the page does not know
+    timesOptimal: number | null; // how many times the compute-optimal size a model may have
   };
+  objective: "point" | "mean_log";
   languages: Language[];
   rows: Row[];
   notFitted: { name: string; why: string }[];

@@ -10,7 +10,7 @@ import type { Language, Page } from "./data";
 export const MONOLINGUAL = 0;
 export const SINGLE_STAGE = 1;
 export const TWO_STAGE = 2;
-export const REGIMES = ["one language, one stage", "both languages, one stage", "two stages"];
+export const REGIMES = ["monolingual", "one stage", "two stages"];
 
 /** What the reader may change. */
 export interface Asked {
@@ -49,13 +49,16 @@ export interface Question {
   regimes: number[];
 }
 
+/** Parameters of the compute-optimal model of one language and one epoch, 20 tokens each. */
+export const optimalSize = (compute: number) => Math.sqrt(compute / 6 / 20);
+
 export function questionOf(page: Page, language: Language, asked: Asked): Question {
   const passes = Math.min(language.high[1], asked.maxEpochs);
   const cap = language.text[1] ?? Infinity;
   const read = Math.min(asked.targetTokens * Math.min(passes, 1), cap);
   const low = [language.low[0], Math.max(language.low[1], 1), language.low[2], language.low[3]];
   const high = [
-    Math.min(language.high[0], asked.maxParams),
+    Math.min(language.high[0], asked.maxParams, (page.limits.timesOptimal ?? Infinity) * optimalSize(asked.compute)),
     Math.max(passes, 1),
     language.high[2],
     language.high[3],

@@ -1,5 +1,6 @@
 """The commands of the command line, one file each."""
 
+from ._calculator import calculator_command
 from ._compare import compare_command
 from ._diagnose import diagnose_command
 from ._fit import fit_command
@@ -14,6 +15,7 @@ from ._split import split_command
 from ._worth import worth_command
 
 __all__ = [
+    "calculator_command",
     "compare_command",
     "diagnose_command",
     "fit_command",

@@ -20,9 +20,12 @@ def run_command(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace results that are in the folder already.")
     ] = False,
+    figures: Annotated[
+        str | None, typer.Option("--figures", help="Also draw figures as files: png or svg.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Do it all from one file: read, fit, compare, optimize, draw, report.
+    """Do it all from one file: read, fit, compare, optimize, report.
 
     Example: m3jax run configs/quickstart.toml
     """
@@ -35,6 +38,8 @@ def run_command(
         settings = dataclasses.replace(settings, output=output)
     if overwrite:
         settings = dataclasses.replace(settings, overwrite=True)
+    if figures is not None:
+        settings = dataclasses.replace(settings, figures=figures)
     use_cache()
     fits = settings.output / "fits.json"
     before = _content(fits)
@@ -45,7 +50,7 @@ def run_command(
         return f"nothing is written to {settings.output} yet; the same command begins anew"
 
     with saying_what_is_kept(kept), progress_bar(as_json) as progress:
-        result = run(settings, progress=progress)
+        result = run(settings, progress=progress, command=f"m3jax run {config}")
     recommendations = result.recommendations
     if as_json:
         print_json(

@@ -11,7 +11,7 @@ from ._loss_surface import loss_surface
 from ._recipes import recipes_by_corpus
 from ._regime_map import draw_regime_map
 from ._residuals import residuals_by_variable
-from ._style import log_ticks, new_figure, to_png
+from ._style import log_ticks, new_figure, to_png, to_svg
 
 __all__ = [
     "comparison_figures",
@@ -26,4 +26,5 @@ __all__ = [
     "residuals_by_law",
     "residuals_by_variable",
     "to_png",
+    "to_svg",
 ]

@@ -61,6 +61,17 @@ def to_png(figure: Figure, *, dpi: int = 150) -> bytes:
     return buffer.getvalue()
 
 
+def to_svg(figure: Figure) -> bytes:
+    """The figure as the bytes of an SVG file, the same each time."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    buffer = io.BytesIO()
+    with rc_context({"svg.hashsalt": "m3jax"}):
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
 def drawable(names: Sequence[str], i: int) -> str:
     """Name `i` where the figures' font can draw it, else "language 3".
 

@@ -1,6 +1,14 @@
 """Results as pages of HTML that need nothing outside themselves."""
 
+from ._calculator import write_calculator
 from ._comparison import verdict, write_comparison
 from ._report import determined_section, report_page, write_report
 
-__all__ = ["determined_section", "report_page", "verdict", "write_comparison", "write_report"]
+__all__ = [
+    "determined_section",
+    "report_page",
+    "verdict",
+    "write_calculator",
+    "write_comparison",
+    "write_report",
+]

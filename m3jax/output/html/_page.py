@@ -3,75 +3,76 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+import datetime
+import json
+import platform
+from collections.abc import Iterable, Mapping
 from html import escape as escape_html
+from importlib.metadata import version
+from importlib.resources import files
+from typing import Any
 
 from ..._errors import M3Error
+from ..._version import __version__
+from ...fitting import Fits
 from ...formatting import printable
+from ...runs import RunTable
 from ..tables import Table
 
 _PNG = b"\x89PNG\r\n\x1a\n"
-
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1d2228; --faint: #667079; --page: #fff;
-  --panel: #f4f6f8; --line: #dce1e6; --accent: #0b62a8; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e8ec; --faint: #98a3ad; --page: #14181c; --panel: #1d2329; --line: #333c45;
-    --accent: #76b7f0; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 90rem; background: var(--page);
-  color: var(--ink); font: 16px/1.55 system-ui, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 1rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; margin: 2.6rem 0 .6rem; border-bottom: 1px solid var(--line);
-  padding-bottom: .3rem; }
-p, ul { max-width: 46rem; overflow-wrap: anywhere; }
-.answer { font-size: 1.08rem; background: var(--panel); border-left: 4px solid var(--accent);
-  padding: .9rem 1.1rem; border-radius: 0 6px 6px 0; max-width: 56rem; }
-.faint { color: var(--faint); font-size: .9rem; }
-.wide { overflow-x: auto; margin: .8rem 0; }
-table { border-collapse: collapse; font-size: .84rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .4rem .55rem; text-align: left; vertical-align: top; white-space: pre;
-  border-bottom: 1px solid var(--line); line-height: 1.35; }
-th { color: var(--faint); font-weight: 600; vertical-align: bottom; }
-td:first-child, th:first-child { position: sticky; left: 0; background: var(--page); }
-td small { color: var(--faint); font-size: .92em; }
-td.prose { white-space: pre-line; min-width: 17rem; max-width: 30rem; }
-details { border: 1px solid var(--line); border-radius: 6px; padding: .5rem .9rem;
-  margin: .5rem 0; }
-summary { cursor: pointer; overflow-wrap: anywhere; }
-code { font: .86em/1.6 ui-monospace, Menlo, Consolas, monospace; overflow-wrap: anywhere; }
-figure { margin: 1.4rem 0; }
-figure img { display: block; max-width: 100%; height: auto; background: #fff; padding: .5rem;
-  border: 1px solid var(--line); border-radius: 6px; }
-figcaption { color: var(--faint); font-size: .9rem; margin-top: .4rem; max-width: 46rem; }
-@media print {
-  @page { size: A4 landscape; margin: 12mm; }
-  :root { --ink: #000; --faint: #444; --page: #fff; --panel: #f4f6f8; --line: #bbb; }
-  body { max-width: none; padding: 0; font-size: 10pt; }
-  .wide { overflow: visible; }
-  table { font-size: 6.8pt; }
-  th, td { padding: .2rem .35rem; }
-  td.prose { min-width: 0; }
-  td:first-child, th:first-child { position: static; }
-  figure, tr { break-inside: avoid; }
-  details::details-content { content-visibility: visible; block-size: auto; }
-}
-"""
-
 
 def _escape(text: str) -> str:
     """Text as it is shown: neither HTML nor control characters have a say."""
     return escape_html(printable(text))
 
 
-def page(title: str, body: Iterable[str]) -> str:
-    """A whole document around `body`, which is HTML already."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{_escape(title)}</h1>\n" + "\n".join(body) + "\n</body>\n</html>\n"
+def made(fits: Fits, runs: RunTable | None, command: str) -> str:
+    """When, with what, from what and how a page was made."""
+    versions = f"m3jax {__version__}, jax {version('jax')}, Python {platform.python_version()}"
+    parts = [f"{datetime.date.today():%-d %B %Y}", versions]
+    if runs is None:
+        parts.append(str(fits.settings["source"]))
+    else:
+        parts.append(f"{len(runs.loss)} runs of {runs.source} (digest {runs.digest})")
+    return printable(" · ".join([*parts, *([command] if command else [])]))
+
+
+def page(
+    title: str, body: Iterable[str], *, data: Mapping[str, Any] | None = None, **shown: Any
+) -> str:
+    """A whole document around `body`, which is HTML already.
+
+    With `data`, see `page_data`, it is one that computes and draws from them; `shown` is what else
+    the template asks for then.
+    """
+    # Imported here: most commands write no page.
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        loader=PackageLoader("m3jax.output.html", "assets"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
+    text = ""
+    if data is not None:
+        # No "<", lest a name end the script; JSON has another way to write it.
+        text = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    return environment.get_template("page.html").render(
+        title=printable(title),
+        body=Markup("\n".join(body)),
+        style=Markup(_asset("page.css")),
+        script=Markup(_asset("page.js") if data is not None else ""),
+        data=Markup(text),
+        **{"made": "", **shown},
+    )
+
+
+def _asset(name: str) -> str:
+    return files("m3jax.output.html").joinpath("assets", name).read_text(encoding="utf-8")
 
 
 def heading(text: str) -> str:

@@ -33,6 +33,8 @@ def page_data(
     runs: RunTable | None = None,
     diagnoses: Mapping[str, Diagnosis] | None = None,
     scores: Sequence[Score] = (),
+    objective: str = "point",
+    times_optimal: float | None = None,
 ) -> dict[str, Any]:
     """All of it in JSON, every number finite or None.
 
@@ -45,6 +47,8 @@ def page_data(
         runs: to be drawn.
         diagnoses: what the runs determine.
         scores: of laws on hold-outs.
+        objective: what the page minimises, "point" or "mean_log", see `optimize`.
+        times_optimal: how many times the compute-optimal size its models may have.
     """
     values, limits = questions.values, questions.limits
     left_out = [name for name in ("constraints", "source_fits") if getattr(limits, name)]
@@ -66,7 +70,9 @@ def page_data(
             "firstRatio": float(values.first_ratio[0]),
             "ladder": list(limits.ladder) if limits.ladder else None,
             "leftOut": left_out,
+            "timesOptimal": times_optimal,
         },
+        "objective": objective,
         "languages": [
             _language(i, fits, questions, recommendations, runs, (diagnoses or {}).get(name))
             for i, name in enumerate(questions.languages)
@@ -109,7 +115,10 @@ def _language(
         "firstShare": allowed.first_share,
         "maxTotalTokens": _finite(ranges["total_tokens"].high),
         "text": [text.low, _finite(text.high)],
-        "covered": {v: list(ends) for v, ends in covered_by(scope).items()},
+        "covered": {
+            "compute": list(scope.ranges["compute"]),
+            **{v: list(ends) for v, ends in covered_by(scope).items()},
+        },
         "ground": scope.words,
         "words": questions.limits_in_words(i),
         "grade": fits.grades[at],

@@ -12,18 +12,16 @@ from ..._version import __version__
 from ...comparison import Score
 from ...files import write_text
 from ...fitting import Diagnosis, Fits
+from ...formatting import printable
 from ...optimization import Recommendations
-from ..tables import (
-    Table,
-    all_scores_table,
-    coefficients_table,
-    diagnoses_table,
-    plain_column,
-    recommendations_table,
-)
+from ...runs import RunTable
+from ..tables import Table, diagnoses_table, plain_column
 from . import _page
 from ._answer import answer
+from ._calculator import calculator_notes, first_questions
 from ._caveats import NOT_THE_PAPERS
+from ._glossary import GLOSSARY
+from ._payload import page_data
 
 _MOST_ROWS = 200
 _OPEN = 3  # up to so many languages, coefficient tables stand open
@@ -42,28 +40,9 @@ _SETTING_WORDS = {
 }
 
 
-def write_report(
-    path: str | os.PathLike[str],
-    *,
-    title: str,
-    fits: Fits,
-    recommendations: Recommendations | None,
-    scores: Sequence[Score],
-    figures: Mapping[str, bytes],
-    diagnoses: Mapping[str, Diagnosis] | None = None,
-    notes: Sequence[str] = (),
-) -> Path:
+def write_report(path: str | os.PathLike[str], **content: Any) -> Path:
     """Write `report_page` to a file, whole or not at all. Raises `M3Error` as it, or on writing."""
-    page = report_page(
-        title=title,
-        fits=fits,
-        recommendations=recommendations,
-        scores=scores,
-        figures=figures,
-        diagnoses=diagnoses,
-        notes=notes,
-    )
-    return write_text(path, page)
+    return write_text(path, report_page(**content))
 
 
 def report_page(
@@ -72,41 +51,48 @@ def report_page(
     fits: Fits,
     recommendations: Recommendations | None,
     scores: Sequence[Score],
-    figures: Mapping[str, bytes],
+    runs: RunTable | None = None,
     diagnoses: Mapping[str, Diagnosis] | None = None,
     notes: Sequence[str] = (),
+    command: str = "",
 ) -> str:
-    """One HTML page that needs nothing outside itself.
+    """One HTML page that needs nothing outside itself, and finds recipes where it is opened.
 
     Args:
         title: heads the report.
         fits: what was fitted.
         recommendations: what `optimize` made of it; None where no recipes were asked for.
-        scores: hold-out results; what is None or not a number is shown as "–".
-        figures: caption -> bytes of a PNG file, in the order to show.
+        scores: hold-out results.
+        runs: that were fitted, to be drawn.
         diagnoses: what `diagnose` makes of each language's runs; left out if None.
         notes: further caveats, in sentences.
-
-    Raises `M3Error` if a figure is not a PNG.
+        command: what made the page.
     """
+    questions = first_questions(fits) if recommendations is None else recommendations.questions
+    data = page_data(
+        title=title,
+        fits=fits,
+        questions=questions,
+        recommendations=recommendations,
+        runs=runs,
+        diagnoses=diagnoses,
+        scores=scores,
+    )
     body = [
-        *(_recipes(recommendations) if recommendations is not None else ()),
-        *([_page.heading("Figures")] if figures else []),
-        *(_page.picture(caption, png) for caption, png in figures.items()),
-        *determined_section(diagnoses or {}),
-        *_fits(fits),
-        *_scores(scores),
         *_caveats(fits, recommendations, scores, notes),
         *_settings(fits, recommendations),
     ]
-    return _page.page(title, body)
-
-
-def _recipes(recommendations: Recommendations) -> Iterator[str]:
-    yield _page.paragraph(answer(recommendations), "answer")
-    yield _page.heading("Recommended recipes")
-    table = recommendations_table(recommendations)
-    yield _page.table(table, most=_MOST_ROWS, rest="recipes.csv has them all")
+    return _page.page(
+        title,
+        body,
+        data=data,
+        answer="" if recommendations is None else printable(answer(recommendations)),
+        elsewhere="; recipes.csv and fits.json hold the results" if recommendations else "",
+        calculator_notes=list(calculator_notes(data)),
+        law=fits.law,
+        glossary=GLOSSARY,
+        made=_page.made(fits, runs, command),
+    )
 
 
 def determined_section(diagnoses: Mapping[str, Diagnosis]) -> Iterator[str]:
@@ -135,33 +121,6 @@ def _by_determination(diagnosis: Diagnosis) -> list[str]:
         for label in ("well", "weakly", "prior only", "not", "fixed")
     }
     return [f"{label}: {', '.join(names)}" for label, names in groups.items() if names]
-
-
-def _fits(fits: Fits) -> Iterator[str]:
-    yield _page.heading("The fit")
-    yield _page.paragraph(f"Law {fits.law.name}, loss in nats per token:")
-    yield _page.formula(fits.law.formula)
-    entries = fits.to_dict()["languages"]
-    for language, entry in entries.items():
-        summary = f"{language}: {entry['status']}, {entry['n_runs']} runs"
-        inner = []
-        if language in fits.languages:
-            r2 = formatting.r_squared(entry["r2"])
-            summary += f", R² {r2}, objective {entry['objective']:.4g}"
-            inner.append(_page.table(coefficients_table(fits, language)))
-        inner.append(_page.bullets(entry["messages"]))
-        yield _page.details(summary, inner, is_open=len(entries) <= _OPEN)
-    text = "R²: share of the variance of loss explained. Objective: Huber losses of log residuals."
-    yield _page.paragraph(text, "faint")
-
-
-def _scores(scores: Sequence[Score]) -> Iterator[str]:
-    table = all_scores_table(scores)
-    yield _page.heading(table.title)
-    if scores:
-        yield _page.table(table, most=_MOST_ROWS)
-    else:
-        yield _page.paragraph("No hold-out comparison was made.")
 
 
 def _caveats(

@@ -1,0 +1,101 @@
+"""The calculator: the page that finds recipes, without a report around it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...files import write_text
+from ...fitting import Fits
+from ...optimization import Questions, ask
+from ...options import Limits
+from . import _page
+from ._caveats import NOT_THE_PAPERS
+from ._glossary import GLOSSARY
+from ._payload import page_data
+
+_BEYOND = 4.0  # times the largest run: where the sliders begin
+
+_LEFT_OUT = {
+    "constraints": "constraints given as functions",
+    "source_fits": "the cap on the loss on source text",
+}
+
+
+def first_questions(fits: Fits, limits: Limits | None = None) -> Questions:
+    """What a page begins with where nothing was asked.
+
+    For each language a little more compute than its largest run took, and a corpus of the size in
+    the middle of those that were run, on a logarithmic scale.
+    """
+    ranges = [scope.ranges for scope in fits.grounds]
+    compute = _BEYOND * max(span["compute"][1] for span in ranges)
+    middle = {
+        name: float(np.sqrt(np.prod(span["target_tokens"])))
+        for name, span in zip(fits.languages, ranges, strict=True)
+    }
+    return ask(fits, limits or Limits(), compute=compute, target_tokens=middle)
+
+
+def calculator_notes(data: Mapping[str, Any]) -> Iterator[str]:
+    """What the reader must know of the calculator in a page with these data."""
+    if data["law"]["program"] is None:
+        yield f"Law {data['law']['name']} is no sum of elementary functions: no calculator here."
+        return
+    left_out = [_LEFT_OUT[name] for name in data["limits"]["leftOut"]]
+    if left_out:
+        yield f"The sliders' recipes do not keep {' and '.join(left_out)}; those in the table do."
+
+
+def write_calculator(
+    path: str | os.PathLike[str],
+    fits: Fits,
+    *,
+    limits: Limits | None = None,
+    title: str = "Recipe calculator",
+    notes: Sequence[str] = (),
+    objective: str = "point",
+    times_optimal: float | None = None,
+    command: str = "",
+) -> Path:
+    """Write one HTML file that finds recipes from a fit, and needs nothing outside itself.
+
+    Args:
+        path: of the file.
+        fits: what was fitted.
+        limits: what every recipe must keep to.
+        title: heads the page.
+        notes: what its reader must know, in sentences.
+        objective, times_optimal: see `page_data`.
+        command: what made the page.
+
+    Raises `M3Error` if no language was fitted, or the file cannot be written.
+    """
+    fits.require_any()
+    data = page_data(
+        title=title,
+        fits=fits,
+        questions=first_questions(fits, limits),
+        objective=objective,
+        times_optimal=times_optimal,
+    )
+    caveats = [*notes, "Losses are those of the runs' text and tokenizer; compute is 6·N·D."]
+    if fits.law.name.startswith("m3"):
+        caveats.append(NOT_THE_PAPERS)
+    body = [_page.heading("Caveats"), _page.bullets(caveats)]
+    text = _page.page(
+        title,
+        body,
+        data=data,
+        answer="",
+        elsewhere="",
+        calculator_notes=list(calculator_notes(data)),
+        law=fits.law,
+        glossary=GLOSSARY,
+        made=_page.made(fits, None, command),
+    )
+    return write_text(path, text)
