@@ -89,10 +89,11 @@ def listing(function: Callable[..., Any], *like: Any) -> dict[str, Any]:
     """A function of scalars as a list of operations, in JSON, for what is not Python to run.
 
     Values have places: first those of the arguments' leaves, then what is computed. `numbers` are
-    [place, value] of constants, `steps` [operation, place, *operands] in order, operations by the
-    names of JAX's primitives and "to the n" for whole powers, and `out` the places of what the
-    function returns, its leaves in order; what is not finite is text, as JavaScript writes it. Of `like` only the structure counts. Raises
-    `NotElementwise` where the function does something else than arithmetic with scalars.
+    [place, value] of constants (what is not finite is text, as JavaScript writes it), `steps`
+    [operation, place, *operands] in order, operations by the names of JAX's primitives and "to the
+    n" for whole powers, and `out` the places of what the function returns, its leaves in order. Of
+    `like` only the structure counts. Raises `NotElementwise` where the function does something else
+    than arithmetic with scalars.
     """
     notes, out, _ = _traced(function, *like)
     return {

@@ -31,9 +31,7 @@ class RunResult:
     files: tuple[Path, ...]
 
 
-def run(
-    config: RunConfig, *, progress: Progress | None = None, command: str = ""
-) -> RunResult:
+def run(config: RunConfig, *, progress: Progress | None = None, command: str = "") -> RunResult:
     """Read, fit, compare, optimize, and write everything into the configuration's output folder.
 
     Files: `fits.json` with `fits.npz`, `scores.json`, `report.html` and, where recipes are asked
@@ -67,6 +65,9 @@ def run(
         )
 
     diagnoses = diagnose(fits, runs)
+    # Which are what the grades come from: not twice.
+    grades = tuple(diagnoses[name].grade for name in fits.languages)
+    fits = dataclasses.replace(fits, grading=lambda: grades)
     swayed = tuple(_swayed(fits, runs, recommendations))
     pictures = {}
     if config.figures:

@@ -36,6 +36,9 @@ const logarithmic = (label: string, domain?: [number, number], tickFormat: (x: n
 /** Counts on axes, without zeros that say nothing: 10K. */
 const tick = (x: number) => count(x).replace(/\.?0+(?=[KMBT]$)(?<=\..*)/, "");
 
+// Of the legend, which takes them though the types do not know it.
+const MARGINS: object = { marginLeft: 24, marginRight: 24, width: 300 };
+
 function padded(values: number[], by = 1.15): [number, number] {
   const there = values.filter((x) => x > 0 && x < Infinity);
   return [Math.min(...there) / by, Math.max(...there) * by];
@@ -101,9 +104,7 @@ export function surface(engine: Engine, answer: Answer, drawn: OverDraws | null,
       label: "loss above the best, nats per token",
       tickFormat: (d: number) => brief(10 ** d),
       ticks: [-3, -2, -1, 0],
-      marginLeft: 24,
-      marginRight: 24,
-      width: 300,
+      ...MARGINS,
     },
     marks: [
       Plot.contour({

@@ -14,7 +14,7 @@ interface Column {
 const MOST = 500; // rows that are shown at once
 
 export function languageTable(
-  page: Page, chosen: (row: Row) => void,
+  page: Page, start: Row, chosen: (row: Row) => void,
 ): { element: HTMLElement; mark: (language: number) => void } {
   const interval = (row: Row) =>
     row.low === null || row.high === null ? "" : ` (${span([row.low, row.high], loss)})`;
@@ -42,24 +42,24 @@ export function languageTable(
     seen.set(row.language, n + 1);
     place.set(row, [Math.floor(n / sizes), n % sizes]);
   }
-  const choice = (label: string, names: string[], last: boolean) => {
+  const choice = (label: string, names: string[], at: number) => {
     const select = h(
       "select",
       {},
       h("option", { value: -1 }, "all"),
-      ...names.map((name, i) => h("option", { value: i, selected: last ? i === names.length - 1 : false }, name)),
+      ...names.map((name, i) => h("option", { value: i, selected: i === at }, name)),
     );
     return { select, element: names.length > 1 ? h("label", {}, `${label} `, select) : null };
   };
-  const many = page.languages.length > 1;
-  const budget = choice("compute", budgets.map(flop), many);
+  const [budgetFirst, sizeFirst] = page.languages.length > 1 ? place.get(start)! : [-1, -1];
+  const budget = choice("compute", budgets.map(flop), budgetFirst);
   const common = first.slice(0, sizes).every((row, i) =>
     page.rows.every((other) => place.get(other)![1] !== i || other.targetTokens === row.targetTokens),
   );
   const size = choice(
     "corpus",
     first.slice(0, sizes).map((row, i) => (common ? count(row.targetTokens) : `${i + 1} of ${sizes}`)),
-    many,
+    sizeFirst,
   );
   const search = h("input", { type: "search", id: "search", placeholder: "name, regime, grade", autocomplete: "off" });
   const told = h("p", { class: "faint", role: "status" });

@@ -2,7 +2,7 @@
 
 import { Engine, type Answer, type OverDraws } from "./answer";
 import { slider } from "./controls";
-import type { Language, Page } from "./data";
+import type { Language, Page, Row } from "./data";
 import { h, replace } from "./dom";
 import { figures } from "./figures";
 import { languageTable } from "./languages";
@@ -39,8 +39,17 @@ const controls = {
 const picker = h("select", { id: "language" }, ...page.languages.map((one, i) => h("option", { value: i }, one.name)));
 picker.addEventListener("change", () => choose(page.languages[Number(picker.value)]));
 
-const rows = page.rows.length
-  ? languageTable(page, (row) => {
+/** The first language's recipe for the largest budget. */
+function firstRow(): Row {
+  const language = (page.rows.find((row) => row.regime !== null) ?? page.rows[0]).language;
+  const own = page.rows.filter((row) => row.language === language);
+  const there = own.filter((row) => row.regime !== null);
+  return (there.length ? there : own).reduce((best, row) => (row.compute > best.compute ? row : best));
+}
+
+const start = page.rows.length ? firstRow() : null;
+const rows = start
+  ? languageTable(page, start, (row) => {
       choose(page.languages[row.language], row);
       at("answer")?.scrollIntoView({ block: "nearest" });
     })
@@ -114,9 +123,6 @@ if (page.languages.length) {
   fill("all", rows?.element ?? null);
   fill("charts", charts?.element ?? null);
   at("result")?.addEventListener("again", () => last && tell(...last));
-  const start = page.rows.find((row) => row.regime !== null);
-  const largest = page.rows.filter((row) => row.language === start?.language && row.regime !== null);
-  const first = start && largest.reduce((best, row) => (row.compute > best.compute ? row : best));
-  choose(page.languages[first?.language ?? 0], first);
+  choose(page.languages[start?.language ?? 0], start ?? undefined);
 }
 Object.assign(window, { m3jax: { page, engine, ready: true } });

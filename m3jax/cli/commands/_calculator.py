@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ...options import Limits
+from .._arguments import number
 from .._derived import with_options
 from .._streams import say
 
@@ -27,6 +28,13 @@ def calculator_command(
             metavar="[FITS]", help="A fit file; without one, what public run tables say."
         ),
     ] = None,
+    compute: Annotated[
+        str | None, typer.Option("--compute", "-c", help="Budget the page begins with (FLOP).")
+    ] = None,
+    target_tokens: Annotated[
+        str | None,
+        typer.Option("--target-tokens", "-t", help="Text at hand it begins with (tokens)."),
+    ] = None,
     title: Annotated[str, typer.Option("--title", help="Heads the page.")] = "Recipe calculator",
     *,
     options: dict[str, Any],
@@ -43,8 +51,15 @@ def calculator_command(
     from ...output.html import write_calculator
 
     check_place(output)
-    how: dict[str, Any] = {"command": " ".join(["m3jax calculator", *map(str, [fits] * bool(fits)), "-o", str(output)])}
+    how: dict[str, Any] = {
+        "command": " ".join(["m3jax calculator", *map(str, [fits] * bool(fits)), "-o", str(output)])
+    }
+    if compute is not None:
+        how["compute"] = number("--compute", compute)
+    if target_tokens is not None:
+        how["target_tokens"] = number("--target-tokens", target_tokens)
     if fits is None:
+        how = {"compute": 1e21, "target_tokens": 1e9} | how
         loaded = fit_without_runs(Evidence.public(), "your language")
         options = {"epochs": (1.0, MOST_EPOCHS)} | options
         how |= {"objective": "mean_log", "times_optimal": MOST_TIMES_OPTIMAL, "notes": [_PUBLIC]}

@@ -32,7 +32,8 @@ def _recipe(row: Record) -> str:
         mix = f"{_part(row['target_ratio'])} of all tokens throughout"
     size, tokens = (formatting.count(row[name]) for name in ("n_params", "total_tokens"))
     times = f"{row['epochs']:.3g} times" if row["epochs"] >= 1 else "in part"
-    return f"Train {size} parameters on {tokens} tokens for {row['language']}: its text {times}, {mix}."
+    what = f"Train {size} parameters on {tokens} tokens for {row['language']}"
+    return f"{what}: its text {times}, {mix}."
 
 
 def _expectation(row: Record, recommendations: Recommendations) -> str:

@@ -26,19 +26,30 @@ _LEFT_OUT = {
 }
 
 
-def first_questions(fits: Fits, limits: Limits | None = None) -> Questions:
+def first_questions(
+    fits: Fits,
+    limits: Limits | None = None,
+    *,
+    compute: float | None = None,
+    target_tokens: float | None = None,
+) -> Questions:
     """What a page begins with where nothing was asked.
 
-    For each language a little more compute than its largest run took, and a corpus of the size in
-    the middle of those that were run, on a logarithmic scale.
+    By default a little more compute than the largest run took, and for each language a corpus of
+    the size in the middle of those that were run, on a logarithmic scale.
     """
     ranges = [scope.ranges for scope in fits.grounds]
-    compute = _BEYOND * max(span["compute"][1] for span in ranges)
+    most = _BEYOND * max(span["compute"][1] for span in ranges)
     middle = {
         name: float(np.sqrt(np.prod(span["target_tokens"])))
         for name, span in zip(fits.languages, ranges, strict=True)
     }
-    return ask(fits, limits or Limits(), compute=compute, target_tokens=middle)
+    return ask(
+        fits,
+        limits or Limits(),
+        compute=compute or most,
+        target_tokens=middle if target_tokens is None else target_tokens,
+    )
 
 
 def calculator_notes(data: Mapping[str, Any]) -> Iterator[str]:
@@ -56,6 +67,8 @@ def write_calculator(
     fits: Fits,
     *,
     limits: Limits | None = None,
+    compute: float | None = None,
+    target_tokens: float | None = None,
     title: str = "Recipe calculator",
     notes: Sequence[str] = (),
     objective: str = "point",
@@ -68,6 +81,7 @@ def write_calculator(
         path: of the file.
         fits: what was fitted.
         limits: what every recipe must keep to.
+        compute, target_tokens: where the sliders begin, FLOP and unique tokens.
         title: heads the page.
         notes: what its reader must know, in sentences.
         objective, times_optimal: see `page_data`.
@@ -79,7 +93,7 @@ def write_calculator(
     data = page_data(
         title=title,
         fits=fits,
-        questions=first_questions(fits, limits),
+        questions=first_questions(fits, limits, compute=compute, target_tokens=target_tokens),
         objective=objective,
         times_optimal=times_optimal,
     )

@@ -21,6 +21,7 @@ from ..tables import Table
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 
+
 def _escape(text: str) -> str:
     """Text as it is shown: neither HTML nor control characters have a say."""
     return escape_html(printable(text))

@@ -58,9 +58,7 @@ def page_data(
         "calibrated": questions.spread.calibrated,
         "law": {
             "name": fits.law.name,
-            "coefficients": [
-                {"name": c.name, "meaning": c.meaning} for c in fits.law.coefficients
-            ],
+            "coefficients": [{"name": c.name, "meaning": c.meaning} for c in fits.law.coefficients],
             "program": law_program(fits.law),
         },
         "limits": {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -29,16 +28,19 @@ def law_program(law: Law) -> dict[str, Any] | None:
         recipe = Recipe(n, t, k, r, f, share * r)
         return law.log_loss_of(dict(zip(law.names, theta, strict=True)), recipe)
 
-    slopes = [jax.grad(log_loss, argnums=i) for i in range(1, 6)]
-    # By hand, for a matrix from `jax.hessian` is an array.
-    bends = [jax.grad(slopes[i], argnums=j) for i in range(5) for j in range(1, i + 2)]
+    slopes = jax.grad(log_loss, argnums=(1, 2, 3, 4, 5))
+
+    def all_of_it(theta: Sequence[Array], x: Sequence[Array]) -> list[Array]:
+        def along(j: int) -> tuple[Array, ...]:
+            """The slopes' derivatives by x_j; one at a time, for a matrix would be an array."""
+            bent = jax.jvp(lambda at: slopes(theta, *x[:j], at, *x[j + 1 :]), (x[j],), (1.0,))
+            return bent[1]
+
+        columns = [along(j) for j in range(5)]
+        bends = [columns[j][i] for i in range(5) for j in range(i + 1)]
+        return [log_loss(theta, *x), *slopes(theta, *x), *bends]
+
     try:
-        return listing(partial(_all, (log_loss, *slopes, *bends)), [0.0] * len(law.names), [0.0] * 6)
+        return listing(all_of_it, [0.0] * len(law.names), [0.0] * 6)
     except NotElementwise:
         return None
-
-
-def _all(
-    functions: Sequence[Callable[..., Array]], theta: Sequence[Array], x: Sequence[Array]
-) -> list[Array]:
-    return [function(theta, *x) for function in functions]
