@@ -7,7 +7,7 @@ import numpy as np
 
 from m3jax.fitting import Fits, Scope
 from m3jax.laws import get_law
-from m3jax.optimization import Recommendations
+from m3jax.optimization import Recommendations, optimize
 from m3jax.output.figures import to_png
 from m3jax.recipe import Recipe
 from m3jax.runs import RunTable
@@ -96,6 +96,22 @@ class Case:
     fits: Fits
     found: Recommendations
     undrawn: Recommendations
+
+
+def a_case() -> Case:
+    """Two languages with odd names."""
+    runs = runs_of((ODD, "日本語"))
+    fits = fits_of(runs, draws=4)
+    # The first budget is too small for even the smallest model on the least text.
+    found = optimize(
+        fits,
+        compute=[1e4, 1e12, 4e12],
+        target_tokens=[1e4, 4e4, 1e5, 4e5],
+        epochs=(1, 32),
+        draws=0,
+    )
+    assert not found.feasible.all()
+    return Case(runs, fits, with_draws(found), found)
 
 
 def take(found: Recommendations, budgets, sizes) -> Recommendations:

@@ -95,7 +95,7 @@ function update(pause: boolean): void {
   // An average over draws takes long: near the last answer while the reader moves, and then anew.
   const slow = page.objective !== "point" && pause && last?.[0].language === language;
   let answer = engine.answer(language, asked(), slow ? last![0] : undefined);
-  tell(answer, null);
+  tell(answer, undefined);
   clearTimeout(timer);
   timer = window.setTimeout(() => {
     if (slow) answer = engine.answer(language, asked());
@@ -105,12 +105,12 @@ function update(pause: boolean): void {
   }, pause ? PAUSE : 0);
 }
 
-let last: [Answer, OverDraws | null] | null = null;
+let last: [Answer, OverDraws | null | undefined] | null = null;
 
-function tell(answer: Answer, drawn: OverDraws | null): void {
+function tell(answer: Answer, drawn: OverDraws | null | undefined): void {
   last = [answer, drawn];
   const said = at("answer");
-  if (said) replace(said, ...sentences(answer, drawn, page.level).map((text) => h("span", {}, `${text} `)));
+  if (said) replace(said, ...sentences(answer, drawn ?? null, page.level).map((text) => h("span", {}, `${text} `)));
   const card = at("result");
   if (card) showResult(card, answer, drawn, page.level);
 }

@@ -7,7 +7,10 @@ import { parsed } from "./controls";
 import { isTwoStage, REGIMES, stageFraction, totalTokens, type Recipe } from "./question";
 import { distance } from "./sentences";
 
-export function showResult(card: Element, answer: Answer, drawn: OverDraws | null, at: number): void {
+/** `drawn` is null where there are no draws, and undefined while they are being computed. */
+export function showResult(
+  card: Element, answer: Answer, drawn: OverDraws | null | undefined, at: number,
+): void {
   if (answer.regime < 0) {
     replace(
       card,
@@ -19,7 +22,7 @@ export function showResult(card: Element, answer: Answer, drawn: OverDraws | nul
   const { recipe } = answer;
   const two = isTwoStage(recipe);
   const one = (name: keyof Recipe, text: string, write: (x: number) => string) =>
-    fact(text, write(recipe[name]), drawn && span(drawn.recipe[name], write));
+    fact(text, write(recipe[name]), drawn ? span(drawn.recipe[name], write) : null);
   replace(
     card,
     h(
@@ -30,16 +33,18 @@ export function showResult(card: Element, answer: Answer, drawn: OverDraws | nul
       one("targetRatio", "target ratio", ratio),
       one("finalRatio", two ? `final ratio, last ${part(stageFraction(recipe))}` : "final ratio", ratio),
       fact("training tokens", count(totalTokens(recipe)), null),
-      fact("loss, nats per token", loss(answer.loss), drawn && span(drawn.loss, loss)),
+      fact("loss, nats per token", loss(answer.loss), drawn ? span(drawn.loss, loss) : null),
     ),
     h(
       "p",
       { class: "faint" },
       drawn
         ? `Small figures: ${level(at)} intervals over ${drawn.count} draws; expected regret ${loss(drawn.regret)} nats.`
-        : "Intervals are being computed …",
+        : drawn === null
+          ? "No draws were made: nothing here has an interval."
+          : "Intervals are being computed …",
     ),
-    bars(answer, drawn),
+    bars(answer, drawn ?? null),
     stages(recipe),
     h(
       "dl",
