@@ -17,7 +17,7 @@ from ..uncertainty import FittedProblem, language_seed
 from ._holdouts import HeldOutRuns, held_out_runs, joined_runs
 from ._scales import draw_scales, posterior_scales
 
-_STEPS = 1000  # of the walk over the posterior of the scales
+_STEPS = 2000  # of the walk over the posterior of the scales
 _FEWEST_LEFT = 2  # runs of a language that has others to borrow from
 
 

@@ -100,16 +100,18 @@ def test_real_runs_that_were_held_out_lie_inside(pilot):
 
 @pytest.mark.slow
 def test_where_the_law_is_true_intervals_widen_little():
-    runs = run_table(true_theta(6, 3), 100, 0.005, 4)
+    runs = run_table(true_theta(12, 3), 100, 0.005, 4)
     plain, calibrated = (fit(runs, intervals=i) for i in ("bootstrap", "calibrated"))
-    width = []
-    for fits in (plain, calibrated):
-        low, high = fits.loss_interval(
-            jax.tree.map(lambda leaf: leaf[:40], runs.recipe), fits.languages[0]
-        )
-        width.append(np.log(high / low).mean())
-    assert width[0] < width[1] < 1.4 * width[0]
+    near = jax.tree.map(lambda leaf: leaf[:40], runs.recipe)
+    ten_times = dataclasses.replace(near, n_params=np.full(40, 1e10))
+    for recipe in (near, ten_times):
+        width = []
+        for fits in (plain, calibrated):
+            spans = [fits.loss_interval(recipe, name) for name in fits.languages]
+            width.append(np.mean([np.log(high / low) for low, high in spans]))
+        assert width[0] < width[1] < 1.25 * width[0]
     assert calibrated.widening.mean() < 1.3
+    assert np.mean(calibrated.bends == 0) > 0.8
 
 
 def test_an_interval_holds_the_best_fit_and_widens_with_noise_and_distance(pilot):
