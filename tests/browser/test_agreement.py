@@ -5,7 +5,9 @@ import pytest
 
 from m3jax import RunTable, fit, optimize
 from m3jax.output.html import write_calculator
+from m3jax.pipeline import read_config
 from m3jax.planning import plan
+from m3jax.recipe import Recipe
 
 from ..conftest import ROOT, ok
 
@@ -98,19 +100,18 @@ def test_the_page_finds_what_python_finds(opened, tmp_path, pilot_runs, law, cou
         if row["epochs"] >= 1 and row["share_read"] > 1 - 1e-9:
             assert answer["at"] == pytest.approx(row["loss"], rel=1e-6)
         assert answer["loss"] == pytest.approx(row["loss"], rel=1e-5)
-        assert answer["budgetUsed"] == pytest.approx(row["budget_used"], rel=1e-3, abs=1e-3)
+        if law == "m3":  # others have one loss for many recipes
+            assert answer["budgetUsed"] == pytest.approx(row["budget_used"], rel=1e-3, abs=1e-3)
     assert losses > 0.8 * count
 
 
 def test_intervals_shares_and_words_are_those_of_python(opened, quickstart, quickstart_fits):
     report = opened(quickstart / "report.html")
     fits = quickstart_fits
-    found = optimize(
-        fits,
-        compute=[5e11, 2e12, 3e13],
-        target_tokens=[16384, 262144],
-        max_source_tokens=2.5e6,
-    )
+    # The report keeps to the limits of its configuration.
+    limits = dict(read_config(ROOT / "configs" / "quickstart.toml").optimize)
+    limits |= {"compute": [5e11, 2e12, 3e13], "target_tokens": [16384, 262144]}
+    found = optimize(fits, **limits)
     rows = found.records()
     answers = report.page.evaluate(
         ASK,
@@ -119,7 +120,7 @@ def test_intervals_shares_and_words_are_those_of_python(opened, quickstart, quic
                 "language": fits.languages.index(row["language"]),
                 "compute": row["compute"],
                 "text": row["target_tokens"],
-                "source": 2.5e6,
+                "source": limits["max_source_tokens"],
                 "draws": True,
             }
             for row in rows
@@ -153,9 +154,10 @@ def test_without_a_fit_the_page_plans_as_plan_does(opened, tmp_path):
     planned = plan(compute=1e21, target_tokens=2e9, max_source_tokens=1e12)
     ours, theirs = planned.recommendations.at(0, 0, 0), found["best"]
     # Both are the best on average over draws, of which the page takes some.
-    assert theirs["nParams"] == pytest.approx(ours.n_params, rel=0.15)
-    assert theirs["epochs"] == pytest.approx(ours.epochs, rel=0.25)
-    assert theirs["targetRatio"] == pytest.approx(ours.target_ratio, rel=0.2)
+    theirs = Recipe(**{old: np.float64(theirs[new]) for new, old in NAMES.items()})
+    mean = [float(np.log(planned.fits.predict_draws(r)).mean()) for r in (ours, theirs)]
+    assert mean[1] == pytest.approx(mean[0], abs=2e-3)
+    assert theirs.n_params == pytest.approx(ours.n_params, rel=0.3)
     loss = float(planned.recommendations.loss[0, 0, 0])
     assert found["loss"] == pytest.approx(loss, rel=0.01)
 

@@ -43,7 +43,7 @@ export interface OverDraws {
 const ACTIVE = 1e-6;
 const TIGHT = 1e-6;
 const CHOICES = 48; // recipes of other draws that each draw may choose from
-const AVERAGED = 20; // pairs of draws that an average is taken over
+const AVERAGED = 25; // pairs of draws that an average is taken over
 const SLACK = 1.001; // times beyond the runs that are not worth a word
 
 interface Drawn {
@@ -127,6 +127,12 @@ export class Engine {
       outside: optimum ? outside(language, recipe) : [],
       whyNot: optimum ? [] : solved.blame.map((name) => this.words(language, asked, name)),
     };
+  }
+
+  /** Another answer to begin from, where searching everywhere would take long and it can be. */
+  near(other: Answer | null): Answer | undefined {
+    const all = other?.question.regimes.every((regime) => other.solved.optima[regime]);
+    return other && all && this.page.objective !== "point" ? other : undefined;
   }
 
   /** A limit in words: the reader's own where a slider holds. */

@@ -14,12 +14,13 @@ const SLICE = 25; // milliseconds of work between looks at the reader
 /** A place whose content is made in slices; a new one ends what is being made. */
 class Place {
   readonly element: HTMLElement;
-  private readonly canvas = h("div", { class: "canvas" });
+  private readonly canvas = h("div", { class: "canvas", tabindex: 0, role: "group" });
   private run = 0;
   private seen = false;
   private job: ((width: number) => Generator<void, Element[]>) | null = null;
 
   constructor(title: string, about: string, id: string, ...controls: HTMLElement[]) {
+    this.canvas.setAttribute("aria-label", title);
     this.element = h(
       "figure",
       { id, class: "chart" },
@@ -61,6 +62,9 @@ class Place {
       const step = work.next();
       if (step.done) {
         replace(this.canvas, ...step.value);
+        // Parts of a picture have no names of their own: the picture has.
+        for (const svg of this.canvas.querySelectorAll("svg[aria-label]")) svg.setAttribute("role", "img");
+        for (const part of this.canvas.querySelectorAll("g[aria-label]")) part.removeAttribute("aria-label");
         this.canvas.setAttribute("aria-busy", "false");
         return;
       }
@@ -129,9 +133,12 @@ function* cells(engine: Engine, answer: Answer, width: number): Generator<void, 
   const found: Cell[] = [];
   const [x, y] = [around(answer.asked.compute, 100, COLUMNS), around(answer.asked.targetTokens, 100, ROWS)];
   const half = (values: number[]) => Math.sqrt(values[1] / values[0]);
+  let last: Answer | null = null;
   for (const compute of x) {
     for (const targetTokens of y) {
-      const one = engine.answer(answer.language, { ...answer.asked, compute, targetTokens });
+      const asked = { ...answer.asked, compute, targetTokens };
+      const one: Answer = engine.answer(answer.language, asked, engine.near(last));
+      last = one;
       found.push({
         compute: [compute / half(x), compute * half(x)],
         targetTokens: [targetTokens / half(y), targetTokens * half(y)],

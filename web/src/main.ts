@@ -93,12 +93,12 @@ function choose(next: Language, from: { compute: number; targetTokens: number } 
 function update(pause: boolean): void {
   if (!engine) return;
   // An average over draws takes long: near the last answer while the reader moves, and then anew.
-  const slow = page.objective !== "point" && pause && last?.[0].language === language;
-  let answer = engine.answer(language, asked(), slow ? last![0] : undefined);
+  const near = pause && last?.[0].language === language ? engine.near(last[0]) : undefined;
+  let answer = engine.answer(language, asked(), near);
   tell(answer, undefined);
   clearTimeout(timer);
   timer = window.setTimeout(() => {
-    if (slow) answer = engine.answer(language, asked());
+    if (near) answer = engine.answer(language, asked());
     const drawn = engine.overDraws(answer);
     tell(answer, drawn);
     charts?.show(answer, drawn);

@@ -9,7 +9,6 @@ import type { Evaluate } from "./program";
 import {
   addBend,
   asRead,
-  fewestPasses,
   limitsOf,
   MONOLINGUAL,
   SINGLE_STAGE,
@@ -64,8 +63,8 @@ export function solve(law: LawFunctions, theta: ArrayLike<number>, q: Question, 
       if (before && before.inPart !== inPart) continue;
       for (const size of sizesOf(q, before)) {
         const face = faceOf(size, regime, inPart);
-        if (typeof face === "string") {
-          blame = blame.length ? blame : [face];
+        if (Array.isArray(face)) {
+          blame = blame.length ? blame : face;
           continue;
         }
         const inside = insideOf(face);
@@ -111,11 +110,10 @@ function sizesOf(q: Question, before?: Optimum | null): Question[] {
   return sizes.map((n) => ({ ...q, low: [n, ...q.low.slice(1)], high: [n, ...q.high.slice(1)] }));
 }
 
-/** The free directions of a regime; the name of a limit that cannot be kept where there is none. */
-function faceOf(q: Question, regime: number, inPart: boolean): Face | string {
-  const fewest = fewestPasses(q);
+/** The free directions of a regime; the names of limits that cannot be kept where there is none. */
+function faceOf(q: Question, regime: number, inPart: boolean): Face | string[] {
   if (!inPart && (q.high[1] < 0 || Math.exp(q.logTokens) < q.leastTokens * (1 - HELD))) {
-    return "lowest epochs";
+    return ["lowest epochs"];
   }
   const all = limitsOf(q, regime, inPart);
   const equalities: { a: number[]; side: number }[] = [];
@@ -129,12 +127,12 @@ function faceOf(q: Question, regime: number, inPart: boolean): Face | string {
       const [one, other] = [all[i], all[j]];
       if (one.bent || other.bent || one.a.some((x, m) => x !== -other.a[m])) continue;
       const width = one.side + other.side;
-      if (width < -HELD) return one.name;
+      if (width < -HELD) return [one.name, other.name];
       if (width <= 2 * HELD) equalities.push({ a: one.a, side: one.side - width / 2 });
     }
   }
   const solved = affine(equalities);
-  if (!solved) return "n_params";
+  if (!solved) return ["n_params"];
   const { origin, axes } = solved;
   const limits: Limit[] = [];
   const g = new Float64Array(4);
@@ -143,9 +141,8 @@ function faceOf(q: Question, regime: number, inPart: boolean): Face | string {
       ? axes.some((axis) => axis.some((x, i) => x !== 0 && (i === 1 || i === 2 || (i === 0 && limit.bent === "serving"))))
       : axes.some((axis) => Math.abs(dot(limit.a, axis)) > 1e-12);
     if (moved) limits.push({ ...limit, side: limit.side + (limit.bent === "source" ? 0 : RELAXED) });
-    else if (slack(limit, origin, g) < -1e-7) return limit.name;
+    else if (slack(limit, origin, g) < -1e-7) return [limit.name];
   }
-  if (!inPart && q.logTokens + fewest === -Infinity) return "target_tokens";
   return { q, regime, inPart, limits, origin, axes };
 }
 

@@ -12,6 +12,7 @@ from .._arguments import number
 from .._derived import with_options
 from .._streams import say
 
+_DRAWS = 100  # as of `m3jax plan`
 _PUBLIC = (
     "No run of your language stands behind this page: it is what six public run tables say of a"
     " further language, with wide intervals. Differences between recipes carry over better than"
@@ -60,7 +61,7 @@ def calculator_command(
         how["target_tokens"] = number("--target-tokens", target_tokens)
     if fits is None:
         how = {"compute": 1e21, "target_tokens": 1e9} | how
-        loaded = fit_without_runs(Evidence.public(), "your language")
+        loaded = fit_without_runs(Evidence.public(), "your language", draws=_DRAWS)
         options = {"epochs": (1.0, MOST_EPOCHS)} | options
         how |= {"objective": "mean_log", "times_optimal": MOST_TIMES_OPTIMAL, "notes": [_PUBLIC]}
     else:

@@ -113,7 +113,8 @@ def table(content: Table, *, most: int | None = None, rest: str = "") -> str:
         "<tr>" + "".join(map(_cell, row, (c.prose for c in columns))) + "</tr>" for row in shown
     )
     text = (
-        f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{_escape(content.title)}">'
+        f"<table>\n<thead><tr>{head}</tr></thead>\n"
         f"<tbody>\n{body}\n</tbody>\n</table></div>"
     )
     if len(shown) == len(cells):

@@ -1,9 +1,12 @@
 """The report: complete, self-contained, safe with any name, whole or not at all."""
 
+import base64
 import dataclasses
+import hashlib
+import json
 import os
 import re
-from html import escape
+from html import unescape
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +14,10 @@ import pytest
 
 from m3jax import M3Error, formatting
 from m3jax.comparison import Score
-from m3jax.output.figures import fit_quality, recipes_by_corpus
 from m3jax.output.html import write_report
 
-from ..cases import ODD, SIGNATURE, Case, png_of, take
+from ...conftest import ROOT
+from ..cases import ODD, Case
 
 SCORES = [
     Score("m3", ODD, "most epochs", 30, 10, mae=0.01234, mean_relative_error=0.0056, r2=0.91),
@@ -36,7 +39,6 @@ def _write(path: Path, case: Case, **changes) -> str:
         "fits": case.fits,
         "recommendations": case.found,
         "scores": SCORES,
-        "figures": {},
         "notes": ["Bytes, not <tokens>."],
     }
     assert write_report(path, **options | changes) == path
@@ -49,81 +51,90 @@ def test_report_tells_the_ranges_of_a_prior(case, tmp_path):
     assert "alpha = 0.25–0.5" in _write(tmp_path / "report.html", case, fits=fits)
 
 
+def _data(text: str) -> dict:
+    """What the page computes and draws from."""
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', text)[1]
+    )
+
+
 def test_report_is_one_file_with_everything_in_it(case, tmp_path):
-    pictures = {
-        "Measured against predicted": png_of(fit_quality(case.fits, case.runs)),
-        'Recipes of <b>&"': png_of(recipes_by_corpus(case.found, ODD)),
-    }
-    text = _write(tmp_path / "report.html", case, figures=pictures)
+    text = _write(tmp_path / "report.html", case, runs=case.runs)
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
-    for caption in pictures:
-        assert f'alt="{escape(caption)}"' in text
-    assert text.count('src="data:image/png;base64,') == 2
-    text = re.sub(r"base64,[^\"]*", "base64", text)
-    links = re.findall(r"""(?:src|href)\s*=\s*["']?([^"'\s>]+)""", text)
-    assert all(link.startswith("data:") for link in links)
-    assert "http" not in text
-    assert "url(" not in text
-    for name in (*case.fits.languages, *case.fits.failed):
-        assert escape(name) in text
-    assert "<b>" not in text
-    assert "<new>" not in text
-    assert "Bytes, not &lt;tokens&gt;." in text
-    assert "too few runs &lt;3&gt;" in text
-    assert "3 runs are too few" in text
-    assert "arXiv:2410.12325v2 was not available" in text
-    assert "no recipe is allowed: compute" in text
-    assert "0.0123" in text
-    assert "0.56%" in text
-    assert not re.search(r"\b(nan|inf|None)\b", text)
-    sections = re.findall(r"<h2>(.*?)</h2>", text)
-    assert sections[:3] == ["Recommended recipes", "Figures", "The fit"]
-    assert sections[-2:] == ["Caveats", "Settings and versions"]
+    links = re.findall(r"""<[^>]*\b(?:src|href)\s*=\s*["']?([^"'\s>]+)""", text)
+    assert all(link.startswith("#") for link in links)
+    data = _data(text)
+    names = [language["name"] for language in data["languages"]]
+    assert names == list(case.fits.languages)
+    assert [other["name"] for other in data["notFitted"]] == list(case.fits.failed)
+    assert "3 runs are too few" in data["notFitted"][0]["why"]
+    for i, language in enumerate(data["languages"]):
+        assert language["theta"] == case.fits.theta[i].tolist()
+        own = case.runs.for_language(language["name"])
+        assert language["runs"]["loss"] == pytest.approx(own.loss, rel=1e-6)
+    assert len(data["rows"]) == case.found.feasible.size
+    assert data["scores"][0]["error"] == 0.0056
+    assert data["scores"][1]["error"] is None
+    assert data["scores"][1]["why"] == "too few runs <3>"
+    shown = re.sub(r"<script.*?</script>|<style>.*?</style>", "", text, flags=re.S)
+    assert "<b>" not in text.replace("<b>$", "")  # in the script's own words only
+    assert "<new>" not in shown
+    assert "Bytes, not &lt;tokens&gt;." in shown
+    assert "arXiv:2410.12325v2 was not available" in shown
+    assert not re.search(r"\b(nan|inf|None)\b", shown)
+    sections = re.findall(r"<h2>(.*?)</h2>", shown)
+    assert sections[:2] == ["What if", "Figures"]
+    assert sections[-3:] == ["Caveats", "Settings and versions", "Glossary"]
+
+
+def test_names_cannot_end_the_data(case, tmp_path):
+    title = "</script><script>alert(1)</script>"
+    text = _write(tmp_path / "report.html", case, title=title)
+    assert title not in text
+    assert _data(text)["title"] == title
+
+
+def test_draws_come_as_they_are_used(case, tmp_path):
+    data = _data(_write(tmp_path / "report.html", case))
+    width = len(case.fits.law.names)
+    for i, language in enumerate(data["languages"]):
+        drawn = np.frombuffer(base64.b64decode(language["draws"]), "<f4").reshape(-1, width)
+        assert drawn == pytest.approx(case.fits.draws[i], rel=1e-6)
 
 
 def test_report_answers_first(case, tmp_path):
     text = _write(tmp_path / "report.html", case)
-    answer = re.search(r'<p class="answer">(.*?)</p>', text)[1]
+    answer = re.search(r'<p class="answer" id="answer">(.*?)</p>', text)[1]
     i, j, t = 0, 2, int(np.argmax(case.found.feasible[0, 2]))
     row = case.found.records()[np.ravel_multi_index((i, j, t), case.found.feasible.shape)]
-    for part in (escape(ODD), "4e+12 FLOP", row["regime"], formatting.loss(row["loss"]), "90%"):
+    answer = unescape(answer)
+    for part in (ODD, "4e+12 FLOP", formatting.loss(row["loss"]), "90%", "compute budget"):
         assert part in answer
-    assert "compute budget" in answer
 
 
-def test_report_without_draws_scores_or_figures(case, tmp_path):
+def test_report_without_draws_recipes_or_scores(case, tmp_path):
     fits = dataclasses.replace(
         case.fits, draws=case.fits.draws[:, :0], bends=case.fits.bends[:, :0]
     )
     text = _write(tmp_path / "a.html", case, fits=fits, recommendations=case.undrawn, scores=[])
     assert "No bootstrap draws were made" in text
-    assert "No hold-out comparison was made" in text
-    assert "90% interval" not in text
+    assert "90% interval" not in re.sub(r"<script.*?</script>", "", text, flags=re.S)
+    text = _write(tmp_path / "b.html", case, recommendations=None, scores=[])
+    assert _data(text)["rows"] == []
+    assert all(language["compute"] > 0 for language in _data(text)["languages"])
 
 
-def test_report_of_many_rows_points_to_the_table(case, tmp_path):
-    found = take(case.found, [1] * 30, [0, 1, 2, 3])
-    text = _write(tmp_path / "report.html", case, recommendations=found, scores=SCORES * 150)
-    assert f"The first 200 of {found.feasible.size} rows; recipes.csv has them all." in text
-    assert "The first 200 of 300 rows." in text
-    assert text.count("<tr>") < 500
-
-
-class _Broken(dict):
-    def items(self):
-        raise RuntimeError("the figure could not be drawn")
-
-
-def test_nothing_is_written_when_a_figure_fails(case, tmp_path):
-    path = tmp_path / "report.html"
-    path.write_text("before", encoding="utf-8")
-    with pytest.raises(RuntimeError, match="drawn"):
-        _write(path, case, figures=_Broken(a=SIGNATURE))
-    for bad in (b"GIF89a", "text", None):
-        with pytest.raises(M3Error, match="figure 'bad'"):
-            _write(path, case, figures={"bad": bad})
-    assert path.read_text(encoding="utf-8") == "before"
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+def test_the_script_is_built_from_its_source():
+    """What ships is what `npm run build` in web/ makes of what stands there."""
+    web = ROOT / "web"
+    paths = [*(p for p in (web / "src").rglob("*") if p.is_file())]
+    paths += [web / "package.json", web / "package-lock.json"]
+    digest = hashlib.sha256()
+    for name in sorted(path.relative_to(web).as_posix() for path in paths):
+        digest.update(f"{name}\n".encode() + (web / name).read_bytes())
+    script = (ROOT / "m3jax" / "output" / "html" / "assets" / "page.js").read_text(encoding="utf-8")
+    assert digest.hexdigest() in script.partition("*/")[0]
+    assert "</script" not in script.lower()
 
 
 def test_a_folder_that_cannot_be_written_to_is_told(case, tmp_path):
