@@ -119,13 +119,13 @@ def test_run_takes_any_name(here):
     pd.concat(tables).to_csv("names.csv", index=False)
     text = Path("study.toml").read_text(encoding="utf-8").replace("runs.csv", "names.csv")
     Path("names.toml").write_text(text, encoding="utf-8")
-    ok("run", "names.toml", "-o", "names")
+    ok("run", "names.toml", "-o", "names", "--figures", "png")
     written = files(Path("names"))
     assert len({name.casefold() for name in written}) == len(written)
     assert sum(name.startswith("residuals_") and name[10].isdigit() for name in written) == 4
     page = Path("names/report.html").read_text(encoding="utf-8")
     assert obeyed(page) == []
-    assert r"&lt;b&gt;abc\u202edef\u2066" in page
+    assert r"\u003cb>abc\\u202edef\\u2066" in page
     export = ("--export", "megatron", "--batch-size", 8, "--sequence-length", 512)
     ok("optimize", "names/fits.json", "-c", "3e19", "-t", "1e8", *export, "--export-to", "plans")
     exported = files(Path("plans"))
