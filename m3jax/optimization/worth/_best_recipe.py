@@ -117,7 +117,8 @@ def _question(asked: Mapping[str, Any]) -> Question:
             raise M3Error(f"best_recipe: {name}: expected a positive finite number, got nothing")
     values = {**_ANYWHERE, **asked}
     for name, default in _ANYWHERE.items():
-        if isinstance(default, tuple) and len(np.shape(values[name])) + len(values[name]) != 3:
+        is_pair = hasattr(values[name], "__len__") and len(values[name]) == 2
+        if isinstance(default, tuple) and not is_pair:
             raise M3Error(f"best_recipe: {name}: expected a pair (low, high)")
     ranges = [values[name] for name in DECISION_VARIABLES]
     low, high = (jnp.stack([jnp.asarray(r[side], float) for r in ranges]) for side in (0, 1))
