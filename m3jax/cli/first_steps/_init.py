@@ -34,6 +34,8 @@ def init_command(
     from ...files import write_bytes
     from ...pipeline import config_for
 
+    if str(table) == "-":
+        raise M3Error("-: expected a file, for the configuration names it")
     place = Path(f"{table.name.split('.')[0]}.toml") if output is None else output
     if place.suffix != ".toml":
         raise M3Error(f"{place}: expected a file name ending in .toml")
