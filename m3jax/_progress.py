@@ -15,7 +15,7 @@ def silent(stage: str, done: int, total: int) -> None:
 
 
 @contextmanager
-def quietly(quiet: bool) -> Iterator[None]:
+def in_quiet(quiet: bool) -> Iterator[None]:
     """Meanwhile results and errors are told and, if `quiet`, nothing else."""
     token = _QUIET.set(quiet)
     try:

@@ -25,7 +25,10 @@ for python in ${PYTHONS:-python3.11 python3.12 python3.13}; do
   for resolution in ${RESOLUTIONS:-lowest-direct highest}; do
     environment="$folder/environment"
     uv venv --clear --python "$python" "$environment"
-    install=(pip install --python "$environment" --resolution "$resolution" --only-binary :all:)
+    # Of the lowest, those that need no compiler.
+    uv pip compile --python "$python" --resolution "$resolution" --only-binary :all: \
+      --extra test pyproject.toml --output-file "$folder/versions.txt"
+    install=(pip install --python "$environment" --constraints "$folder/versions.txt")
     uv "${install[@]}" "$wheel"
     mkdir "$folder/empty"
     (cd "$folder/empty" && PATH="$environment/bin:$PATH" &&

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from .._errors import M3Error
-from .._progress import quietly
+from .._progress import in_quiet
 from .._version import __version__
 from ._interrupts import INTERRUPTED, Interrupted, watching
 from ._streams import flush_output, give_up_output, prepare_streams, say, write_line
@@ -71,7 +71,7 @@ def main() -> None:
     # at the very end.
     gc.set_threshold(100_000, 50, 1000)
     atexit.register(gc.freeze)
-    with watching() as interrupted, quietly(quiet):
+    with watching() as interrupted, in_quiet(quiet):
         _run(typed, debug, interrupted)
 
 

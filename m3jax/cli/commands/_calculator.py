@@ -10,7 +10,8 @@ import typer
 from ...options import Limits
 from .._arguments import number
 from .._derived import with_options
-from .._streams import say
+from .._interrupts import watch
+from .._streams import remark
 
 _PUBLIC = (
     "No run of your language stands behind this page: it is what six public run tables say of a"
@@ -51,6 +52,7 @@ def calculator_command(
     from ...output.html import write_calculator
 
     check_place(output)
+    watch(output)
     how: dict[str, Any] = {
         "command": " ".join(["m3jax calculator", *map(str, [fits] * bool(fits)), "-o", str(output)])
     }
@@ -66,4 +68,4 @@ def calculator_command(
     else:
         loaded = Fits.load(fits)
     write_calculator(output, loaded, limits=Limits(**options), title=title, **how)
-    say(f"written to {output}")
+    remark(f"written to {output}")

@@ -1,12 +1,10 @@
-"""How results show themselves: in a line, in a notebook, as a figure, as arrays with names."""
+"""A result in a line, in a notebook and as a figure."""
 
 from __future__ import annotations
 
 from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
-
-from ._errors import M3Error
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,13 +46,5 @@ def drawn(result: Views, *data: Any) -> Figure:
     Figures know the results and not the other way round. So a result asks for its figure by name,
     here and nowhere else, when it is to be drawn.
     """
-    figure: Figure = import_module(f"{__package__}.output.figures").plot(result, *data)
+    figure: Figure = import_module("m3jax.output.figures").plot(result, *data)
     return figure
-
-
-def require_xarray() -> Any:
-    """The package xarray. Raises `M3Error` without it."""
-    try:
-        return import_module("xarray")
-    except ImportError as error:
-        raise M3Error("to_xarray needs xarray: pip install 'm3jax[xarray]'") from error
