@@ -27,7 +27,7 @@ for python in ${PYTHONS:-python3.11 python3.12 python3.13}; do
     uv venv --clear --python "$python" "$environment"
     # Of the lowest, those that need no compiler.
     uv pip compile --python "$python" --resolution "$resolution" --only-binary :all: \
-      --extra test pyproject.toml --output-file "$folder/versions.txt"
+      --upgrade --extra test pyproject.toml --output-file "$folder/versions.txt"
     install=(pip install --python "$environment" --constraints "$folder/versions.txt")
     uv "${install[@]}" "$wheel"
     mkdir "$folder/empty"
