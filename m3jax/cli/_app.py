@@ -9,13 +9,15 @@ import atexit
 import contextlib
 import gc
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
 
 from .._errors import M3Error
+from .._progress import in_quiet
 from .._version import __version__
-from ._interrupts import Interrupted
+from ._interrupts import INTERRUPTED, Interrupted, watching
 from ._streams import flush_output, give_up_output, prepare_streams, say, write_line
 from .commands import (
     calculator_command,
@@ -44,10 +46,11 @@ from .first_steps import (
 # Newer versions of typer carry their own click: take the exceptions from typer itself.
 _UsageError: Any = typer.BadParameter.__base__
 
+ANYWHERE = ("--debug", "--quiet", "-q")  # flags that may stand before or after the command
+
 app = typer.Typer(
     name="m3jax",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=(
@@ -60,24 +63,31 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point: bad input ends with one line on standard error and exit code 2."""
-    typed = [argument for argument in sys.argv[1:] if argument != "--debug"]
-    debug = len(typed) < len(sys.argv[1:])  # anywhere on the line
+    given = sys.argv[1:]
+    debug, quiet = "--debug" in given, not {"--quiet", "-q"}.isdisjoint(given)
+    typed = [argument for argument in given if argument not in ANYWHERE]
     prepare_streams()
     # A short life, and hardly any cycles: to look for them took a twentieth of the time, and 0.2 s
     # at the very end.
     gc.set_threshold(100_000, 50, 1000)
     atexit.register(gc.freeze)
+    with watching() as interrupted, in_quiet(quiet):
+        _run(typed, debug, interrupted)
+
+
+def _run(typed: list[str], debug: bool, interrupted: Callable[[], str]) -> None:
+    """Run a command line; `interrupted` says what Ctrl-C left."""
     try:
-        # 130 is what newer versions of typer make of Ctrl-C.
-        if app(typed, standalone_mode=False) == 130:
-            _fail("interrupted", 130)
+        # The code is what newer versions of typer make of Ctrl-C.
+        if app(typed, prog_name="m3jax", standalone_mode=False) == INTERRUPTED:
+            _fail(interrupted(), INTERRUPTED)
         flush_output()
     except M3Error as error:
         if debug:
             raise
         _fail(str(error))
     except Interrupted as error:
-        _fail(f"interrupted: {error}", 130)
+        _fail(f"interrupted: {error}", INTERRUPTED)
     except _UsageError as error:
         # Called without a command: typer raises the help text as an error.
         if type(error).__name__ == "NoArgsIsHelpError":
@@ -85,7 +95,7 @@ def main() -> None:
             sys.exit(2)
         _fail(error.format_message())
     except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted", 130)
+        _fail(interrupted(), INTERRUPTED)
     except MemoryError:
         if debug:
             raise
@@ -112,7 +122,12 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Results and errors only; anywhere on the line.")
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of errors; anywhere on the line.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._errors import M3Error
-from .._progress import Progress
+from .._progress import Progress, is_quiet
 from ..formatting import UNSEEN
 from ._streams import is_unicode, write_line
 
@@ -58,7 +58,7 @@ def use_cache() -> None:
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress | None]:
     """A progress bar on standard error, for people only."""
-    if quiet or not sys.stderr.isatty():
+    if quiet or is_quiet() or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console

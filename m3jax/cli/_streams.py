@@ -8,6 +8,7 @@ import os
 import sys
 
 from .._errors import M3Error
+from .._progress import is_quiet
 from ..formatting import printable
 
 # What tables and sentences use beyond ASCII, for terminals that have no such letters.
@@ -44,6 +45,12 @@ def is_unicode() -> bool:
 def say(text: str, *, error: bool = False) -> None:
     """Write a line for people, to standard output or error; control characters are told."""
     write_line(printable(text), error=error)
+
+
+def remark(text: str, *, error: bool = False) -> None:
+    """`say` what is no result, unless the user wants quiet."""
+    if not is_quiet():
+        say(text, error=error)
 
 
 def write_line(text: str, *, error: bool = False) -> None:

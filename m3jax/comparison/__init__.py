@@ -7,7 +7,7 @@ from ._held_out import HeldOut
 from ._holdouts import Split, extrapolation_distance, holdout_mask, splits
 from ._information import information_criteria
 from ._regret import slices
-from ._scores import Score, score
+from ._scores import Score, Scores, score
 from ._stacking import on_simplex, stacking_weights
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "AveragedRecommendations",
     "HeldOut",
     "Score",
+    "Scores",
     "Split",
     "check_comparison",
     "compare",

@@ -15,6 +15,7 @@ from .._progress import Progress
 from ..fitting import Fits, predict
 from ..laws import Law
 from ..optimization import Recommendations, optimize
+from ..options import names_in
 from ..recipe import REGIMES, Recipe
 from ..runs import RunTable
 from ..variables import VARIABLES
@@ -101,7 +102,7 @@ def weigh(
     runs: RunTable,
     laws: str | Sequence[str | Law] = "all",
     *,
-    holdouts: Sequence[str] = ("compute", "folds"),
+    holdouts: str | Sequence[str] = ("compute", "folds"),
     seed: int = 0,
     progress: Progress | None = None,
     **options: Any,
@@ -127,7 +128,7 @@ def recommend(
     *,
     compute: npt.ArrayLike,
     target_tokens: npt.ArrayLike | Mapping[str, npt.ArrayLike],
-    languages: Sequence[str] | None = None,
+    languages: str | Sequence[str] | None = None,
     least_weight: float = 0.02,
     progress: Progress | None = None,
     **limits: Any,
@@ -151,7 +152,7 @@ def recommend(
     if len(set(names)) < len(names):
         raise M3Error(f"fits: expected one a law, got {', '.join(names)}")
     common = [n for n in weights if all(n in f.languages for f in fits)]
-    chosen = list(common if languages is None else languages)
+    chosen = common if languages is None else list(names_in(languages))
     for language in chosen:
         if language not in weights:
             raise M3Error(f"weights: nothing on language {language!r}")

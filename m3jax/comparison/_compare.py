@@ -18,7 +18,7 @@ from ..recipe import Recipe
 from ..runs import RunTable
 from ._held_out import FittedTo, HeldOut
 from ._holdouts import Split, check_holdout, extrapolation_distance, splits
-from ._scores import Score, score
+from ._scores import Scores, score
 
 _THREADS = 2  # laws at a time: while one compiles the other fits
 
@@ -30,7 +30,7 @@ def compare(
     *,
     options: CompareOptions,
     progress: Progress | None = None,
-) -> list[Score]:
+) -> Scores:
     """Fit every law without the held-out runs and score it on them.
 
     Args:
@@ -44,7 +44,7 @@ def compare(
     """
     runs = RunTable.of(runs)
     held_out = predict_held_out(runs, laws, options=options, progress=progress)
-    return score(runs, held_out, huber_delta=options.huber_delta, seed=options.seed)
+    return Scores(score(runs, held_out, huber_delta=options.huber_delta, seed=options.seed))
 
 
 @takes(CompareOptions)

@@ -5,15 +5,21 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._views import Views, drawn
 from ..fitting import huber, interval
+from ..formatting import quantity, quoted
 from ..runs import RunTable
 from ._held_out import HeldOut
 from ._information import information_criteria
 from ._regret import measured_regret
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 _DRAWS, _LEVEL = 1000, 0.9
 
@@ -70,6 +76,42 @@ class Score:
     def to_dict(self) -> dict[str, Any]:
         """As a flat dict."""
         return dataclasses.asdict(self)
+
+
+class Scores(Views, tuple[Score, ...]):
+    """The scores of a comparison, a tuple that shows itself."""
+
+    def summary(self) -> str:
+        """How many laws on what, and which predicts best, in a line."""
+        laws, languages, holdouts = (
+            list(dict.fromkeys(getattr(each, name) for each in self))
+            for name in ("law", "language", "holdout")
+        )
+        best = next((each for each in self if each.behind == 0), None)
+        first = "" if best is None else f"; {best.law} is best ({best.language}, {best.holdout})"
+        return (
+            f"{quantity(len(laws), 'law')} on runs of {quoted(languages, most=4)} held out by"
+            f" {', '.join(holdouts)}{first}"
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a score."""
+        import pandas as pd
+
+        names = [field.name for field in dataclasses.fields(Score)]
+        return pd.DataFrame([each.to_dict() for each in self], columns=names)
+
+    def brief_frame(self) -> pd.DataFrame:
+        """The best scores, in the columns that matter most."""
+        shown = ["law", "language", "holdout", "mae", "behind", "behind_low", "behind_high"]
+        return self.to_frame().sort_values(["holdout", "language", "mae"])[shown].head(20)
+
+    def plot(self) -> Figure:
+        """How far each law is behind the best, with intervals.
+
+        Raises `M3Error` without matplotlib, or if no law could be tested.
+        """
+        return drawn(self)
 
 
 def score(

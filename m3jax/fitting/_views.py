@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._views import Views, drawn, require_xarray
 from ..formatting import quantity, quoted
 from ..laws import Law
+from ..options import names_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
 
     import pandas as pd
+    from matplotlib.figure import Figure
+
+    from ..runs import RunTable
 
 _NAMED = 4  # languages in a line
 
 
-class FitsViews:
+class FitsViews(Views):
     """What `Fits` can be asked beside what it says itself, which is used here."""
 
     law: Law
     languages: tuple[str, ...]
+    theta: np.ndarray
     draws: np.ndarray
     frozen: np.ndarray
     r2: np.ndarray
@@ -37,8 +42,7 @@ class FitsViews:
 
     def __getitem__(self, languages: str | Sequence[str]) -> Self:
         """The fits of one language or of some: `fits["Indonesian"]`. Raises as `index` does."""
-        names = [languages] if isinstance(languages, str) else list(languages)
-        rows = [self.index(name) for name in names]
+        rows = [self.index(name) for name in names_in(languages)]
         own: Any = self
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(own)}
         # Of each language: arrays, and tuples of one entry a language.
@@ -85,9 +89,49 @@ class FitsViews:
     def __repr__(self) -> str:
         return f"<{self.summary()}>"
 
-    def _repr_html_(self) -> str:
-        """For notebooks: the line, and values with a column a language."""
+    def brief_frame(self) -> pd.DataFrame:
+        """Values of the first languages, a column a language."""
         frame = self.to_frame().head(len(self.law.names) * _NAMED)
         wide = frame.pivot(index="coefficient", columns="language", values="value")
-        html: str = wide.reindex(list(self.law.names)).to_html(float_format="{:.4g}".format)
-        return f"<p>{escape(self.summary())}</p>{html}"
+        return wide.reindex(list(self.law.names))
+
+    def plot(self, runs: RunTable | None = None) -> Figure:
+        """Coefficients with their intervals or, given the runs, how well the fit meets them.
+
+        Raises `M3Error` without matplotlib, without languages, or for runs of none of them.
+        """
+        return drawn(self, runs)
+
+    def to_xarray(self) -> Any:
+        """Coefficients as an `xarray.Dataset` that ArviZ reads: `arviz.summary(fits.to_xarray())`.
+
+        The variable `coefficients` holds the draws, by chain (there is one), draw, language and
+        coefficient. Beside them as coordinates, by language and coefficient: `best`, the best fit,
+        and `frozen`. The draws are a bootstrap's, each independent of the others: diagnostics of
+        Markov chains have nothing to say of them.
+
+        Raises `M3Error` without xarray.
+        """
+        cells = ("language", "coefficient")
+        return require_xarray().Dataset(
+            {
+                "coefficients": (
+                    ("chain", "draw", *cells),
+                    self._natural(self.draws.swapaxes(0, 1))[None],
+                )
+            },
+            coords={
+                "chain": [0],
+                "draw": np.arange(self.draws.shape[1]),
+                "language": list(self.languages),
+                "coefficient": list(self.law.names),
+                "best": (cells, self._natural(self.theta)),
+                "frozen": (cells, self.frozen),
+            },
+            attrs={"law": self.law.name, "summary": self.summary()},
+        )
+
+    def _natural(self, theta: np.ndarray) -> np.ndarray:
+        """Vectors theta (..., p) as the coefficients themselves."""
+        log = np.array([c.log for c in self.law.coefficients])
+        return np.where(log, np.exp(np.where(log, theta, 0.0)), theta)

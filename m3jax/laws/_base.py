@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._errors import M3Error
+from ..options import names_in
 from ..recipe import Array, Recipe
 from ..variables import RUN_VARIABLES
 
@@ -42,6 +43,7 @@ class Coefficient:
 
     def __post_init__(self) -> None:
         low, high = self.bounds
+        object.__setattr__(self, "needs", names_in(self.needs))
         if not low <= self.start[0] <= self.start[1] <= high:
             raise M3Error(
                 f"coefficient {self.name}: start {self.start} leaves bounds {self.bounds}"
@@ -88,6 +90,7 @@ class Law:
     published: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "variables", names_in(self.variables))
         if len(set(self.names)) != len(self.names):
             raise M3Error(f"law {self.name}: coefficient names repeat: {self.names}")
         unknown = set(self.variables) - set(RUN_VARIABLES)

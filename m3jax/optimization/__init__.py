@@ -14,6 +14,7 @@ from .question import NO_STANDING, REACH, Distance, Questions, Standing, ask, co
 from .regime_map import Crossing, Guideline, RegimeMap, map_regimes
 from .solvers import LIMITS, Question, RegimeOptima, best_regime, solve
 from .worth import (
+    BestRecipe,
     Sensitivities,
     Sway,
     best_recipe,
@@ -28,6 +29,7 @@ __all__ = [
     "LIMITS",
     "NO_STANDING",
     "REACH",
+    "BestRecipe",
     "BudgetSplit",
     "Crossing",
     "Distance",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
+from .._views import Views, drawn, require_xarray
 from ..formatting import count, quantity, quoted, write_brief
 from ..recipe import REGIMES, Recipe
 from ..variables import REGIME_WORDS
@@ -19,6 +19,7 @@ from .solvers import LIMITS
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 Position = tuple[int, int, int]  # language, budget, corpus size
 
@@ -29,7 +30,7 @@ def finite_or_none(x: float) -> float | None:
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
-class Recommendations:
+class Recommendations(Views):
     """Best recipes for L languages × C budgets × T corpus sizes.
 
     Where no recipe keeps the limits, `feasible` is False, the recipe is all zeros, its loss
@@ -102,16 +103,45 @@ class Recommendations:
         best = "" if first is None else f"; first {_in_a_line(self.at(*first), self.loss[first])}"
         return f"{allowed} of {quantity(places, 'recipe')} for {some}{best}"
 
-    def __repr__(self) -> str:
-        return f"<Recommendations: {self.summary()}>"
-
-    def _repr_html_(self) -> str:
-        """For notebooks: the line, and a table of the recipes."""
+    def brief_frame(self) -> pd.DataFrame:
+        """The first recipes, in the columns that matter most."""
         shown = ["language", "compute", "target_tokens", "regime", "n_params", "epochs"]
         shown += ["target_ratio", "final_ratio", "loss", "loss_low", "loss_high", "budget_used"]
-        frame = self.to_frame()[shown].head(20)
-        html: str = frame.to_html(index=False, float_format="{:.4g}".format)
-        return f"<p>{escape(self.summary())}</p>{html}"
+        return super().brief_frame()[shown]
+
+    def plot(self, language: str | None = None) -> Figure:
+        """The best recipe of a language against corpus or compute, with intervals.
+
+        `language` may be left out where there is only one. Raises `M3Error` without matplotlib, for
+        an unknown language, or if none of its positions allows a recipe.
+        """
+        return drawn(self, language)
+
+    def to_xarray(self) -> Any:
+        """The numbers of `to_frame()` and the regime as an `xarray.Dataset`, by position.
+
+        Its dimensions are language, compute and target_tokens. Where the corpora differ by language
+        the third is `corpus`, and `target_tokens` a coordinate by language and corpus. No number is
+        NaN. Raises `M3Error` without xarray.
+        """
+        frame, shape, sizes = self.to_frame(), self.feasible.shape, self.target_tokens
+        alike = bool(np.all(sizes == sizes[:1]))
+        third = "target_tokens" if alike else "corpus"
+        dims = ("language", "compute", third)
+        numbers = frame.drop(columns=["language", "compute", "target_tokens", "regime"])
+        numbers = numbers.select_dtypes(["number", "bool"])
+        return require_xarray().Dataset(
+            {
+                "regime": (dims, frame["regime"].fillna("").to_numpy(str).reshape(shape)),
+                **{name: (dims, c.to_numpy().reshape(shape)) for name, c in numbers.items()},
+            },
+            coords={
+                "language": list(self.languages),
+                "compute": self.compute,
+                "target_tokens": (third, sizes[0]) if alike else (("language", "corpus"), sizes),
+            },
+            attrs={"summary": self.summary()},
+        )
 
     @cached_property
     def standings(self) -> Mapping[Position, Standing]:

@@ -20,7 +20,7 @@ from ._core import (
     toml_kinds,
 )
 from ._fit import BOOTSTRAPS, POOLS, FitOptions, WorkOptions
-from ._kinds import KINDS, converted_to
+from ._kinds import KINDS, converted_to, names_in
 from ._limits import (
     METHODS,
     OBJECTIVES,
@@ -69,6 +69,7 @@ __all__ = [
     "at_least",
     "converted_to",
     "default_of",
+    "names_in",
     "option",
     "option_of",
     "read_toml",

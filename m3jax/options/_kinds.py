@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ..numerals import Notation
@@ -30,6 +30,11 @@ KINDS = {
     "recipes": "the path of a .csv file, or a function from language to recipes",
     "object": "an object",
 }
+
+
+def names_in(value: str | Iterable[str]) -> tuple[str, ...]:
+    """One name or several, as a tuple: text is one name, and not its letters."""
+    return (value,) if isinstance(value, str) else tuple(value)
 
 
 def converted_to(kind: str, value: Any) -> Any:
@@ -97,11 +102,11 @@ def _pair(value: Any) -> tuple[float, float]:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else _some(tuple(map(_text, value)))
+    return _some(tuple(map(_text, names_in(value))))
 
 
 def _conditions(value: Any) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else tuple(map(_text, value))
+    return tuple(map(_text, names_in(value)))
 
 
 def _unit(value: Any) -> str | float:

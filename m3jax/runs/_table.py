@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from .._errors import M3Error, setting
+from .._views import Views, drawn
 from ..formatting import count, flop, quantity, quoted
-from ..options import TableOptions, takes
+from ..options import TableOptions, names_in, takes
 from ..recipe import Recipe
 from ._columns import Columns
 from ._recipes import read_recipes
@@ -26,6 +26,7 @@ from .readers import name_of, numbered, read_raw
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 Array = npt.NDArray[Any]
 
@@ -56,7 +57,7 @@ class RunBatch:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class RunTable:
+class RunTable(Views):
     """Checked training runs on the host, one entry per run. Build it with `read` or `from_frame`.
 
     Attributes:
@@ -156,13 +157,13 @@ class RunTable:
             f" parameters, up to {flop(float(recipe.compute.max()))} FLOP ({self.source})"
         )
 
-    def __repr__(self) -> str:
-        return f"<RunTable: {self.summary()}>"
+    def brief_frame(self) -> pd.DataFrame:
+        """The first rows."""
+        return self.to_frame().head(5)
 
-    def _repr_html_(self) -> str:
-        """For notebooks: the line, and the first rows."""
-        html: str = self.to_frame().head(5).to_html(index=False, float_format="{:.4g}".format)
-        return f"<p>{escape(self.summary())}</p>{html}"
+    def plot(self) -> Figure:
+        """The losses against each variable that varies. Raises `M3Error` without matplotlib."""
+        return drawn(self)
 
     def select(self, mask: npt.ArrayLike) -> RunTable:
         """The runs where the boolean `mask` (n,) is True. Raises `M3Error` on another shape."""
@@ -227,13 +228,13 @@ class RunTable:
             frame["seed"] = self.seed
         return frame
 
-    def batch(self, *, languages: Iterable[str] | None = None) -> RunBatch:
+    def batch(self, *, languages: str | Iterable[str] | None = None) -> RunBatch:
         """The runs of `languages` (default all, in order of appearance), padded to one shape.
 
         Raises `M3Error` for languages that are unknown or named twice, or if there are none.
         """
         known = self.languages
-        names = known if languages is None else tuple(languages)
+        names = known if languages is None else names_in(languages)
         self._check_languages(names)
         if not names or len(set(names)) < len(names):
             raise M3Error(f"{self.source}: batch: expected each language once, got {list(names)}")

@@ -11,7 +11,7 @@ import pytest
 from m3jax import M3Error
 from m3jax.fitting.fit_file import signed
 
-from ..conftest import call, ok
+from ..conftest import ROOT, call, ok
 from .conftest import CONFIG, SMALL, files, process
 from .test_optimize import OPTIMIZE
 from .test_predict import PREDICT
@@ -201,6 +201,51 @@ def test_debug_shows_where_a_mistake_came_from(here):
     assert "M3Error: nothing.csv" in done.stderr
 
 
+def test_quiet_is_results_and_errors_alone(here):
+    loud = ok("fit", "runs.csv", *SMALL, "-o", "loud.json")
+    quiet = ok("fit", "runs.csv", *SMALL, "-o", "quiet.json", "--quiet")
+    assert "written" in loud.err
+    assert "note:" in loud.out
+    assert quiet.err == ""
+    results = [line for line in loud.out.splitlines() if not line.startswith("  note:")]
+    assert quiet.out.splitlines() == results
+    assert ok("-q", "example", "there").out == ""
+    assert call("-q", "fit", "nothing.csv").err.startswith("m3jax: error: nothing.csv")
+    assert "-q" in ok("--help").out
+
+
+@pytest.mark.parametrize(
+    ("shell", "typed", "found"),
+    [
+        ("bash", {"COMP_WORDS": "m3jax opt", "COMP_CWORD": "1"}, "optimize"),
+        ("bash", {"COMP_WORDS": "m3jax fit --huber", "COMP_CWORD": "2"}, "--huber-delta"),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "m3jax next --unique-t"}, '"--unique-tokens":"Range'),
+        ("fish", {"_TYPER_COMPLETE_ARGS": "m3jax sp", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+         "split"),
+    ],
+)  # fmt: skip
+def test_shells_complete_commands_and_options(shell, typed, found):
+    env = {**os.environ, **typed, "_M3JAX_COMPLETE": f"complete_{shell}"}
+    done = process(env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.strip().split("\t")[0] == found or found in done.stdout
+
+
+def test_exit_codes_are_those_of_the_documentation(here, monkeypatch):
+    page = (ROOT / "docs" / "cli" / "index.md").read_text(encoding="utf-8")
+    told = set(map(int, re.findall(r"^\| (\d+) \|", page, re.M)))
+    codes = {ok("laws").code, call("fit", "nothing.csv").code}
+    monkeypatch.setattr("m3jax.cli.first_steps._doctor._fit", lambda: 1 / 0)
+    codes.add(call("doctor").code)
+    monkeypatch.setattr("m3jax.laws.list_laws", interrupt)
+    codes.add(call("laws").code)
+    assert codes == told == {0, 1, 2, 130}
+
+
+def interrupt(*args):
+    raise KeyboardInterrupt
+
+
 def test_a_mistake_seen_from_outside(here):
     done = process("fit", "nothing.csv")
     assert done.returncode == 2
@@ -225,9 +270,6 @@ def test_a_reader_that_goes_away_gets_no_traceback():
 
 
 def test_an_interrupt_is_one_line(here, monkeypatch):
-    def interrupt(path):
-        raise KeyboardInterrupt
-
     monkeypatch.setattr("m3jax.pipeline.read_config", interrupt)
     result = call("run", "study.toml")
     assert result.code == 130

@@ -10,7 +10,8 @@ import typer
 from ...options import Limits
 from .._arguments import number
 from .._derived import with_options
-from .._streams import say
+from .._interrupts import watch
+from .._streams import remark
 
 _DRAWS = 100  # as of `m3jax plan`
 _PUBLIC = (
@@ -52,6 +53,7 @@ def calculator_command(
     from ...output.html import write_calculator
 
     check_place(output)
+    watch(output)
     how: dict[str, Any] = {
         "command": " ".join(["m3jax calculator", *map(str, [fits] * bool(fits)), "-o", str(output)])
     }
@@ -67,4 +69,4 @@ def calculator_command(
     else:
         loaded = Fits.load(fits)
     write_calculator(output, loaded, limits=Limits(**options), title=title, **how)
-    say(f"written to {output}")
+    remark(f"written to {output}")

@@ -20,7 +20,8 @@ from .._common import (
     use_cache,
 )
 from .._derived import with_options
-from .._streams import say
+from .._interrupts import watch
+from .._streams import remark
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,6 +67,7 @@ def compare_command(
         from ...output.figures import new_figure
 
         check_place(report)
+        watch(report)
         new_figure(1, 1, "")  # without matplotlib, fail before the work and not after
     chosen = CompareOptions.of(**options)
     law_names = arguments.names("--laws", laws)
@@ -86,7 +88,7 @@ def compare_command(
 
     show_scores(scores, runs.notes)
     if report is not None:
-        say(f"\nwritten: {report}", error=True)
+        remark(f"\nwritten: {report}", error=True)
 
 
 def _write_report(

@@ -18,8 +18,8 @@ from .._common import (
     use_cache,
 )
 from .._derived import with_options
-from .._interrupts import saying_what_is_kept
-from .._streams import say
+from .._interrupts import saying_what_is_kept, watch
+from .._streams import remark
 
 
 @with_options(WorkOptions, parameter="work")
@@ -47,6 +47,7 @@ def fit_command(
 
     if output is not None:
         check_places(output)
+        watch(output)
     sharing = WorkOptions.of(**work)
     by_hand = (sharing.coordinator, sharing.processes, sharing.process)
     shared = sharing.distributed or any(value is not None for value in by_hand)
@@ -63,24 +64,23 @@ def fit_command(
         process=sharing.process,
         patience=sharing.patience,
     )
-    with progress_bar(as_json) as progress:
+    kept = "nothing is kept; with --checkpoint FOLDER finished languages are"
+    if sharing.checkpoint is not None:
+        kept = f"finished languages are kept in {sharing.checkpoint};"
+        kept += " the same command goes on from there"
+    with saying_what_is_kept(lambda: kept), progress_bar(as_json) as progress:
         if sharing.checkpoint is None:
             fits = fit(runs, law, progress=progress, **options)
         else:
-            kept = (
-                f"finished languages are kept in {sharing.checkpoint};"
-                " the same command goes on from there"
+            fits = fit_in_chunks(
+                runs,
+                law,
+                checkpoint=sharing.checkpoint,
+                share=share,
+                patience=sharing.patience,
+                progress=progress,
+                **options,
             )
-            with saying_what_is_kept(lambda: kept):
-                fits = fit_in_chunks(
-                    runs,
-                    law,
-                    checkpoint=sharing.checkpoint,
-                    share=share,
-                    patience=sharing.patience,
-                    progress=progress,
-                    **options,
-                )
     if share[0] > 0:
         return  # the first process writes and prints for all
     if output is not None and fits.languages:
@@ -98,5 +98,5 @@ def fit_command(
         ]
         show_fits(fits, runs.notes, doubts=diagnose(fits, runs, languages=doubtful[:DETAILED]))
         if output is not None and fits.languages:
-            say(f"\nwritten: {output}, {output.with_suffix('.npz')}", error=True)
+            remark(f"\nwritten: {output}, {output.with_suffix('.npz')}", error=True)
     fits.require_any()

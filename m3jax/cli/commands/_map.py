@@ -10,7 +10,8 @@ import typer
 from ...options import MapOptions
 from .._common import FitFile, Json, Language, print_json, progress_bar, use_cache
 from .._derived import with_options
-from .._streams import say
+from .._interrupts import watch
+from .._streams import remark
 
 if TYPE_CHECKING:
     from ...optimization import RegimeMap
@@ -40,6 +41,7 @@ def map_command(
 
     for name in ("map.csv", "map.png"):
         check_place(output / name)
+    watch(output / "map.csv")
     loaded = Fits.load(fits)
     use_cache()
     with progress_bar(as_json) as progress:
@@ -56,7 +58,7 @@ def map_command(
 
     for regime_map in maps:
         show_map(regime_map)
-    say(f"\nwritten to {output}: {', '.join(path.name for path in files)}")
+    remark(f"\nwritten to {output}: {', '.join(path.name for path in files)}")
 
 
 def _write(folder: Path, maps: list[RegimeMap]) -> tuple[Path, ...]:

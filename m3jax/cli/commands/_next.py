@@ -10,7 +10,8 @@ from ...options import Limits, NextOptions
 from .. import _arguments as arguments
 from .._common import FitFile, Json, Language, SheetFile, print_json, progress_bar, use_cache
 from .._derived import with_options
-from .._streams import say
+from .._interrupts import watch
+from .._streams import remark
 
 # The limits of the recipe to be decided on have the names of the runs' ranges; only one is asked.
 _LIMITS = tuple(name for name in Limits.names() if name != "ladder")
@@ -44,6 +45,7 @@ def next_command(
 
     if output is not None:
         check_sheet(output)
+        watch(output)
     loaded = Fits.load(fits)
     loaded.require_any()
     ranges = {
@@ -70,4 +72,4 @@ def next_command(
         return
     show_next_runs(sheets)
     if output is not None:
-        say(f"\nwritten to {output}: train these, fill in `loss`, add them to your table")
+        remark(f"\nwritten to {output}: train these, fill in `loss`, add them to your table")

@@ -19,7 +19,8 @@ from .._export import (
     TargetData,
     check_export,
 )
-from .._streams import say
+from .._interrupts import watch
+from .._streams import remark
 
 
 @with_options(OptimizeOptions)
@@ -55,6 +56,7 @@ def optimize_command(
     for place in (recipes, plan, export_to / "plan.json" if export is not None else None):
         if place is not None:
             check_place(place)
+            watch(place)
     loaded = Fits.load(fits)
     use_cache()
     with progress_bar(as_json) as progress:
@@ -84,4 +86,4 @@ def optimize_command(
 
     show_recommendations(recommendations)
     if written:
-        say(written)
+        remark(written)

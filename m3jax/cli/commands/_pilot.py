@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..._errors import M3Error
+from ..._progress import is_quiet
 from ...options import PilotOptions
 from .._common import Json, print_json, progress_bar, use_cache
 from .._derived import with_options
@@ -76,7 +77,7 @@ def pilot_command(
     if dry_run:
         _show_plan(plan, as_json)
         return
-    if not as_json:
+    if not (as_json or is_quiet()):
         announce_pilot(plan)
     with saying_what_is_kept(lambda: _kept(plan)), progress_bar(as_json) as progress:
         result = carry_out(plan, ensemble=together, workers=workers, progress=progress)

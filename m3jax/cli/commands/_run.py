@@ -9,7 +9,7 @@ import typer
 
 from .._common import Json, print_json, progress_bar, use_cache
 from .._interrupts import saying_what_is_kept
-from .._streams import say
+from .._streams import remark
 
 
 def run_command(
@@ -68,10 +68,10 @@ def run_command(
     show_diagnoses(result.diagnoses, law, source, brief=True)
     show_scores(result.scores)
     if recommendations is None:
-        say(f"no recipes: {config} has no [optimize]")
+        remark(f"no recipes: {config} has no [optimize]")
     else:
         show_recommendations(recommendations)
-    say(f"\nwritten to {settings.output}: {', '.join(p.name for p in result.files)}")
+    remark(f"\nwritten to {settings.output}: {', '.join(p.name for p in result.files)}")
 
 
 def _content(path: Path) -> bytes | None:

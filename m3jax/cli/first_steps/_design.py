@@ -7,7 +7,8 @@ from typing import Any
 from ...options import DesignOptions
 from .._common import Json, SheetFile, print_json, progress_bar, use_cache
 from .._derived import with_options
-from .._streams import say
+from .._interrupts import watch
+from .._streams import remark
 from ._plan import Name
 
 
@@ -28,6 +29,7 @@ def design_command(
 
     if output is not None:
         check_sheet(output)
+        watch(output)
     use_cache()
     with progress_bar(as_json) as progress:
         design = design_runs(language=language, progress=progress, **options)
@@ -39,4 +41,4 @@ def design_command(
     show_design(design)
     if output is not None:
         then = f"m3jax fit {output} --prior public"
-        say(f"\nwritten to {output}: train these, fill in `loss`, then {then}")
+        remark(f"\nwritten to {output}: train these, fill in `loss`, then {then}")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..._errors import M3Error
-from .._streams import say
+from .._streams import remark
 
 FILES = ("quickstart.toml", "pilot_debian.csv")
 
@@ -33,4 +33,4 @@ def example_command(
     shipped = resources.files("m3jax.data")
     write_folder({place: shipped.joinpath(place.name).read_bytes() for place in places})
     written = " and ".join(map(str, places))
-    say(f"written: {written}\nnext: m3jax run {places[0]}")
+    remark(f"written: {written}\nnext: m3jax run {places[0]}")

@@ -11,7 +11,7 @@ from ..._errors import M3Error
 from ...options import TableOptions
 from .._common import Table, read_table
 from .._derived import with_options
-from .._streams import say
+from .._streams import remark
 
 
 @with_options(TableOptions, parameter="reading")
@@ -34,6 +34,8 @@ def init_command(
     from ...files import write_bytes
     from ...pipeline import config_for
 
+    if str(table) == "-":
+        raise M3Error("-: expected a file, for the configuration names it")
     place = Path(f"{table.name.split('.')[0]}.toml") if output is None else output
     if place.suffix != ".toml":
         raise M3Error(f"{place}: expected a file name ending in .toml")
@@ -41,7 +43,7 @@ def init_command(
         raise M3Error(f"{place}: is there already; name another with -o or pass --overwrite")
     runs = read_table(table, reading)
     write_bytes(place, config_for(runs, table, place).encode())
-    say(f"read: {runs.summary()}")
+    remark(f"read: {runs.summary()}")
     for note in runs.notes:
-        say(f"  note: {note}")
-    say(f"written: {place}\nnext: look it through, then m3jax run {place}")
+        remark(f"  note: {note}")
+    remark(f"written: {place}\nnext: look it through, then m3jax run {place}")

@@ -10,7 +10,8 @@ import typer
 from ...options import PlanOptions
 from .._common import Json, print_json, progress_bar
 from .._derived import with_options
-from .._streams import say
+from .._interrupts import watch
+from .._streams import remark
 
 Name = Annotated[str, typer.Option("--language", "-l", help="Name of the language, for people.")]
 
@@ -37,6 +38,7 @@ def plan_command(
 
     if fits is not None:
         check_place(fits)
+        watch(fits)
     with progress_bar(as_json) as progress:
         answer = plan(language=language, progress=progress, **options)
     if fits is not None:
@@ -48,4 +50,4 @@ def plan_command(
 
     show_plan(answer)
     if fits is not None:
-        say(f"\nwritten to {fits}")
+        remark(f"\nwritten to {fits}")

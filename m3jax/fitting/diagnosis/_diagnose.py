@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ..._errors import M3Error
+from ...options import names_in
 from ...runs import RunTable
 from .._fits import NOT_FITTED, Fits
 from ..problem import Scope
@@ -24,7 +25,7 @@ from ._verdict import grade
 
 
 def diagnose(
-    fits: Fits, runs: RunTable, *, languages: Iterable[str] | None = None
+    fits: Fits, runs: RunTable, *, languages: str | Iterable[str] | None = None
 ) -> dict[str, Diagnosis]:
     """What the runs determine, which of them stand out, and what to do, by language.
 
@@ -36,7 +37,7 @@ def diagnose(
     Raises `M3Error` if the fits were not made from these runs, or on an unknown language.
     """
     check_languages(fits, runs)
-    names = (*fits.languages, *fits.failed) if languages is None else tuple(languages)
+    names = (*fits.languages, *fits.failed) if languages is None else names_in(languages)
     for name in names:
         if name not in fits.failed:
             fits.index(name)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from ..._views import Views, drawn
+from ...formatting import percent, quantity, r_squared
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from ...runs import RunTable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +95,8 @@ class Trend:
     message: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Diagnosis:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Diagnosis(Views):
     """What the runs of one language are worth to the law that was fitted to them.
 
     Attributes:
@@ -130,6 +139,29 @@ class Diagnosis:
     influential: tuple[RunDiagnosis, ...]
     trends: tuple[Trend, ...]
     runs: tuple[RunDiagnosis, ...]
+
+    def summary(self) -> str:
+        """Grade, noise and the first verdict, in a line."""
+        parts = [self.grade, quantity(self.n_runs, "run")]
+        if self.noise is not None:
+            parts.append(f"noise {percent(self.noise)}")
+        if self.r2 is not None:
+            parts.append(f"R² {r_squared(self.r2)}")
+        return f"{self.language}: {', '.join(parts)}" + "".join(f"; {v}" for v in self.verdicts[:1])
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a coefficient: how well the runs determine it."""
+        import pandas as pd
+
+        fields = [field.name for field in dataclasses.fields(CoefficientDiagnosis)]
+        return pd.DataFrame([dataclasses.asdict(c) for c in self.coefficients], columns=fields)
+
+    def plot(self, runs: RunTable | None = None) -> Figure:
+        """Which runs stand out and which decide or, given the runs, residuals by variable.
+
+        Raises `M3Error` without matplotlib, or if the language was not fitted.
+        """
+        return drawn(self, runs)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, every number finite; without `runs`."""

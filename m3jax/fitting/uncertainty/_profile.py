@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
 from ..._errors import M3Error
+from ..._views import Views, drawn
 from ...computing import in_double_precision
+from ...formatting import level as level_in_words
 from ...laws import Law, LogSpaceLaw
+from ...options import names_in
 from ...runs import RunTable
 from .._fits import Fits
 from ..engine import FitData, HostDescents
@@ -19,13 +23,17 @@ from ._linearise import linearise
 from ._linearised import Linearised
 from ._robust import student_quantile
 
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
 _ROUNDS, _TOLERANCE = (12, 12, 40, 100), 1e-9
 _REACH = 4.0  # grid to either side of the best fit, in standard errors
 _WIDENINGS = 3  # times the reach is doubled where the interval is not closed
 
 
-@dataclasses.dataclass(frozen=True)
-class Profile:
+@dataclasses.dataclass(frozen=True, repr=False)
+class Profile(Views):
     """The objective along one coefficient, all others refitted at each value.
 
     Attributes:
@@ -50,11 +58,30 @@ class Profile:
     closed: tuple[bool, bool]
     level: float
 
+    def summary(self) -> str:
+        """The interval and which of its ends the runs close, in a line."""
+        ends = [f"{end:.4g}" for end in (self.low, self.high)]
+        names = ("below", "above")
+        beyond = [name for name, closed in zip(names, self.closed, strict=True) if not closed]
+        is_open = f", open {' and '.join(beyond)}" if beyond else ""
+        span = f"{' to '.join(ends)} ({level_in_words(self.level)}){is_open}"
+        return f"{self.coefficient} of {self.language}: {span}"
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row a value: `value` and `statistic`."""
+        import pandas as pd
+
+        return pd.DataFrame({"value": self.values, "statistic": self.statistic})
+
+    def plot(self) -> Figure:
+        """The statistic along the coefficient, and the interval. Raises without matplotlib."""
+        return drawn(self)
+
 
 def profile(
     fits: Fits,
     runs: RunTable,
-    coefficients: Sequence[str],
+    coefficients: str | Sequence[str],
     language: str | None = None,
     *,
     points: int = 17,
@@ -74,14 +101,14 @@ def profile(
     Args:
         fits: from `fit`.
         runs: the table it was fitted to.
-        coefficients: names; they must not be held in the fit.
+        coefficients: a name or names; they must not be held in the fit.
         language: may be left out where there is only linearised.
         points: values on the grid, at least 5.
         level: of the intervals; default that of the fits.
 
     Raises `M3Error` for unknown or held coefficients, and as `covariance` does.
     """
-    level = level_of(fits, level)
+    level, coefficients = level_of(fits, level), names_in(coefficients)
     if points < 5:
         raise M3Error(f"points: expected at least 5, got {points}")
     i = fits.index(language)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..._errors import M3Error
 from ...fitting import Fits
-from ...options import Limits
+from ...options import Limits, names_in
 from ...recipe import REGIMES
 from ...variables import DECISION_VARIABLES
 from ..solvers import Question
@@ -26,7 +26,7 @@ def ask(
     *,
     compute: npt.ArrayLike,
     target_tokens: npt.ArrayLike | Mapping[str, npt.ArrayLike],
-    languages: Sequence[str] | None = None,
+    languages: str | Sequence[str] | None = None,
 ) -> Questions:
     """Questions about L languages × C budgets × T corpus sizes.
 
@@ -40,7 +40,7 @@ def ask(
     Raises `M3Error` on numbers that are not positive, unknown languages, and bounds out of reach of
     the runs.
     """
-    names = tuple(fits.languages if languages is None else languages)
+    names = fits.languages if languages is None else names_in(languages)
     fits.require_any()
     if not names:
         raise M3Error("languages: expected at least one")

@@ -1,4 +1,4 @@
-"""Residuals of one language's runs against each variable."""
+"""Residuals of one language's runs: against each variable, and against leverage."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ...runs import RunTable
 from ...variables import VARIABLES
 from ._style import (
     COLOURS,
+    GREY,
     INK,
     MARKERS,
     PANEL_VARIABLES,
@@ -40,9 +41,8 @@ def residuals_by_variable(diagnosis: Diagnosis, runs: RunTable) -> Figure:
     found a trend say so. `runs` is the table that was diagnosed.
     Raises `M3Error` without matplotlib, or if the language was not fitted.
     """
+    _require_runs(diagnosis)
     language = diagnosis.language
-    if not diagnosis.runs:
-        raise M3Error(f"language {language!r} was not fitted: {diagnosis.verdicts[0]}")
     recipe = runs.select((runs.language == language) & (runs.weight > 0)).recipe
     residual = 100 * np.expm1([run.residual for run in diagnosis.runs])
     rows = {run.row for run in diagnosis.outliers}
@@ -82,3 +82,37 @@ def residuals_by_variable(diagnosis: Diagnosis, runs: RunTable) -> Figure:
     key.regimes(regime)
     key.draw(figure, columns=3)
     return figure
+
+
+def leverage_of_runs(diagnosis: Diagnosis) -> Figure:
+    """Standardised residual of each run against its leverage; outliers and deciding runs by name.
+
+    Raises `M3Error` without matplotlib, or if the language was not fitted.
+    """
+    _require_runs(diagnosis)
+    figure = new_figure(6.4, 4.2, f"{drawable([diagnosis.language], 0)}: runs that stand out")
+    axes = figure.subplots(1, 1)
+    for shade, group in (
+        (GREY, diagnosis.runs),
+        (COLOURS[0], diagnosis.influential),
+        (COLOURS[1], diagnosis.outliers),
+    ):
+        x, y = [run.leverage for run in group], [run.standardised for run in group]
+        axes.scatter(x, y, s=16, color=shade, linewidths=0)
+    for run in {run.row: run for run in (*diagnosis.influential, *diagnosis.outliers)}.values():
+        place = (run.leverage, run.standardised)
+        look: dict[str, Any] = {"xytext": (4, 3), "textcoords": "offset points", "color": INK}
+        axes.annotate(run.name, place, fontsize=SMALL - 1.5, parse_math=False, **look)
+    axes.axhline(0, color=INK, linewidth=0.8, zorder=1)
+    label(axes, "leverage: how far a run decides its own prediction", "residual, robust sd")
+    key = Legend()
+    key.line("runs that decide most", color=COLOURS[0], marker="o", linestyle="")
+    key.line("outliers", color=COLOURS[1], marker="o", linestyle="")
+    key.draw(figure, columns=2)
+    return figure
+
+
+def _require_runs(diagnosis: Diagnosis) -> None:
+    if not diagnosis.runs:
+        verdict = diagnosis.verdicts[0]
+        raise M3Error(f"language {diagnosis.language!r} was not fitted: {verdict}")

@@ -31,9 +31,9 @@ def rules_table(plan: Plan) -> Table:
             variable_column("target_ratio", "ratio\n"),
             plain_column("loss", "loss\nnats/token", formatting.loss),
             Column("more", "loss above\nthe plan's", _more),
-            plain_column("why", "", left=True),
         ),
         rows=rows,
+        notes=tuple(f"{rule.name}: {rule.why}" for rule in plan.rules if rule.why),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ... import formatting
@@ -92,7 +92,7 @@ def standing_in_words(row: Record) -> list[str]:
 def _notes(
     recommendations: Recommendations, language: str, records: Sequence[Record]
 ) -> tuple[str, ...]:
-    told = []
+    told = list(_proofs(records))
     for row in records:
         budget, text = formatting.flop(row["compute"]), formatting.count(row["target_tokens"])
         place = f"{budget} FLOP, {text} tokens: " if len(records) > 1 else ""
@@ -105,6 +105,17 @@ def _notes(
         more = f"and {len(told) - _MOST_NOTES} more such lines: see --recipes or --json"
         told = [*told[:_MOST_NOTES], more]
     return (*recommendations.notes[recommendations.languages.index(language)], *told)
+
+
+def _proofs(records: Sequence[Record]) -> Iterator[str]:
+    """Of how many recipes it is proven that they are best, and to within what."""
+    gaps = [row["gap"] for row in records if row["gap"] is not None]
+    if gaps:
+        known = sum(row["feasible"] for row in records)
+        which = "" if len(gaps) == known else f" ({len(gaps)} of {known})"
+        # Of the log loss, so of the loss in parts of it.
+        within = f"{100 * max(*gaps, 1e-8):.1g}%"
+        yield f"proven best{which}: no allowed recipe has a loss lower by more than {within}"
 
 
 def _with_interval(name: str, level: str) -> Column:

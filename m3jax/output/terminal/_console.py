@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape as escape_markup
 from rich.table import Table as RichTable
 
-from ...formatting import printable
+from ..._progress import is_quiet
+from ...formatting import MISSING, printable
 from ..tables import Table
 
 
@@ -50,6 +51,7 @@ def to_rich(table: Table, *, tight: bool = False) -> RichTable:
     return drawn
 
 
+_NARROW = 80  # columns, below which tables are stacked rather than folded
 MOST_LANGUAGES = 20  # that tables are written out for
 
 
@@ -61,19 +63,40 @@ def print_rest(console: Console, names: Sequence[str], where: str) -> None:
 
 
 def print_table(console: Console, table: Table, *, tight: bool = False) -> None:
-    """Write a table and its notes."""
-    drawn = to_rich(table, tight=tight)
-    if tight and console.measure(drawn, options=console.options.update(width=999)).maximum > (
-        console.width
-    ):
+    """Write a table and its notes; stacked, where it is too wide for a narrow terminal."""
+    drawn, unbounded = to_rich(table, tight=tight), console.options.update(width=999)
+    if tight and console.measure(drawn, options=unbounded).maximum > console.width:
         drawn.padding = 0  # one blank between columns, rather than words cut short
-    console.print(drawn)
+    measured = console.measure(drawn, options=unbounded)
+    narrow = console.width < _NARROW and measured.maximum > console.width
+    if narrow or measured.minimum > console.width:
+        _print_stacked(console, table)
+    else:
+        console.print(drawn)
     print_notes(console, table.notes)
 
 
+def _print_stacked(console: Console, table: Table) -> None:
+    """Write a table as a block a row: its first cell, and below it a line a further column."""
+    console.print(escape(table.title), style="bold")
+    first, *others = ((c.key, _in_a_line(c.heading("brief"))) for c in table.shown("brief"))
+    for name, *cells in ([_in_a_line(cell, "  ") for cell in row] for row in table.cells("brief")):
+        console.print(f"{escape(first[1])} {escape(name)}", style="bold")
+        block = RichTable.grid(padding=(0, 2, 0, 0))
+        for (key, heading), cell in zip(others, cells, strict=True):
+            if cell != MISSING:
+                block.add_row(f"  {escape(heading or key)}", escape(cell))
+        console.print(block)
+
+
+def _in_a_line(text: str, between: str = " ") -> str:
+    """The lines of a heading or a cell as one."""
+    return between.join(filter(None, (line.strip() for line in text.splitlines())))
+
+
 def print_notes(console: Console, notes: Sequence[str], prefix: str = "") -> None:
-    """Write notes, a line each."""
-    for note in notes:
+    """Write notes, a line each, unless the user wants quiet."""
+    for note in () if is_quiet() else notes:
         print_line(console, f"  note: {prefix}{note}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,6 @@ from ._console import (
     print_notes,
     print_rest,
     print_table,
-    to_rich,
 )
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def source_in_words(choice: SourceChoice) -> str:
 def show_map(regime_map: RegimeMap) -> None:
     """Thresholds of one language's regime map, and the guidelines."""
     console, table = open_console(), crossings_table(regime_map)
-    console.print(to_rich(table))
+    print_table(console, dataclasses.replace(table, notes=()))
     if not table.rows:
         console.print("  nowhere on the map")
     if regime_map.slope is not None:

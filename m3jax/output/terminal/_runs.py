@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from rich.console import Console
 
 from ... import formatting
 from ..tables import next_runs_table, pilot_table
-from ._console import open_console, print_line, print_notes, print_table, to_rich
+from ._console import open_console, print_line, print_notes, print_table
 
 if TYPE_CHECKING:
     from ...design import NextRuns
@@ -22,7 +23,7 @@ def show_next_runs(proposals: Sequence[NextRuns]) -> None:
     console = open_console()
     for runs in proposals:
         table = next_runs_table(runs)
-        console.print(to_rich(table, tight=True))
+        print_table(console, dataclasses.replace(table, notes=()), tight=True)
         spent = sum(row["compute"] for row in table.rows)
         print_line(
             console,

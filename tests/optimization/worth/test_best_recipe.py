@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.support import recipes as _recipes
 from benchmarks.support.synthetic import true_theta
-from m3jax import best_recipe, optimize
+from m3jax import M3Error, best_recipe, optimize
 from m3jax.laws import get_law
 from m3jax.optimization import Question
 
@@ -119,3 +119,48 @@ def test_best_recipe_is_what_optimize_finds():
             loss, recipe = best_recipe(law, fits.theta[i], question_of())
             assert float(loss) == pytest.approx(found.loss[i, 0, 0], rel=1e-8)
             assert float(recipe.epochs) == pytest.approx(found.recipe.epochs[i, 0, 0], rel=1e-4)
+
+
+WORDS = {
+    "n_params": (1e7, 1e12),
+    "epochs": (1, 64),
+    "target_ratio": (0.05, 1),
+    "final_ratio": (0.05, 1.0),
+    "stage_fraction": (0.1, 0.6),
+}
+
+
+@pytest.mark.slow
+def test_in_the_words_of_optimize_and_differentiated_by_a_float():
+    with jax.enable_x64(True):
+        coefficients = {k: float(v) for k, v in get_law("m3").from_theta(THETA).items()}
+
+        def best(compute, **changed):
+            named = coefficients | changed
+            return best_recipe("m3", named, compute=compute, target_tokens=1e8, **WORDS)
+
+        ready = best_recipe(get_law("m3"), THETA, question_of())
+        assert float(best(1e20).loss) == pytest.approx(float(ready.loss), rel=1e-12)
+        assert float(best(1e20).recipe.epochs) == pytest.approx(float(ready.recipe.epochs))
+        slope = jax.grad(lambda c: best(c).loss)(1e20)
+        central = (best(1.001e20).loss - best(0.999e20).loss) / 2e17
+        assert float(slope) == pytest.approx(float(central), rel=1e-4)
+        floor = coefficients["E"]
+        slope = jax.grad(lambda floor: best(1e20, E=floor).loss)(floor)
+        central = (best(1e20, E=floor + 1e-3).loss - best(1e20, E=floor - 1e-3).loss) / 2e-3
+        assert float(slope) == pytest.approx(float(central), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("compute: expected a positive finite number, got nothing", {"target_tokens": 1e8}),
+        ("unknown option 'epoch'; did you mean 'epochs'", {"compute": 1, "epoch": (1, 2)}),
+        ("epochs: expected a pair", {"compute": 1e20, "target_tokens": 1e8, "epochs": 4}),
+        ("n_params: expected a pair", {"compute": 1, "target_tokens": 1, "n_params": (1, 2, 3)}),
+        ("either a question or compute", {"question": question_of(), "compute": 1e20}),
+    ],
+)
+def test_what_is_asked_wrongly_is_told(words, asked):
+    with pytest.raises(M3Error, match=words):
+        best_recipe("m3", THETA, **asked)

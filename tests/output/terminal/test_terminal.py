@@ -59,6 +59,35 @@ def test_recipes_of_each_language_fit_the_terminal(case, capsys, monkeypatch):
     assert max(len(line) for line in lines if "note:" not in line) <= 80
 
 
+def test_a_narrow_terminal_gets_a_block_a_row(case, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    show_recommendations(case.found)
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert max(len(line) for line in lines if "note:" not in line) <= 60
+    assert sum(line.startswith("FLOP 1e+12") for line in lines) == 2 * 4
+    block = lines[lines.index("FLOP 1e+12") :][:9]
+    heads = ["used", "text (read)", "model size", "epochs", "ratio (final)", "loss nats/token"]
+    for line, head in zip(block[1:], heads, strict=False):
+        assert line.startswith(f"  {head} ")
+    recipe = case.found.records()[4]
+    assert block[1].endswith("100%")
+    assert block[6].split()[-2] == f"{recipe['loss']:.4f}"
+    show_fits(case.fits)
+    assert "coefficient alpha\n" in capsys.readouterr().out.replace(" \n", "\n")
+
+
+def test_proven_recipes_say_so(case, capsys):
+    gap = np.where(case.found.feasible, 2e-5, np.inf)
+    show_recommendations(dataclasses.replace(case.found, gap=gap))
+    proven = "note: proven best: no allowed recipe has a loss lower by more than 0.002%"
+    assert capsys.readouterr().out.count(proven) == 2
+    gap[:, 1] = np.inf
+    show_recommendations(dataclasses.replace(case.found, gap=gap))
+    assert capsys.readouterr().out.count("note: proven best (4 of 8): no allowed") == 2
+    show_recommendations(case.found)
+    assert "proven" not in capsys.readouterr().out
+
+
 def test_messages_of_scores_name_the_laws_unless_all(capsys):
     scores = [
         Score("m3", "Ewe", "compute", 9, 3, n_coefficients=14, mae=0.1, behind=0.0),
