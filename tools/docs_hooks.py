@@ -1,7 +1,8 @@
-"""What mkdocs adds to the pages: the table of a command's flags, from the command itself."""
+"""What mkdocs adds to the pages: tables of flags, from the commands, and notebooks as pages."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -10,6 +11,28 @@ import typer.main
 from m3jax.cli import app
 
 _PLACE = re.compile(r"<!-- options of (\w+) -->")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Called by mkdocs once: a page beside every notebook, which stays to be downloaded."""
+    from mkdocs.structure.files import File
+
+    for file in list(files):
+        if file.src_uri.endswith(".ipynb"):
+            name = file.src_uri.removesuffix(".ipynb") + ".md"
+            text = notebook_page(file.content_string, file.name + ".ipynb")
+            files.append(File.generated(config, name, content=text))
+    return files
+
+
+def notebook_page(notebook: str, name: str) -> str:
+    """A notebook as Markdown, its code as blocks, its results left out."""
+    parts = []
+    for cell in json.loads(notebook)["cells"]:
+        text = "".join(cell["source"])
+        parts.append(f"```python\n{text}\n```" if cell["cell_type"] == "code" else text)
+    parts.append(f"[This page as a notebook]({name})")
+    return "\n\n".join(parts) + "\n"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
