@@ -42,13 +42,13 @@ class Shot:
 
 
 SHOTS = {
-    "report.png": Shot("report.html", (1300, 1230)),
+    "report_wide.png": Shot("report.html", (1300, 1230)),
     "report_phone.png": Shot("report.html", (390, 1000), "dark"),
     "report_figures.png": Shot("report.html", (1300, 1255), "dark", "Figures"),
     "calculator.png": Shot("calculator.html", (1300, 700)),
 }
 FILES = {
-    "quickstart.png": "recipes_0_Indonesian.png",
+    "recipes.png": "recipes_0_Indonesian.png",
     "surface.png": "surface_0_Indonesian.png",
     "fit_quality.png": "fit_quality.png",
     "residuals.png": "residuals_0_Indonesian.png",
