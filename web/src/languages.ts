@@ -20,8 +20,6 @@ export function languageTable(
     row.low === null || row.high === null ? "" : ` (${span([row.low, row.high], loss)})`;
   const columns: Column[] = [
     { head: "language", value: (r) => page.languages[r.language].name.toLowerCase(), write: (r) => page.languages[r.language].name },
-    { head: "compute, FLOP", value: (r) => r.compute, write: (r) => flop(r.compute) },
-    { head: "corpus, tokens", value: (r) => r.targetTokens, write: (r) => count(r.targetTokens) },
     { head: "regime", value: (r) => r.regime ?? 9, write: (r) => (r.regime === null ? "none allowed" : REGIMES[r.regime]) },
     { head: "N, parameters", value: (r) => r.nParams ?? Infinity, write: (r) => count(r.nParams) },
     { head: "k, epochs", value: (r) => r.epochs ?? Infinity, write: (r) => ratio(r.epochs) },
@@ -30,6 +28,8 @@ export function languageTable(
     { head: "loss, nats per token", value: (r) => r.loss ?? Infinity, write: (r) => (r.loss === null ? MISSING : loss(r.loss) + interval(r)) },
     { head: "budget used", value: (r) => r.used ?? Infinity, write: (r) => (r.used === null ? MISSING : share(Math.min(r.used, 1))) },
     { head: "grade", value: (r) => GRADES.indexOf(page.languages[r.language].grade), write: (r) => page.languages[r.language].grade },
+    { head: "compute, FLOP", value: (r) => r.compute, write: (r) => flop(r.compute) },
+    { head: "corpus, tokens", value: (r) => r.targetTokens, write: (r) => count(r.targetTokens) },
   ];
   // Where several were asked of each language, one budget and one corpus size at a time.
   const first = page.rows.filter((row) => row.language === page.rows[0]?.language);
@@ -89,7 +89,8 @@ export function languageTable(
       const [j, t] = place.get(row)!;
       const [b, s] = [Number(budget.select.value), Number(size.select.value)];
       if ((b >= 0 && b !== j && budgets.length > 1) || (s >= 0 && s !== t && sizes > 1)) return false;
-      const text = [0, 3, 10].map((c) => columns[c].write(row)).join(" ").toLowerCase();
+      const text = [0, 1, 8].map((c) => columns[c].write(row)) // name, regime, grade
+       .join(" ").toLowerCase();
       return words.every((word) => text.includes(word));
     });
     if (sorted < 0) return rows;
