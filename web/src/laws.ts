@@ -14,11 +14,18 @@ export function matrix(page: Page, language: Language): HTMLElement | null {
   const cell = (law: string, holdout: string): ScoreRow | undefined =>
     scores.find((score) => score.law === law && score.holdout === holdout);
   const best = new Map(
-    holdouts.map((holdout) => [holdout, Math.min(...laws.map((law) => cell(law, holdout)?.error ?? Infinity))]),
+    holdouts.map((holdout) => [
+      holdout,
+      Math.min(...laws.map((law) => cell(law, holdout)?.error ?? Infinity)),
+    ]),
   );
   const mean = (law: string) => {
-    const logs = holdouts.map((holdout) => cell(law, holdout)?.error).filter((x): x is number => x != null && x > 0);
-    return logs.length === holdouts.length ? Math.exp(logs.reduce((sum, x) => sum + Math.log(x), 0) / logs.length) : Infinity;
+    const logs = holdouts
+      .map((holdout) => cell(law, holdout)?.error)
+      .filter((x): x is number => x != null && x > 0);
+    return logs.length === holdouts.length
+      ? Math.exp(logs.reduce((sum, x) => sum + Math.log(x), 0) / logs.length)
+      : Infinity;
   };
   const rows = laws
     .map((law) => ({ law, mean: mean(law) }))
@@ -34,7 +41,9 @@ export function matrix(page: Page, language: Language): HTMLElement | null {
           "span",
           { class: "heat", style: `--heat:${(100 * worse).toFixed(0)}%` },
           percent(score.error),
-          score.level ? h("abbr", { title: "these runs cannot tell it from the best" }, " ≈") : null,
+          score.level
+            ? h("abbr", { title: "these runs cannot tell it from the best" }, " ≈")
+            : null,
         );
       }),
       Number.isFinite(mean) ? percent(mean) : MISSING,
@@ -42,14 +51,23 @@ export function matrix(page: Page, language: Language): HTMLElement | null {
   return h(
     "div",
     {},
-    h("p", {}, `Mean relative error on runs that were left out, ${own.length ? language.name : "all languages"}: ${[...best.keys()].join(", ")}. ≈: these runs cannot tell the law from the best.`),
+    h(
+      "p",
+      {},
+      `Mean relative error on runs that were left out, ${own.length ? language.name : "all languages"}: ${[...best.keys()].join(", ")}. ≈: these runs cannot tell the law from the best.`,
+    ),
     table("Errors of laws on hold-outs", ["law", ...holdouts, "geometric mean"], rows),
   );
 }
 
 export function determined(language: Language): HTMLElement | null {
   if (!language.verdicts.length) return null;
-  return h("div", {}, h("p", {}, `${language.name}: ${language.grade}, ${language.nRuns} runs.`), list(language.verdicts));
+  return h(
+    "div",
+    {},
+    h("p", {}, `${language.name}: ${language.grade}, ${language.nRuns} runs.`),
+    list(language.verdicts),
+  );
 }
 
 export function coefficients(page: Page, language: Language): HTMLElement {
@@ -76,6 +94,8 @@ export function coefficients(page: Page, language: Language): HTMLElement {
         ];
       }),
     ),
-    language.notes.length ? h("details", {}, h("summary", {}, "Notes on this fit"), list(language.notes)) : null,
+    language.notes.length
+      ? h("details", {}, h("summary", {}, "Notes on this fit"), list(language.notes))
+      : null,
   );
 }
