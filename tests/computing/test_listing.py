@@ -10,7 +10,7 @@ import pytest
 
 from m3jax.computing import NotElementwise, listing
 from m3jax.laws import get_law, list_laws
-from m3jax.output.html._program import law_program
+from m3jax.output.html import law_program
 from m3jax.recipe import Recipe
 
 SHARE = 0.3  # r_1 / r

@@ -54,7 +54,6 @@ def calculator_command(
 
     check_place(output)
     watch(output)
-    watch(output)
     how: dict[str, Any] = {
         "command": " ".join(["m3jax calculator", *map(str, [fits] * bool(fits)), "-o", str(output)])
     }
