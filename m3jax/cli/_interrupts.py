@@ -9,8 +9,8 @@ from pathlib import Path
 
 INTERRUPTED = 130  # exit code
 
-# What stood before the command at each place that it writes to.
-_BEFORE: ContextVar[dict[Path, object]] = ContextVar("before")
+# What stood before the command at each place that it writes to; None where nobody asks.
+_BEFORE: ContextVar[dict[Path, object] | None] = ContextVar("before", default=None)
 
 
 class Interrupted(Exception):
@@ -45,7 +45,9 @@ def watching() -> Iterator[Callable[[], str]]:
 
 def watch(*places: Path | None) -> None:
     """Let Ctrl-C say from now on whether the command has written these files."""
-    _BEFORE.get().update({place: _stands_at(place) for place in places if place is not None})
+    before = _BEFORE.get()
+    if before is not None:
+        before.update({place: _stands_at(place) for place in places if place is not None})
 
 
 def _stands_at(place: Path) -> object:

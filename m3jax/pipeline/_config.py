@@ -13,6 +13,7 @@ from ..options import (
     KINDS,
     CompareOptions,
     FitOptions,
+    NextOptions,
     OptimizeOptions,
     TableOptions,
     read_toml,
@@ -33,8 +34,14 @@ _KINDS: dict[str, dict[str, str]] = {
     # The rest of its options are those of the fit.
     "compare": {"laws": "texts", **toml_kinds(CompareOptions, ("holdouts", "fraction"))},
     "optimize": toml_kinds(OptimizeOptions),
+    "next": toml_kinds(NextOptions),
 }
-_REQUIRED = {"runs": ("path",), "compare": ("laws",), "optimize": ("compute", "target_tokens")}
+_REQUIRED = {
+    "runs": ("path",),
+    "compare": ("laws",),
+    "optimize": ("compute", "target_tokens"),
+    "next": ("budget",),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +58,8 @@ class RunConfig:
         fit: for `fit`.
         compare: for `compare`, or None to leave the comparison out.
         optimize: for `optimize`, or None to leave the recipes out.
+        next: for `next_runs`, or None to leave further runs out; what it does not say of the
+            recipe to decide on is that of `optimize`.
     """
 
     title: str
@@ -62,6 +71,7 @@ class RunConfig:
     fit: Mapping[str, Any]
     compare: Mapping[str, Any] | None
     optimize: Mapping[str, Any] | None
+    next: Mapping[str, Any] | None
 
 
 def read_config(path: str | os.PathLike[str]) -> RunConfig:
@@ -90,4 +100,5 @@ def read_config(path: str | os.PathLike[str]) -> RunConfig:
         fit=content.get("fit", {}),
         compare=content.get("compare"),
         optimize=content.get("optimize"),
+        next=content.get("next"),
     )

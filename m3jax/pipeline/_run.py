@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import numpy as np
 
 from .. import formatting
 from .._errors import M3Error
 from .._progress import Progress, silent
 from ..comparison import HeldOut, Score, check_comparison, predict_held_out, score
+from ..design import NextRuns, next_runs
 from ..export import training_plan
 from ..files import check_place, csv_text, encoded, json_text
 from ..fitting import Diagnosis, Fits, diagnose, fit
 from ..optimization import Recommendations, optimize, swaying_runs
+from ..options import Limits
 from ..runs import RunTable
 from ._config import RunConfig
 from ._figures import MOST_PICTURED, check_figures, draw, pictured
@@ -28,6 +32,7 @@ class RunResult:
     scores: list[Score]
     recommendations: Recommendations | None
     diagnoses: dict[str, Diagnosis]
+    proposals: list[NextRuns]
     files: tuple[Path, ...]
 
 
@@ -35,10 +40,10 @@ def run(config: RunConfig, *, progress: Progress | None = None, command: str = "
     """Read, fit, compare, optimize, and write everything into the configuration's output folder.
 
     Files: `fits.json` with `fits.npz`, `scores.json`, `report.html` and, where recipes are asked
-    for, `recipes.csv` and `plan.json`; with `figures` pictures, which need matplotlib. All results
-    exist before the first file is written, and all files are written or none. `command` is what the
-    report says it was made by. Raises `M3Error` on bad input, and where there are results already
-    and the configuration does not say `overwrite`.
+    for, `recipes.csv` and `plan.json`; for further runs `next.csv`; with `figures` pictures, which
+    need matplotlib. All results exist before the first file is written, and all files are written
+    or none. `command` is what the report says it was made by. Raises `M3Error` on bad input, and
+    where there are results already and the configuration does not say `overwrite`.
     """
     from ..output.html import report_page
 
@@ -74,6 +79,7 @@ def run(config: RunConfig, *, progress: Progress | None = None, command: str = "
         report("drawing", 0, 1)
         pictures = draw(config.figures, runs, fits, recommendations, diagnoses, held_out)
         report("drawing", 1, 1)
+    proposals = _proposals(config, fits, report)
     page = report_page(
         title=config.title,
         fits=fits,
@@ -81,6 +87,7 @@ def run(config: RunConfig, *, progress: Progress | None = None, command: str = "
         scores=scores,
         runs=runs,
         diagnoses=diagnoses,
+        proposals=proposals,
         notes=(*runs.notes, *swayed),
         command=command,
     )
@@ -88,14 +95,44 @@ def run(config: RunConfig, *, progress: Progress | None = None, command: str = "
     if recommendations is not None:
         texts["recipes.csv"] = csv_text(recommendations.records())
         texts["plan.json"] = json_text(training_plan(recommendations))
+    if proposals:
+        texts["next.csv"] = csv_text([row for sheet in proposals for row in sheet.records()])
     texts["report.html"] = page
     out = config.output
     files = {out / name: picture for name, picture in pictures.items()}
     files |= {out / name: encoded(text) for name, text in texts.items()}
     fits.save(out / _FITS, beside=files)
     return RunResult(
-        runs, fits, scores, recommendations, diagnoses, (out / _FITS, out / _ARRAYS, *files)
+        runs,
+        fits,
+        scores,
+        recommendations,
+        diagnoses,
+        proposals,
+        (out / _FITS, out / _ARRAYS, *files),
     )
+
+
+def _proposals(config: RunConfig, fits: Fits, report: Progress) -> list[NextRuns]:
+    """Further runs of each language, for its first recipe of the largest budget if not told others.
+
+    That is the recipe which the report begins with; for all of a grid it would take minutes.
+    """
+    if config.next is None:
+        return []
+    asked = config.optimize or {}
+    shared = {name: value for name, value in asked.items() if name in Limits.names()}
+    if "compute" in asked:
+        shared["compute"] = np.max(asked["compute"])
+    sizes = asked.get("target_tokens")
+    found = []
+    for i, language in enumerate(fits.languages):
+        report("proposing runs", i, len(fits.languages))
+        own = sizes[language] if isinstance(sizes, Mapping) else sizes
+        text = {} if own is None else {"target_tokens": np.ravel(own)[0]}
+        found.append(next_runs(fits, language=language, **{**shared, **text, **config.next}))
+    report("proposing runs", len(fits.languages), len(fits.languages))
+    return found
 
 
 def _swayed(fits: Fits, runs: RunTable, recommendations: Recommendations | None) -> Iterator[str]:
@@ -119,7 +156,7 @@ def _swayed(fits: Fits, runs: RunTable, recommendations: Recommendations | None)
 
 
 _FITS, _ARRAYS = "fits.json", "fits.npz"
-_RESULTS = (_FITS, _ARRAYS, "scores.json", "recipes.csv", "plan.json", "report.html")
+_RESULTS = (_FITS, _ARRAYS, "scores.json", "recipes.csv", "plan.json", "next.csv", "report.html")
 
 
 def _check_output(config: RunConfig) -> None:

@@ -61,6 +61,10 @@ def config_for(runs: RunTable, table: Path, config: Path) -> str:
         "# ladder = [1e8, 3e8, 1e9]          # the only sizes that can be trained",
         "# epochs = [1, 16]",
         "",
+        "[next]                             # which runs would sharpen the first recipe most?",
+        f"budget = {largest:g}                 # FLOP for each language",
+        "runs = 4",
+        "",
     ]
     return "\n".join(line.rstrip() for line in lines)
 

@@ -89,6 +89,7 @@ def test_another_language_changes_every_part(report):
     report.see_all()
     for part in ("#answer", "#determined", "#matrix", "#coefficients"):
         assert "Japanese" in page.locator(part).inner_text(), part
+    assert page.locator("#next tbody tr").count() == 4
     assert report.told == []
 
 

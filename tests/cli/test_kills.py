@@ -52,7 +52,7 @@ FOUND = (
     *("m3jax.optimization.map_regimes", "m3jax.optimization.optimize"),
     *("m3jax.comparison.predict_held_out", "m3jax.comparison.score"),
     *("m3jax.output.figures.comparison_figures", "m3jax.cli.commands._map._pictures"),
-    *("m3jax.pipeline._run.diagnose", "m3jax.pipeline._run._pictures"),
+    *("m3jax.pipeline._run.diagnose", "m3jax.pipeline._run.draw"),
 )
 
 

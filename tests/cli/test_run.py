@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from m3jax import Fits
@@ -155,6 +156,24 @@ def test_run_says_why_no_language_could_be_fitted(here):
     assert result.code == 2
     assert "too few runs" in result.err
     assert not Path("few").exists()
+
+
+@pytest.mark.slow
+def test_further_runs_come_with_the_recipes(here):
+    text = Path("study.toml").read_text(encoding="utf-8")
+    text = text.replace("draws = 2", "draws = 20") + "\n[next]\nbudget = 1e19\nruns = 2\n"
+    Path("further.toml").write_text(text, encoding="utf-8")
+    ok("run", "further.toml", "-o", "further")
+    sheet = pd.read_csv("further/next.csv")
+    assert sheet["language"].tolist() == [name for name in LANGUAGES for _ in range(2)]
+    assert sheet["loss"].isna().all()
+    assert (sheet.groupby("language")["compute"].sum() <= 1e19).all()
+    page = Path("further/report.html").read_text(encoding="utf-8")
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
+    for i, language in enumerate(data["languages"]):
+        own = sheet[sheet["language"] == LANGUAGES[i]]
+        assert [run["nParams"] for run in language["next"]["runs"]] == own["n_params"].tolist()
+        assert min(language["next"][name] for name in ("now", "after", "random")) >= 0
 
 
 def test_figures_in_the_file_and_as_svg(here):

@@ -145,7 +145,7 @@ def test_bad_comparisons_are_refused(runs):
         compare(runs, ["chinchilla"], holdouts=["size"])
     with pytest.raises(M3Error, match="fraction"):
         compare(runs, ["chinchilla"], fraction=2.0)
-    assert compare(runs, []) == []
+    assert compare(runs, []) == ()
 
 
 @pytest.mark.slow

@@ -99,7 +99,7 @@ def test_every_command_has_a_page_with_an_example():
 def test_the_two_commands_of_the_readme():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     first, second = re.search(r"```bash\n(python.*)\n(python.*)\n```", text).groups()
-    assert first == 'python -m pip install -e ".[plot]" && m3jax run configs/quickstart.toml'
+    assert first == "python -m pip install -e . && m3jax run configs/quickstart.toml"
     assert second == 'python -m pip install -e ".[test]" && python -m pytest'
     assert second.split(" && ")[1] in (ROOT / ".ci" / "run").read_text()
     assert len(text.splitlines()) <= 150

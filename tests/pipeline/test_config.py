@@ -188,7 +188,7 @@ def test_files_that_cannot_be_read(write, tmp_path):
         (
             "zzzz = 1\n" + SMALL,
             "unknown key 'zzzz'; known: title, output, overwrite, figures, runs, fit, compare,"
-            " optimize",
+            " optimize, next",
         ),
         (SMALL + "epoch = [1, 2]", "[optimize] unknown key 'epoch'; did you mean 'epochs'?"),
         (SMALL + "[fit]\nlaws = 'm3'", "[fit] unknown key 'laws'; did you mean 'law'?"),

@@ -137,22 +137,33 @@ export class Engine {
 
   /** A limit in words: the reader's own where a slider holds. */
   words(language: Language, asked: Asked, name: string): string {
-    if (name === "highest epochs" && asked.maxEpochs < language.high[1]) return "most epochs, as you set them";
+    if (name === "highest epochs" && asked.maxEpochs < language.high[1])
+      return "most epochs, as you set them";
     if (name === "highest n_params") {
       const most = (this.page.limits.timesOptimal ?? Infinity) * optimalSize(asked.compute);
       if (asked.maxParams < Math.min(language.high[0], most)) return "largest model, as you set it";
-      if (most < language.high[0]) return `n_params at most ${this.page.limits.timesOptimal} times the compute-optimal`;
+      if (most < language.high[0])
+        return `n_params at most ${this.page.limits.timesOptimal} times the compute-optimal`;
     }
     if (name === "source_tokens") return "source text, as you set it";
     return language.words[name] ?? name;
   }
 
-  private heldBy(language: Language, asked: Asked, recipe: Recipe, multipliers: Map<string, number>): string[] {
+  private heldBy(
+    language: Language,
+    asked: Asked,
+    recipe: Recipe,
+    multipliers: Map<string, number>,
+  ): string[] {
     const told: string[] = [];
     const most = Math.min(language.high[1], asked.maxEpochs);
     for (const [name, value] of multipliers) {
       if (!(value > ACTIVE)) continue;
-      if (name === "lowest epochs" && !(language.low[1] > 1 && recipe.epochs <= language.low[1] * (1 + TIGHT))) continue;
+      if (
+        name === "lowest epochs" &&
+        !(language.low[1] > 1 && recipe.epochs <= language.low[1] * (1 + TIGHT))
+      )
+        continue;
       if (name === "highest epochs" && !(recipe.epochs >= most * (1 - TIGHT))) continue;
       told.push(this.words(language, asked, name));
     }
@@ -161,7 +172,13 @@ export class Engine {
     const cap = language.text[1] ?? Infinity;
     if (read <= language.text[0] * (1 + TIGHT)) told.push(language.words["least text"]);
     else if (read >= Math.min(all, cap) * (1 - TIGHT)) {
-      told.push(cap < all ? language.words["most text"] : most < 1 ? this.words(language, asked, "highest epochs") : "all target text read");
+      told.push(
+        cap < all
+          ? language.words["most text"]
+          : most < 1
+            ? this.words(language, asked, "highest epochs")
+            : "all target text read",
+      );
     }
     const budget = ["compute", "gpu_hours"].some((name) => (multipliers.get(name) ?? 0) > ACTIVE);
     if (!budget) {
@@ -187,18 +204,23 @@ export class Engine {
       const best = regime < 0 ? recipe : recipeAt(question, solved.optima[regime]!.z, regime);
       own.push({ recipe: best, log: regime < 0 ? this.logLoss(theta[b], recipe) : logs[regime] });
     }
-    const bent = (b: number, distance: number[]) => distance.reduce((sum, x, i) => sum + x * bends[b][i], 0);
+    const bent = (b: number, distance: number[]) =>
+      distance.reduce((sum, x, i) => sum + x * bends[b][i], 0);
     let best = own;
     if (bends.some((row) => row.some((x) => x !== 0))) {
       // Where a draw's loss bends beyond the runs its best recipe is elsewhere.
       const places = new Set(
         Array.from({ length: Math.min(n, CHOICES) }, (_, i, m = Math.min(n, CHOICES)) =>
-          m > 1 ? Math.round((i * (n - 1)) / (m - 1)) : 0),
+          m > 1 ? Math.round((i * (n - 1)) / (m - 1)) : 0,
+        ),
       );
       const offered = [...[...places].map((b) => own[b].recipe), recipe];
       const distances = offered.map((r) => beyond(language, r));
       best = own.map((mine, b) => {
-        let chosen = { recipe: mine.recipe, log: mine.log + bent(b, beyond(language, mine.recipe)) };
+        let chosen = {
+          recipe: mine.recipe,
+          log: mine.log + bent(b, beyond(language, mine.recipe)),
+        };
         offered.forEach((other, i) => {
           const log = this.logLoss(theta[b], other) + bent(b, distances[i]);
           if (log < chosen.log) chosen = { recipe: other, log };
@@ -224,8 +246,12 @@ export class Engine {
         return [name, ends.map((p) => quantile(values, p))];
       }),
     ) as OverDraws["recipe"];
-    const share = [0, 1, 2].map((k) => best.filter((draw) => regimeOf(draw.recipe) === k).length / n);
-    const regret = best.reduce((sum, draw, b) => sum + Math.max(Math.exp(logs[b]) - Math.exp(draw.log), 0), 0) / n;
+    const share = [0, 1, 2].map(
+      (k) => best.filter((draw) => regimeOf(draw.recipe) === k).length / n,
+    );
+    const regret =
+      best.reduce((sum, draw, b) => sum + Math.max(Math.exp(logs[b]) - Math.exp(draw.log), 0), 0) /
+      n;
     return { loss, recipe: spans, share, regret, count: n };
   }
 }
@@ -242,7 +268,12 @@ function averaged(evaluate: Evaluate, draws: Float64Array[], count: number): Eva
 }
 
 const NO_RECIPE: Recipe = {
-  nParams: 0, targetTokens: 0, epochs: 0, targetRatio: 0, finalRatio: 0, firstRatio: 0,
+  nParams: 0,
+  targetTokens: 0,
+  epochs: 0,
+  targetRatio: 0,
+  finalRatio: 0,
+  firstRatio: 0,
 };
 
 /** Percentiles as NumPy's, linear between the values. */

@@ -24,7 +24,11 @@ function shape(width: number, height: number): Plot.PlotOptions {
   };
 }
 
-const logarithmic = (label: string, domain?: [number, number], tickFormat: (x: number) => string = tick): Plot.ScaleOptions => ({
+const logarithmic = (
+  label: string,
+  domain?: [number, number],
+  tickFormat: (x: number) => string = tick,
+): Plot.ScaleOptions => ({
   type: "log",
   label,
   tickFormat: (x: number) => tickFormat(x),
@@ -56,7 +60,8 @@ function recipesOf(runs: Runs): Recipe[] {
 }
 
 function told(recipe: Recipe): string {
-  const final = recipe.finalRatio > recipe.targetRatio * (1 + 1e-9) ? ` to ${brief(recipe.finalRatio)}` : "";
+  const final =
+    recipe.finalRatio > recipe.targetRatio * (1 + 1e-9) ? ` to ${brief(recipe.finalRatio)}` : "";
   return (
     `${count(recipe.nParams)} parameters, ${count(totalTokens(recipe))} tokens\n` +
     `${brief(recipe.epochs)} epochs over ${count(recipe.targetTokens)}\nratio ${brief(recipe.targetRatio)}${final}`
@@ -64,12 +69,20 @@ function told(recipe: Recipe): string {
 }
 
 /** What other epochs and ratios would lose, all compute spent, with the runs. */
-export function surface(engine: Engine, answer: Answer, drawn: OverDraws | null, width: number): Element {
+export function surface(
+  engine: Engine,
+  answer: Answer,
+  drawn: OverDraws | null,
+  width: number,
+): Element {
   const { recipe: best, language } = answer;
   const runs = language.runs ? recipesOf(language.runs) : [];
   const compute = answer.asked.compute * answer.budgetUsed;
   const x = padded([best.epochs, ...runs.map((r) => r.epochs), 1, 16]);
-  const y: [number, number] = [padded([best.targetRatio, ...runs.map((r) => r.targetRatio), 0.5])[0], 1];
+  const y: [number, number] = [
+    padded([best.targetRatio, ...runs.map((r) => r.targetRatio), 0.5])[0],
+    1,
+  ];
   const excess = (k: number, r: number): number => {
     const tokens = (best.targetTokens * k) / r;
     const at = {
@@ -85,8 +98,22 @@ export function surface(engine: Engine, answer: Answer, drawn: OverDraws | null,
   const height = Math.min(width * 0.75, 440);
   const cross = drawn
     ? [
-        Plot.link([0], { x1: drawn.recipe.epochs[0], x2: drawn.recipe.epochs[1], y1: best.targetRatio, y2: best.targetRatio, stroke: BEST, strokeWidth: 2 }),
-        Plot.link([0], { x1: best.epochs, x2: best.epochs, y1: drawn.recipe.targetRatio[0], y2: drawn.recipe.targetRatio[1], stroke: BEST, strokeWidth: 2 }),
+        Plot.link([0], {
+          x1: drawn.recipe.epochs[0],
+          x2: drawn.recipe.epochs[1],
+          y1: best.targetRatio,
+          y2: best.targetRatio,
+          stroke: BEST,
+          strokeWidth: 2,
+        }),
+        Plot.link([0], {
+          x1: best.epochs,
+          x2: best.epochs,
+          y1: drawn.recipe.targetRatio[0],
+          y2: drawn.recipe.targetRatio[1],
+          stroke: BEST,
+          strokeWidth: 2,
+        }),
       ]
     : [];
   return Plot.plot({
@@ -113,7 +140,10 @@ export function surface(engine: Engine, answer: Answer, drawn: OverDraws | null,
         pixelSize: 5,
         stroke: "white",
         strokeWidth: 0.4,
-        x1: x[0], x2: x[1], y1: y[0], y2: y[1],
+        x1: x[0],
+        x2: x[1],
+        y1: y[0],
+        y2: y[1],
       }),
       Plot.dot(runs, {
         x: "epochs",
@@ -122,11 +152,26 @@ export function surface(engine: Engine, answer: Answer, drawn: OverDraws | null,
         fill: "#222",
         stroke: "white",
         strokeWidth: 0.5,
-        channels: { run: { value: runs.map((r, i) => `${language.runs!.name[i]}: loss ${loss(language.runs!.loss[i])}\n${told(r)}`), label: "" } },
+        channels: {
+          run: {
+            value: runs.map(
+              (r, i) =>
+                `${language.runs!.name[i]}: loss ${loss(language.runs!.loss[i])}\n${told(r)}`,
+            ),
+            label: "",
+          },
+        },
         tip: { format: { x: false, y: false, run: true } },
       }),
       ...cross,
-      Plot.dot([best], { x: "epochs", y: "targetRatio", symbol: "star", r: 8, fill: BEST, stroke: "white" }),
+      Plot.dot([best], {
+        x: "epochs",
+        y: "targetRatio",
+        symbol: "star",
+        r: 8,
+        fill: BEST,
+        stroke: "white",
+      }),
     ],
   });
 }
@@ -150,26 +195,42 @@ export function along(points: Point[], label: string, width: number): Element[] 
   const each = width > 620 ? (width - 24) / 2 : width;
   return PANELS.map(([name, title, write]) => {
     const value = (p: Point) => (name === "loss" ? p.answer.loss : p.answer.recipe[name]);
-    const end = (p: Point, i: 0 | 1) => (p.drawn ? (name === "loss" ? p.drawn.loss : p.drawn.recipe[name])[i] : value(p));
+    const end = (p: Point, i: 0 | 1) =>
+      p.drawn ? (name === "loss" ? p.drawn.loss : p.drawn.recipe[name])[i] : value(p);
     return Plot.plot({
       ...shape(each, 230),
       ariaLabel: `${title} of the best recipe against ${label}`,
       x: logarithmic(label, undefined, label.startsWith("compute") ? flop : tick),
       y: { ...logarithmic(title, undefined, write), type: name === "loss" ? "linear" : "log" },
       marks: [
-        Plot.areaY(there, { x: "at", y1: (p) => end(p, 0), y2: (p) => end(p, 1), fill: ACCENT, fillOpacity: 0.2 }),
+        Plot.areaY(there, {
+          x: "at",
+          y1: (p) => end(p, 0),
+          y2: (p) => end(p, 1),
+          fill: ACCENT,
+          fillOpacity: 0.2,
+        }),
         Plot.line(there, { x: "at", y: value, stroke: ACCENT }),
         ...REGIMES.map((regime, k) =>
-          Plot.dot(there.filter((p) => p.answer.regime === k), {
-            x: "at",
-            y: value,
-            symbol: SYMBOLS[k],
-            fill: REGIME_COLOURS[k],
-            stroke: "var(--page)",
-            r: 4,
-            channels: { recipe: { value: (p: Point) => `${regime}, loss ${loss(p.answer.loss)}\n${told(p.answer.recipe)}`, label: "" } },
-            tip: { format: { x: false, y: false, recipe: true } },
-          }),
+          Plot.dot(
+            there.filter((p) => p.answer.regime === k),
+            {
+              x: "at",
+              y: value,
+              symbol: SYMBOLS[k],
+              fill: REGIME_COLOURS[k],
+              stroke: "var(--page)",
+              r: 4,
+              channels: {
+                recipe: {
+                  value: (p: Point) =>
+                    `${regime}, loss ${loss(p.answer.loss)}\n${told(p.answer.recipe)}`,
+                  label: "",
+                },
+              },
+              tip: { format: { x: false, y: false, recipe: true } },
+            },
+          ),
         ),
       ],
     });
@@ -191,24 +252,45 @@ export function regimeMap(cells: Cell[], asked: Asked, width: number): Element {
     y: { ...logarithmic("target text at hand, tokens"), grid: false },
     color: { type: "categorical", domain: REGIMES, range: REGIME_COLOURS, legend: true },
     marks: [
-      Plot.rect(cells.filter((c) => c.answer.regime >= 0), {
-        x1: (c: Cell) => c.compute[0],
-        x2: (c: Cell) => c.compute[1],
-        y1: (c: Cell) => c.targetTokens[0],
-        y2: (c: Cell) => c.targetTokens[1],
-        fill: (c: Cell) => REGIMES[c.answer.regime],
-        inset: 0,
-        channels: {
-          recipe: {
-            value: (c: Cell) =>
-              `${flop(c.answer.asked.compute)} FLOP, ${count(c.answer.asked.targetTokens)} target tokens\n` +
-              `${REGIMES[c.answer.regime]}, loss ${loss(c.answer.loss)}\n${told(c.answer.recipe)}`,
-            label: "",
+      Plot.rect(
+        cells.filter((c) => c.answer.regime >= 0),
+        {
+          x1: (c: Cell) => c.compute[0],
+          x2: (c: Cell) => c.compute[1],
+          y1: (c: Cell) => c.targetTokens[0],
+          y2: (c: Cell) => c.targetTokens[1],
+          fill: (c: Cell) => REGIMES[c.answer.regime],
+          inset: 0,
+          channels: {
+            recipe: {
+              value: (c: Cell) =>
+                `${flop(c.answer.asked.compute)} FLOP, ${count(c.answer.asked.targetTokens)} target tokens\n` +
+                `${REGIMES[c.answer.regime]}, loss ${loss(c.answer.loss)}\n${told(c.answer.recipe)}`,
+              label: "",
+            },
+          },
+          tip: {
+            format: {
+              x: false,
+              y: false,
+              x1: false,
+              x2: false,
+              y1: false,
+              y2: false,
+              fill: false,
+              recipe: true,
+            },
           },
         },
-        tip: { format: { x: false, y: false, x1: false, x2: false, y1: false, y2: false, fill: false, recipe: true } },
+      ),
+      Plot.dot([asked], {
+        x: "compute",
+        y: "targetTokens",
+        symbol: "star",
+        r: 8,
+        fill: BEST,
+        stroke: "white",
       }),
-      Plot.dot([asked], { x: "compute", y: "targetTokens", symbol: "star", r: 8, fill: BEST, stroke: "white" }),
     ],
   });
 }
@@ -227,7 +309,13 @@ function fitted(engine: Engine, answer: Answer): Fitted[] {
   return recipesOf(runs).map((recipe, i) => {
     const predicted = Math.exp(engine.logLoss(language.theta, recipe));
     const measured = runs.loss[i];
-    return { name: runs.name[i], recipe, measured, predicted, error: Math.log(measured / predicted) };
+    return {
+      name: runs.name[i],
+      recipe,
+      measured,
+      predicted,
+      error: Math.log(measured / predicted),
+    };
   });
 }
 
@@ -237,7 +325,10 @@ const named = (x: Fitted) =>
 /** Predicted against measured losses of the runs. */
 export function quality(engine: Engine, answer: Answer, width: number): Element {
   const runs = fitted(engine, answer);
-  const ends = padded(runs.flatMap((x) => [x.measured, x.predicted]), 1.02);
+  const ends = padded(
+    runs.flatMap((x) => [x.measured, x.predicted]),
+    1.02,
+  );
   const axis = (label: string): Plot.ScaleOptions => ({ ...logarithmic(label, ends, brief) });
   return Plot.plot({
     ...shape(width, Math.min(width * 0.75, 400)),
@@ -245,7 +336,14 @@ export function quality(engine: Engine, answer: Answer, width: number): Element 
     x: axis("measured loss, nats per token"),
     y: axis("predicted"),
     marks: [
-      Plot.link([0], { x1: ends[0], x2: ends[1], y1: ends[0], y2: ends[1], stroke: INK, strokeOpacity: 0.5 }),
+      Plot.link([0], {
+        x1: ends[0],
+        x2: ends[1],
+        y1: ends[0],
+        y2: ends[1],
+        stroke: INK,
+        strokeOpacity: 0.5,
+      }),
       Plot.dot(runs, {
         x: "measured",
         y: "predicted",
@@ -275,7 +373,11 @@ export function residuals(engine: Engine, answer: Answer, axis: number, width: n
     ...shape(width, Math.min(width * 0.6, 320)),
     ariaLabel: `Measured loss above the prediction, against ${label}`,
     x: logarithmic(label, undefined, write),
-    y: { label: "measured above predicted", tickFormat: (x: number) => `${brief(100 * x)}%`, grid: true },
+    y: {
+      label: "measured above predicted",
+      tickFormat: (x: number) => `${brief(100 * x)}%`,
+      grid: true,
+    },
     marks: [
       Plot.ruleY([0], { stroke: INK }),
       Plot.dot(fitted(engine, answer), {

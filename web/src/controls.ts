@@ -21,12 +21,20 @@ export function parsed(text: string): number {
 
 /** `open` is what the right end stands for where that is no limit at all. */
 export function slider(
-  id: string, label: string, unit: string, open: string | null, changed: () => void,
+  id: string,
+  label: string,
+  unit: string,
+  open: string | null,
+  changed: () => void,
 ): Slider {
   const write = unit === "FLOP" || unit === "passes" ? brief : count;
   const range = h("input", { type: "range", id, min: 0, max: STEPS, step: 1 });
   const field = h("input", {
-    type: "text", id: `${id}-field`, "aria-label": `${label}, ${unit}`, autocomplete: "off", size: 8,
+    type: "text",
+    id: `${id}-field`,
+    "aria-label": `${label}, ${unit}`,
+    autocomplete: "off",
+    size: 8,
   });
   let [low, high] = [1, 10];
   const self: Slider = {

@@ -37,6 +37,23 @@ export interface Runs {
   loss: number[];
 }
 
+/** Further runs, and the expected regret of the recipe now, after them, and after random ones. */
+export interface Proposal {
+  now: number;
+  after: number;
+  random: number;
+  runs: {
+    nParams: number;
+    targetTokens: number;
+    epochs: number;
+    targetRatio: number;
+    finalRatio: number;
+    firstRatio: number;
+    compute: number;
+    worth: number;
+  }[];
+}
+
 export interface CoefficientRow {
   value: number;
   low: number | null;
@@ -70,6 +87,7 @@ export interface Language {
   verdicts: string[];
   coefficients: CoefficientRow[];
   runs: Runs | null;
+  next: Proposal | null;
 }
 
 export interface ScoreRow {

@@ -3,7 +3,8 @@
 export const MISSING = "–";
 const SUFFIXES = ["", "K", "M", "B", "T"];
 
-const bad = (x: number | null | undefined): x is null | undefined => x == null || !Number.isFinite(x);
+const bad = (x: number | null | undefined): x is null | undefined =>
+  x == null || !Number.isFinite(x);
 
 /** Like Python's "{:.3g}". */
 export function brief(x: number, digits = 3): string {
@@ -36,11 +37,16 @@ export function ratio(x: number | null | undefined): string {
 }
 
 export const loss = (x: number | null | undefined) => (bad(x) ? MISSING : x.toFixed(4));
-export const share = (x: number | null | undefined) => (bad(x) ? MISSING : `${(100 * x).toFixed(0)}%`);
-export const percent = (x: number | null | undefined) => (bad(x) ? MISSING : `${(100 * x).toFixed(2)}%`);
+export const share = (x: number | null | undefined) =>
+  bad(x) ? MISSING : `${(100 * x).toFixed(0)}%`;
+export const percent = (x: number | null | undefined) =>
+  bad(x) ? MISSING : `${(100 * x).toFixed(2)}%`;
 export const part = (x: number) => `${brief(100 * x)}%`;
 export const level = (x: number) => `${Number((100 * x).toPrecision(6))}%`;
 
-export function span(ends: [number, number] | null | undefined, write: (x: number) => string): string {
+export function span(
+  ends: [number, number] | null | undefined,
+  write: (x: number) => string,
+): string {
   return ends ? `${write(ends[0])}–${write(ends[1])}` : MISSING;
 }

@@ -14,22 +14,48 @@ interface Column {
 const MOST = 500; // rows that are shown at once
 
 export function languageTable(
-  page: Page, start: Row, chosen: (row: Row) => void,
+  page: Page,
+  start: Row,
+  chosen: (row: Row) => void,
 ): { element: HTMLElement; mark: (language: number) => void } {
   const interval = (row: Row) =>
     row.low === null || row.high === null ? "" : ` (${span([row.low, row.high], loss)})`;
   const columns: Column[] = [
-    { head: "language", value: (r) => page.languages[r.language].name.toLowerCase(), write: (r) => page.languages[r.language].name },
-    { head: "compute, FLOP", value: (r) => r.compute, write: (r) => flop(r.compute) },
-    { head: "corpus, tokens", value: (r) => r.targetTokens, write: (r) => count(r.targetTokens) },
-    { head: "regime", value: (r) => r.regime ?? 9, write: (r) => (r.regime === null ? "none allowed" : REGIMES[r.regime]) },
+    {
+      head: "language",
+      value: (r) => page.languages[r.language].name.toLowerCase(),
+      write: (r) => page.languages[r.language].name,
+    },
+    {
+      head: "regime",
+      value: (r) => r.regime ?? 9,
+      write: (r) => (r.regime === null ? "none allowed" : REGIMES[r.regime]),
+    },
     { head: "N, parameters", value: (r) => r.nParams ?? Infinity, write: (r) => count(r.nParams) },
     { head: "k, epochs", value: (r) => r.epochs ?? Infinity, write: (r) => ratio(r.epochs) },
     { head: "r", value: (r) => r.targetRatio ?? Infinity, write: (r) => ratio(r.targetRatio) },
-    { head: "r_f", value: (r) => r.finalRatio ?? Infinity, write: (r) => (r.regime === 2 ? ratio(r.finalRatio) : MISSING) },
-    { head: "loss, nats per token", value: (r) => r.loss ?? Infinity, write: (r) => (r.loss === null ? MISSING : loss(r.loss) + interval(r)) },
-    { head: "budget used", value: (r) => r.used ?? Infinity, write: (r) => (r.used === null ? MISSING : share(Math.min(r.used, 1))) },
-    { head: "grade", value: (r) => GRADES.indexOf(page.languages[r.language].grade), write: (r) => page.languages[r.language].grade },
+    {
+      head: "r_f",
+      value: (r) => r.finalRatio ?? Infinity,
+      write: (r) => (r.regime === 2 ? ratio(r.finalRatio) : MISSING),
+    },
+    {
+      head: "loss, nats per token",
+      value: (r) => r.loss ?? Infinity,
+      write: (r) => (r.loss === null ? MISSING : loss(r.loss) + interval(r)),
+    },
+    {
+      head: "budget used",
+      value: (r) => r.used ?? Infinity,
+      write: (r) => (r.used === null ? MISSING : share(Math.min(r.used, 1))),
+    },
+    {
+      head: "grade",
+      value: (r) => GRADES.indexOf(page.languages[r.language].grade),
+      write: (r) => page.languages[r.language].grade,
+    },
+    { head: "compute, FLOP", value: (r) => r.compute, write: (r) => flop(r.compute) },
+    { head: "corpus, tokens", value: (r) => r.targetTokens, write: (r) => count(r.targetTokens) },
   ];
   // Where several were asked of each language, one budget and one corpus size at a time.
   const first = page.rows.filter((row) => row.language === page.rows[0]?.language);
@@ -53,15 +79,26 @@ export function languageTable(
   };
   const [budgetFirst, sizeFirst] = page.languages.length > 1 ? place.get(start)! : [-1, -1];
   const budget = choice("compute", budgets.map(flop), budgetFirst);
-  const common = first.slice(0, sizes).every((row, i) =>
-    page.rows.every((other) => place.get(other)![1] !== i || other.targetTokens === row.targetTokens),
-  );
+  const common = first
+    .slice(0, sizes)
+    .every((row, i) =>
+      page.rows.every(
+        (other) => place.get(other)![1] !== i || other.targetTokens === row.targetTokens,
+      ),
+    );
   const size = choice(
     "corpus",
-    first.slice(0, sizes).map((row, i) => (common ? count(row.targetTokens) : `${i + 1} of ${sizes}`)),
+    first
+      .slice(0, sizes)
+      .map((row, i) => (common ? count(row.targetTokens) : `${i + 1} of ${sizes}`)),
     sizeFirst,
   );
-  const search = h("input", { type: "search", id: "search", placeholder: "name, regime, grade", autocomplete: "off" });
+  const search = h("input", {
+    type: "search",
+    id: "search",
+    placeholder: "name, regime, grade",
+    autocomplete: "off",
+  });
   const told = h("p", { class: "faint", role: "status" });
   const body = h("tbody");
   let sorted = -1;
@@ -79,7 +116,8 @@ export function languageTable(
     falling = sorted === i && !falling;
     sorted = i;
     heads.forEach((head, j) =>
-      head.setAttribute("aria-sort", j !== i ? "none" : falling ? "descending" : "ascending"));
+      head.setAttribute("aria-sort", j !== i ? "none" : falling ? "descending" : "ascending"),
+    );
     show();
   }
 
@@ -88,8 +126,12 @@ export function languageTable(
     const rows = page.rows.filter((row) => {
       const [j, t] = place.get(row)!;
       const [b, s] = [Number(budget.select.value), Number(size.select.value)];
-      if ((b >= 0 && b !== j && budgets.length > 1) || (s >= 0 && s !== t && sizes > 1)) return false;
-      const text = [0, 3, 10].map((c) => columns[c].write(row)).join(" ").toLowerCase();
+      if ((b >= 0 && b !== j && budgets.length > 1) || (s >= 0 && s !== t && sizes > 1))
+        return false;
+      const text = [0, 1, 8]
+        .map((c) => columns[c].write(row)) // name, regime, grade
+        .join(" ")
+        .toLowerCase();
       return words.every((word) => text.includes(word));
     });
     if (sorted < 0) return rows;
@@ -109,16 +151,25 @@ export function languageTable(
         const cells = columns.map((column, i) =>
           i
             ? h("td", {}, column.write(row))
-            : h("th", { scope: "row" }, h("button", { type: "button", click: () => chosen(row) }, column.write(row))),
+            : h(
+                "th",
+                { scope: "row" },
+                h("button", { type: "button", click: () => chosen(row) }, column.write(row)),
+              ),
         );
-        const line = h("tr", { "data-language": row.language, class: row.language === marked ? "marked" : "" }, ...cells);
+        const line = h(
+          "tr",
+          { "data-language": row.language, class: row.language === marked ? "marked" : "" },
+          ...cells,
+        );
         if (row.infeasible) line.title = row.infeasible;
         return line;
       }),
     );
     const all = page.rows.length;
     const cut = rows.length > MOST ? `; the first ${MOST} are shown, recipes.csv has all` : "";
-    told.textContent = rows.length === all && !cut ? `${all} recipes` : `${rows.length} of ${all} recipes${cut}`;
+    told.textContent =
+      rows.length === all && !cut ? `${all} recipes` : `${rows.length} of ${all} recipes${cut}`;
   }
 
   for (const input of [budget.select, size.select]) input.addEventListener("change", show);
@@ -129,14 +180,33 @@ export function languageTable(
     element: h(
       "div",
       {},
-      h("div", { class: "filters" }, h("label", {}, "search ", search), budget.element, size.element),
+      h(
+        "div",
+        { class: "filters" },
+        h("label", {}, "search ", search),
+        budget.element,
+        size.element,
+      ),
       h(
         "div",
         { class: "wide tall", tabindex: 0, role: "region", "aria-label": "Recommended recipes" },
-        h("table", { id: "languages" }, h("caption", { class: "unseen" }, "Recommended recipes"), h("thead", {}, h("tr", {}, ...heads)), body),
+        h(
+          "table",
+          { id: "languages" },
+          h("caption", { class: "unseen" }, "Recommended recipes"),
+          h("thead", {}, h("tr", {}, ...heads)),
+          body,
+        ),
       ),
       told,
-      failed.length ? h("details", {}, h("summary", {}, `${failed.length} without a fit`), h("ul", {}, ...failed)) : null,
+      failed.length
+        ? h(
+            "details",
+            {},
+            h("summary", {}, `${failed.length} without a fit`),
+            h("ul", {}, ...failed),
+          )
+        : null,
     ),
     mark(language) {
       marked = language;

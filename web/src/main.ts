@@ -36,7 +36,11 @@ const controls = {
   maxParams: slider("max-params", "largest model", "parameters", noCap, changed),
 };
 
-const picker = h("select", { id: "language" }, ...page.languages.map((one, i) => h("option", { value: i }, one.name)));
+const picker = h(
+  "select",
+  { id: "language" },
+  ...page.languages.map((one, i) => h("option", { value: i }, one.name)),
+);
 picker.addEventListener("change", () => choose(page.languages[Number(picker.value)]));
 
 /** The first language's recipe for the largest budget. */
@@ -44,7 +48,9 @@ function firstRow(): Row {
   const language = (page.rows.find((row) => row.regime !== null) ?? page.rows[0]).language;
   const own = page.rows.filter((row) => row.language === language);
   const there = own.filter((row) => row.regime !== null);
-  return (there.length ? there : own).reduce((best, row) => (row.compute > best.compute ? row : best));
+  return (there.length ? there : own).reduce((best, row) =>
+    row.compute > best.compute ? row : best,
+  );
 }
 
 const start = page.rows.length ? firstRow() : null;
@@ -71,14 +77,27 @@ function choose(next: Language, from: { compute: number; targetTokens: number } 
   language = next;
   picker.value = String(page.languages.indexOf(next));
   const { compute, targetTokens } = from;
-  const [budgets, text, tokens] = [next.covered.compute, next.covered.target_tokens, next.covered.total_tokens];
+  const [budgets, text, tokens] = [
+    next.covered.compute,
+    next.covered.target_tokens,
+    next.covered.total_tokens,
+  ];
   const source = page.limits.sourceTokens;
   controls.compute.value = compute;
-  controls.compute.range(Math.min(budgets[0], compute / 10), Math.max(budgets[1] * 1e3, compute * 10));
+  controls.compute.range(
+    Math.min(budgets[0], compute / 10),
+    Math.max(budgets[1] * 1e3, compute * 10),
+  );
   controls.targetTokens.value = targetTokens;
-  controls.targetTokens.range(Math.min(text[0], targetTokens / 10), Math.max(text[1] * 100, targetTokens * 10));
+  controls.targetTokens.range(
+    Math.min(text[0], targetTokens / 10),
+    Math.max(text[1] * 100, targetTokens * 10),
+  );
   controls.sourceTokens.value = source ?? Infinity;
-  controls.sourceTokens.range(Math.min(tokens[0], source ?? Infinity), Math.max(tokens[1] * 100, 10 * (source ?? 0)));
+  controls.sourceTokens.range(
+    Math.min(tokens[0], source ?? Infinity),
+    Math.max(tokens[1] * 100, 10 * (source ?? 0)),
+  );
   controls.maxEpochs.value = Infinity;
   controls.maxEpochs.range(1, Math.max(next.high[1], 1.01));
   controls.maxParams.value = Infinity;
@@ -97,12 +116,15 @@ function update(pause: boolean): void {
   let answer = engine.answer(language, asked(), near);
   tell(answer, undefined);
   clearTimeout(timer);
-  timer = window.setTimeout(() => {
-    if (near) answer = engine.answer(language, asked());
-    const drawn = engine.overDraws(answer);
-    tell(answer, drawn);
-    charts?.show(answer, drawn);
-  }, pause ? PAUSE : 0);
+  timer = window.setTimeout(
+    () => {
+      if (near) answer = engine.answer(language, asked());
+      const drawn = engine.overDraws(answer);
+      tell(answer, drawn);
+      charts?.show(answer, drawn);
+    },
+    pause ? PAUSE : 0,
+  );
 }
 
 let last: [Answer, OverDraws | null | undefined] | null = null;
@@ -110,7 +132,11 @@ let last: [Answer, OverDraws | null | undefined] | null = null;
 function tell(answer: Answer, drawn: OverDraws | null | undefined): void {
   last = [answer, drawn];
   const said = at("answer");
-  if (said) replace(said, ...sentences(answer, drawn ?? null, page.level).map((text) => h("span", {}, `${text} `)));
+  if (said)
+    replace(
+      said,
+      ...sentences(answer, drawn ?? null, page.level).map((text) => h("span", {}, `${text} `)),
+    );
   const card = at("result");
   if (card) showResult(card, answer, drawn, page.level);
 }

@@ -58,7 +58,11 @@ export function questionOf(page: Page, language: Language, asked: Asked): Questi
   const read = Math.min(asked.targetTokens * Math.min(passes, 1), cap);
   const low = [language.low[0], Math.max(language.low[1], 1), language.low[2], language.low[3]];
   const high = [
-    Math.min(language.high[0], asked.maxParams, (page.limits.timesOptimal ?? Infinity) * optimalSize(asked.compute)),
+    Math.min(
+      language.high[0],
+      asked.maxParams,
+      (page.limits.timesOptimal ?? Infinity) * optimalSize(asked.compute),
+    ),
     Math.max(passes, 1),
     language.high[2],
     language.high[3],

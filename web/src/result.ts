@@ -9,7 +9,10 @@ import { distance } from "./sentences";
 
 /** `drawn` is null where there are no draws, and undefined while they are being computed. */
 export function showResult(
-  card: Element, answer: Answer, drawn: OverDraws | null | undefined, at: number,
+  card: Element,
+  answer: Answer,
+  drawn: OverDraws | null | undefined,
+  at: number,
 ): void {
   if (answer.regime < 0) {
     replace(
@@ -31,7 +34,11 @@ export function showResult(
       one("nParams", "model size, parameters", count),
       one("epochs", "epochs over the target text", ratio),
       one("targetRatio", "target ratio", ratio),
-      one("finalRatio", two ? `final ratio, last ${part(stageFraction(recipe))}` : "final ratio", ratio),
+      one(
+        "finalRatio",
+        two ? `final ratio, last ${part(stageFraction(recipe))}` : "final ratio",
+        ratio,
+      ),
       fact("training tokens", count(totalTokens(recipe)), null),
       fact("loss, nats per token", loss(answer.loss), drawn ? span(drawn.loss, loss) : null),
     ),
@@ -53,13 +60,22 @@ export function showResult(
       h(
         "dd",
         {},
-        h("meter", { min: 0, max: 1, value: Math.min(answer.budgetUsed, 1), "aria-label": "budget used" }),
+        h("meter", {
+          min: 0,
+          max: 1,
+          value: Math.min(answer.budgetUsed, 1),
+          "aria-label": "budget used",
+        }),
         ` ${share(Math.min(answer.budgetUsed, 1))}`,
       ),
       h("dt", {}, "Held by"),
       h("dd", {}, answer.heldBy.join("; ") || "no limit: more would not help"),
       h("dt", {}, "Beyond the runs"),
-      h("dd", { class: answer.outside[0]?.factor > 10 ? "warning" : "" }, `It ${distance(answer)}.`),
+      h(
+        "dd",
+        { class: answer.outside[0]?.factor > 10 ? "warning" : "" },
+        `It ${distance(answer)}.`,
+      ),
     ),
   );
 }
@@ -80,14 +96,22 @@ function bars(answer: Answer, drawn: OverDraws | null): HTMLElement {
   const rows = REGIMES.map((name, regime) => {
     const there = Number.isFinite(answer.losses[regime]);
     const best = regime === answer.regime;
-    const text = !there ? "not allowed" : best ? loss(answer.losses[regime]) : `${loss(answer.losses[regime])}, +${brief(gaps[regime], 2)}`;
+    const text = !there
+      ? "not allowed"
+      : best
+        ? loss(answer.losses[regime])
+        : `${loss(answer.losses[regime])}, +${brief(gaps[regime], 2)}`;
     const votes = drawn ? `, best in ${share(drawn.share[regime])} of draws` : "";
     const width = there ? 1 + 99 * (gaps[regime] / most) : 0;
     return h(
       "li",
       { class: best ? "best" : "" },
       h("span", {}, name),
-      h("span", { class: "track" }, h("span", { class: "bar", style: `width:${width.toFixed(1)}%` })),
+      h(
+        "span",
+        { class: "track" },
+        h("span", { class: "bar", style: `width:${width.toFixed(1)}%` }),
+      ),
       h("span", {}, text + votes),
     );
   });
@@ -106,7 +130,10 @@ function stages(recipe: Recipe): HTMLElement {
   const total = totalTokens(recipe);
   const last = stageFraction(recipe);
   const parts = isTwoStage(recipe)
-    ? [[1 - last, recipe.firstRatio], [last, recipe.finalRatio]]
+    ? [
+        [1 - last, recipe.firstRatio],
+        [last, recipe.finalRatio],
+      ]
     : [[1, recipe.targetRatio]];
   // As many steps as runs of this length commonly have, unless the reader says otherwise.
   const usual = 2 ** Math.max(Math.round(Math.log2(total / 4000)), 0);

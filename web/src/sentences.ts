@@ -53,9 +53,9 @@ function nextBest(answer: Answer): string {
 
 export function distance(answer: Answer): string {
   if (!answer.outside.length) return `lies within what ${answer.language.ground} cover`;
-  const words = answer.outside.slice(0, 3).map(
-    ({ variable, factor, side }) => `${NOUNS[variable]} ${brief(factor)}× ${side}`,
-  );
+  const words = answer.outside
+    .slice(0, 3)
+    .map(({ variable, factor, side }) => `${NOUNS[variable]} ${brief(factor)}× ${side}`);
   const warning = answer.outside[0].factor > 10 ? ": train smaller steps first" : "";
   return `lies beyond ${answer.language.ground} (${words.join(", ")})${warning}`;
 }

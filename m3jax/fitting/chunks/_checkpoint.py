@@ -31,9 +31,16 @@ _FOREIGN = "{path}: not what m3jax wrote there; remove the folder to start afres
 _HEARTBEAT_S = 10.0  # between signs of life
 
 
+class FolderGone(M3Error):
+    """A checkpoint's folder cannot be reached, or is not the one that was opened any more."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
     """The folder of one fit, opened.
+
+    A shared folder may go away for a while. Where it is mounted there is nothing then, or an empty
+    folder that is not it: while its manifest is missing no chunk is called unfinished, or written.
 
     Attributes:
         folder: where it is.
@@ -82,8 +89,13 @@ class Checkpoint:
         return cls(folder, plan, chunks, tuple(paths))
 
     def missing(self) -> list[int]:
-        """The chunks that are not finished."""
-        finished = set(os.listdir(self.folder))
+        """The chunks that are not finished. Raises `FolderGone`."""
+        try:
+            finished = set(os.listdir(self.folder))
+        except OSError as error:
+            raise FolderGone(f"{self.folder}: {error.strerror or error}") from error
+        if _MANIFEST not in finished:
+            raise FolderGone(f"{self.folder}: {_MANIFEST} is not there any more")
         return [number for number, path in enumerate(self.paths) if path.name not in finished]
 
     def discard_damaged(self, numbers: Iterable[int]) -> None:
@@ -99,15 +111,28 @@ class Checkpoint:
     def load(self, number: int) -> Fits:
         """The fits of a finished chunk. Raises `M3Error` if its file is missing or damaged."""
         path = self.paths[number]
-        fits = Fits.load(path, law=self.plan.law)
+        try:
+            fits = Fits.load(path, law=self.plan.law)
+        except (M3Error, OSError):
+            self.missing()  # raises another error where the folder is the reason
+            raise
         names = {self.plan.problem.languages[i] for i in self.chunks[number]}
         if names != {*fits.languages, *fits.failed}:
             raise M3Error(f"{path}: does not hold the languages of its chunk")
         return fits
 
     def save(self, number: int, fits: Fits) -> None:
-        """Write the fits of a chunk, whole or not at all."""
-        fits.save(self.paths[number])
+        """Write the fits of a chunk, whole or not at all. Raises `FolderGone`, or `M3Error`."""
+        self.missing()
+        try:
+            fits.save(self.paths[number])
+        except (M3Error, OSError):
+            self.missing()
+            raise
+        if number in self.missing():
+            raise FolderGone(
+                f"{self.folder}: went away while {self.paths[number].name} was written"
+            )
 
     def last_heartbeat(self, process: int) -> int:
         """When a process last gave a sign of life, in nanoseconds by the folder's clock; or 0."""

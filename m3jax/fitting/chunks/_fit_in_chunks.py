@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -23,7 +25,9 @@ from ...runs import RunTable
 from .._fits import Fits
 from .._plan import FitPlan, plan_fit
 from ..engine import CANDIDATES_PER_START
-from ._checkpoint import Checkpoint
+from ._checkpoint import Checkpoint, FolderGone
+
+T = TypeVar("T")
 
 _CHUNK_BYTES = 512 << 20
 _COPIES = 5  # of its draws and Jacobians that a fit holds at the same time
@@ -60,7 +64,8 @@ def fit_in_chunks(
             languages × coefficients × (draws + runs + 8 · starts) × 40 bytes.
         share: (process, processes) where the launcher tells and JAX does not know, as for an array
             of jobs. By default what JAX says: one process, or those that `connect` found.
-        patience: seconds to wait for a process that owes chunks and shows no sign of life.
+        patience: seconds to wait for a process that owes chunks and shows no sign of life, and for
+            the folder where that has gone.
         options: the fields of `FitOptions`, each a keyword.
         progress: called as `progress(stage, done, total)`; the stage "chunks" counts those of all
             processes.
@@ -82,10 +87,13 @@ def fit_in_chunks(
     plan = plan_fit(runs, law, options, report)
     folder = Checkpoint.open(Path(checkpoint), plan, runs, chunk, default_chunk(plan, processes))
     with folder.heartbeat(process, patience):
-        _fit_share(folder, range(process, len(folder.chunks), processes), report)
+        _fit_share(folder, range(process, len(folder.chunks), processes), patience, report)
     _wait_for_others(folder, processes, patience, report)
     # Others' files may be damaged: they are found here, and fitted anew by who starts again.
-    parts = [folder.load(number) for number in range(len(folder.chunks))]
+    parts = [
+        _while_gone(partial(folder.load, number), patience, report)
+        for number in range(len(folder.chunks))
+    ]
     return plan.joined(parts) if parts else plan.fit(report)
 
 
@@ -101,15 +109,37 @@ def default_chunk(plan: FitPlan, processes: int) -> int:
     return max(1, -(-count // chunks))
 
 
-def _fit_share(checkpoint: Checkpoint, share: Sequence[int], report: Progress) -> None:
+def _while_gone(action: Callable[[], T], patience: float, report: Progress) -> T:
+    """What an action on the shared folder gives, once that is there: tried again for `patience` s.
+
+    A mount that comes back finds the work where it was; what a process has fitted is not lost.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            return action()
+        except FolderGone as error:
+            if time.monotonic() - began > patience:
+                raise M3Error(
+                    f"{error}, for {patience:g} s; what is finished is kept there: start again"
+                    " when the folder is back"
+                ) from error
+        report("waiting for the folder", 0, 1)
+        time.sleep(min(1.0, patience / 10))
+
+
+def _fit_share(
+    checkpoint: Checkpoint, share: Sequence[int], patience: float, report: Progress
+) -> None:
     """Fit the chunks of this process that are not finished."""
-    checkpoint.discard_damaged(share)
+    _while_gone(partial(checkpoint.discard_damaged, share), patience, report)
     for number in share:
-        missing = checkpoint.missing()
+        missing = _while_gone(checkpoint.missing, patience, report)
         report("chunks", len(checkpoint.chunks) - len(missing), len(checkpoint.chunks))
         if number in missing:
             plan = checkpoint.plan.take(checkpoint.chunks[number])
-            checkpoint.save(number, plan.fit(report))
+            fits = plan.fit(report)
+            _while_gone(partial(checkpoint.save, number, fits), patience, report)
 
 
 def _wait_for_others(
@@ -119,7 +149,7 @@ def _wait_for_others(
     total = len(checkpoint.chunks)
     # Of each process: (last heartbeat, chunks it owes), and when that was new.
     signs: dict[int, tuple[tuple[int, int], float]] = {}
-    while missing := checkpoint.missing():
+    while missing := _while_gone(checkpoint.missing, patience, report):
         report("chunks", total - len(missing), total)
         owed = np.bincount([number % processes for number in missing], minlength=processes)
         now = time.monotonic()

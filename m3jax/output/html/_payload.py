@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...comparison import Score
+from ...design import NextRuns
 from ...fitting import Diagnosis, Fits
 from ...formatting import printable
 from ...optimization import Questions, Recommendations, covered_by
@@ -33,6 +34,7 @@ def page_data(
     runs: RunTable | None = None,
     diagnoses: Mapping[str, Diagnosis] | None = None,
     scores: Sequence[Score] = (),
+    proposals: Sequence[NextRuns] = (),
     objective: str = "point",
     times_optimal: float | None = None,
 ) -> dict[str, Any]:
@@ -47,10 +49,12 @@ def page_data(
         runs: to be drawn.
         diagnoses: what the runs determine.
         scores: of laws on hold-outs.
+        proposals: which runs to do next.
         objective: what the page minimises, "point" or "mean_log", see `optimize`.
         times_optimal: how many times the compute-optimal size its models may have.
     """
     values, limits = questions.values, questions.limits
+    further = {sheet.language: _further(sheet) for sheet in proposals}
     left_out = [name for name in ("constraints", "source_fits") if getattr(limits, name)]
     return {
         "title": printable(title),
@@ -73,6 +77,7 @@ def page_data(
         "objective": objective,
         "languages": [
             _language(i, fits, questions, recommendations, runs, (diagnoses or {}).get(name))
+            | {"next": further.get(name)}
             for i, name in enumerate(questions.languages)
         ],
         "rows": [] if recommendations is None else list(map(_row, *_places(recommendations))),
@@ -160,6 +165,25 @@ def _runs(runs: RunTable) -> dict[str, Any]:
         for name, column in columns.items()
     }
     return {"name": [printable(str(name)) for name in runs.run_id[counted]], **rounded}
+
+
+def _further(sheet: NextRuns) -> dict[str, Any]:
+    names = {
+        "nParams": "n_params",
+        "targetTokens": "target_tokens",
+        "epochs": "epochs",
+        "targetRatio": "target_ratio",
+        "finalRatio": "final_ratio",
+        "firstRatio": "first_ratio",
+        "compute": "compute",
+        "worth": "worth",
+    }
+    return {
+        "now": sheet.regret_now,
+        "after": sheet.regret_after,
+        "random": sheet.regret_random,
+        "runs": [{key: row[name] for key, name in names.items()} for row in sheet.records()],
+    }
 
 
 def _places(recommendations: Recommendations) -> tuple[list[int], list[dict[str, Any]]]:

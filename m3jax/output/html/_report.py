@@ -10,6 +10,7 @@ from typing import Any
 from ... import formatting
 from ..._version import __version__
 from ...comparison import Score
+from ...design import NextRuns
 from ...files import write_text
 from ...fitting import Diagnosis, Fits
 from ...formatting import printable
@@ -53,6 +54,7 @@ def report_page(
     scores: Sequence[Score],
     runs: RunTable | None = None,
     diagnoses: Mapping[str, Diagnosis] | None = None,
+    proposals: Sequence[NextRuns] = (),
     notes: Sequence[str] = (),
     command: str = "",
 ) -> str:
@@ -65,6 +67,7 @@ def report_page(
         scores: hold-out results.
         runs: that were fitted, to be drawn.
         diagnoses: what `diagnose` makes of each language's runs; left out if None.
+        proposals: which runs to do next, of some languages.
         notes: further caveats, in sentences.
         command: what made the page.
     """
@@ -77,6 +80,7 @@ def report_page(
         runs=runs,
         diagnoses=diagnoses,
         scores=scores,
+        proposals=proposals,
     )
     body = [
         *_caveats(fits, recommendations, scores, notes),
