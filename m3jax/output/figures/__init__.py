@@ -7,6 +7,7 @@ any thread and without a display.
 
 from ._coefficients import coefficients_by_language, statistic_along
 from ._comparison import comparison_figures, error_by_distance, parity_by_law, residuals_by_law
+from ._files import to_png, to_svg
 from ._fit_quality import fit_quality
 from ._loss_surface import loss_surface
 from ._plot import plot
@@ -15,7 +16,7 @@ from ._regime_map import draw_regime_map
 from ._residuals import leverage_of_runs, residuals_by_variable
 from ._runs import losses_by_variable
 from ._scores import scores_by_law
-from ._style import log_ticks, new_figure, to_png, to_svg
+from ._style import log_ticks, new_figure
 
 __all__ = [
     "coefficients_by_language",

@@ -6,7 +6,6 @@ text, so nothing here is read as mathematics.
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -43,33 +42,11 @@ def _require_matplotlib() -> None:
 def new_figure(width: float, height: float, title: str) -> Figure:
     """An empty figure, inches. Raises `M3Error` without matplotlib."""
     _require_matplotlib()
-    from matplotlib.figure import Figure
+    from ._shown import ShownFigure
 
-    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    figure = ShownFigure(figsize=(width, height), layout="constrained", facecolor="white")
     figure.suptitle(title, fontsize=LARGE, color=INK, parse_math=False)
     return figure
-
-
-def to_png(figure: Figure, *, dpi: int = 150) -> bytes:
-    """The figure as the bytes of a PNG file."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    buffer = io.BytesIO()
-    figure.set_dpi(dpi)
-    # Not `savefig`, which draws everything twice.
-    FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def to_svg(figure: Figure) -> bytes:
-    """The figure as the bytes of an SVG file, the same each time."""
-    from matplotlib import rc_context
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    buffer = io.BytesIO()
-    with rc_context({"svg.hashsalt": "m3jax"}):
-        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
 
 
 def drawable(names: Sequence[str], i: int) -> str:

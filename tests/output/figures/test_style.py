@@ -40,3 +40,9 @@ def test_ticks_are_few_and_inside(low, high):
     assert 2 <= len(ticks) <= 8
     assert all(low <= tick <= high for tick in ticks)
     assert ticks == sorted(set(ticks))
+
+
+def test_a_notebook_shows_a_figure_without_pyplot(case):
+    png = fit_quality(case.fits, case.runs)._repr_png_()
+    assert png.startswith(b"\x89PNG")
+    assert b"IEND" in png[-12:]
