@@ -107,14 +107,14 @@ def of_one_compute(language: str, place: int, half: int) -> Iterator[Row]:
 
 def of_spread(language: str, place: int, half: int) -> Iterator[Row]:
     """A run of 1e13 FLOP, other in every language, and two smaller ones."""
-    ratio = (0.6, 0.15, 0.35, 0.8, 0.25, 0.5)[place]
-    epochs = (8.0, 3.0, 16.0, 4.0, 6.0, 2.0)[place]
+    ratio = (0.1, 0.7, 0.2, 0.4)[(place + half) % 4]
+    yield row(language, "spread", 510 + half, 357_024, SHORT, ratio, epochs=2)
     if not half:
+        ratio = (0.6, 0.15, 0.35, 0.8, 0.25, 0.5)[place]
+        epochs = (8.0, 3.0, 16.0, 4.0, 6.0, 2.0)[place]
         total = 1_310_720
         stage = {"first": 0.2 * ratio, "fraction": ratio} if place % 2 else {}
         yield row(language, "spread", 500, LARGEST, total, ratio, epochs=epochs, **stage)
-    ratio = (0.1, 0.7, 0.2, 0.4)[(place + half) % 4]
-    yield row(language, "spread", 510 + half, 357_024, SHORT, ratio, epochs=2)
     yield row(language, "spread", 520 + half, 246_240, LONG, 1.0, epochs=(3, 8)[half])
 
 
