@@ -8,6 +8,10 @@ languages that are in both: bias and size of the error, how often the 90% interv
 its interval score (width + 20 · miss in log loss; Gneiting and Raftery 2007), and the regret of its
 choice among the second table's runs of one corpus and one compute, seeds averaged.
 
+Sweeps need no law: runs that differ in their stages alone (one size, length, corpus, ratio and
+seed) are compared with the one among them whose final stage is longest, and with what `m3`, fitted
+to the small table, expects of that.
+
 Then `m3` and `m3_stages` are fitted to each table and to both: their coefficients with calibrated
 intervals. Whether η goes with model size is asked once more with all other coefficients held at
 the values of both tables, η fitted to the runs of each band of sizes.
@@ -31,6 +35,7 @@ from m3jax.comparison import slices
 
 LEVEL, MISS = 0.9, 20.0  # 2 / (1 − level)
 MANY = 12.0  # epochs
+SHORT = 0.195  # final stages within the decay of the learning rate
 COMPARED = ("m3", "m3_stages")
 BANDS = ((0.0, 1.4e5), (1.4e5, 3.5e5), (3.5e5, np.inf))  # parameters
 _RECIPE = ("n_params", "target_tokens", "epochs", "target_ratio", "final_ratio", "first_ratio")
@@ -87,14 +92,21 @@ def scores(error: np.ndarray, width: np.ndarray) -> dict[str, Any]:
     }
 
 
+def final_shares(runs: RunTable) -> np.ndarray:
+    """Share of each run that is its final stage, (n,); 1 with one stage."""
+    ratio, first, final = (
+        np.asarray(getattr(runs.recipe, name))
+        for name in ("target_ratio", "first_ratio", "final_ratio")
+    )
+    two = np.asarray(runs.recipe.is_two_stage)
+    return np.where(two, (ratio - first) / np.where(two, final - first, 1.0), 1.0)
+
+
 def kinds(runs: RunTable) -> dict[str, np.ndarray]:
     """Parts of a table by name, masks (n,)."""
     recipe = runs.recipe
     two, many = np.asarray(recipe.is_two_stage), np.asarray(recipe.epochs) >= MANY
-    ratio, first, final = (np.asarray(getattr(recipe, n)) for n in (
-        "target_ratio", "first_ratio", "final_ratio"))  # fmt: skip
-    with np.errstate(invalid="ignore"):
-        short = two & ((ratio - first) / (final - first) < 0.195)
+    short = final_shares(runs) < SHORT
     large = np.asarray(recipe.n_params) > BANDS[-1][0]
     return {
         "one stage, under 12 epochs": ~two & ~many,
@@ -104,6 +116,31 @@ def kinds(runs: RunTable) -> dict[str, np.ndarray]:
         "up to 3.5e5 parameters": ~large,
         "larger": large,
     }
+
+
+def stage_effects(fits: Fits, runs: RunTable) -> list[dict[str, Any]]:
+    """What stages do to the loss, log, measured and foreseen, with all else equal."""
+    alike = runs.to_frame()[["language", "n_params", "target_tokens", "seed"]].assign(
+        total=np.asarray(runs.recipe.compute), ratio=np.round(runs.recipe.target_ratio, 3)
+    )
+    share = final_shares(runs)
+    error, _ = foreseen(fits, runs)
+    rows = []
+    for place in alike.groupby(list(alike.columns), sort=True).indices.values():
+        base = place[np.argmax(share[place])]
+        for i in place[np.argsort(-share[place], kind="stable")]:
+            if share[i] > share[base] - 0.01:
+                continue
+            measured = float(np.log(runs.loss[i] / runs.loss[base]))
+            found = {name: float(getattr(runs.recipe, name)[i]) for name in _RECIPE}
+            rows.append(
+                {
+                    "language": str(runs.language[i]), **found, "share": float(share[i]),
+                    "base_share": float(share[base]), "measured": measured,
+                    "foreseen": measured + float(error[i] - error[base]),
+                }
+            )  # fmt: skip
+    return rows
 
 
 def extrapolation(
@@ -206,6 +243,7 @@ def study(
         "small": _extent(small),
         "large": _extent(asked),
         "laws": extrapolation(small, asked, laws, draws, seed),
+        "stages": stage_effects(fit(small, "m3", draws=draws, level=LEVEL, seed=seed), asked),
         "coefficients": rows,
         "eta_by_size": eta_by_size(both, held, draws, seed),
     }
@@ -232,6 +270,13 @@ def show(result: dict[str, Any]) -> None:
         numbers += [row[k] for k in ("regret", "regret_blind") if k in row]
         print(f"{row['law']:20} {row['of']:26}{row['runs']:8}"
               + "".join(f"{number:8.3f}" for number in numbers))  # fmt: skip
+    for row in result["stages"]:
+        print(
+            f"{row['language']:12} {row['n_params']:.3g} parameters, r = {row['target_ratio']:.3f}:"
+            f" {row['first_ratio']:.2f} then {row['final_ratio']:.2f} in the last"
+            f" {row['share']:.0%}, against {row['base_share']:.0%}:"
+            f" {row['measured']:+.1%}, foreseen {row['foreseen']:+.1%}"
+        )
     for row in result["coefficients"]:
         if row["coefficient"] in ("gamma", "eta", "phi", "delta", "kappa", "omega", "R"):
             print(

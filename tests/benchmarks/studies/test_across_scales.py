@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.studies import across_scales
-from m3jax import RunTable
+from m3jax import RunTable, fit
 
 from ...conftest import call_script, is_finite
 
@@ -64,6 +64,26 @@ def test_regret_is_of_recipes_not_of_seeds():
     chosen, blind = across_scales.regrets(runs, language, np.array([1.0, 1.0, 1.3, 1.1]))[0]
     assert chosen == pytest.approx(1.5 / 1.2 - 1)
     assert blind == pytest.approx(1.5 / 1.2 - 1)
+
+
+def test_stages_are_compared_with_all_else_equal():
+    runs = RunTable.read(str(PILOT))
+    fits = fit(runs.select(runs.language == "French"), "m3", draws=5)
+    frame = pd.DataFrame(
+        {
+            "run_id": list("abcd"), "language": "French", "n_params": 1e5, "target_tokens": 5e4,
+            "epochs": 4.0, "target_ratio": 0.2, "final_ratio": [0.2, 0.6, 1.0, 0.6],
+            "first_ratio": [0.2, 0.0, 0.1, 0.0], "seed": [0, 0, 0, 1],
+            "loss": [2.0, 1.9, 1.8, 1.7],
+        }
+    )  # fmt: skip
+    rows = across_scales.stage_effects(fits, RunTable.from_frame(frame))
+    # The last has another seed, and none to compare it with.
+    assert [round(row["share"], 3) for row in rows] == [0.333, 0.111]
+    assert {row["base_share"] for row in rows} == {1.0}
+    assert rows[0]["measured"] == pytest.approx(np.log(1.9 / 2.0))
+    eta = fits.coefficients("French")["eta"]
+    assert -eta * np.log(3) < rows[0]["foreseen"] < 0
 
 
 def test_short_final_stages_are_told_from_long_ones():
