@@ -236,7 +236,7 @@ def study(
     asked = large.select(np.isin(large.language, shared))
     frames = [table.to_frame() for table in (small, asked)]
     both = RunTable.from_frame(pd.concat(frames, ignore_index=True))
-    tables = {"small": small, "large": large, "both": both}
+    tables = {"small": small, "large": asked, "both": both}
     rows, held = coefficients(tables, draws, seed)
     return {
         "draws": draws,
