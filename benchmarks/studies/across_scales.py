@@ -10,7 +10,8 @@ choice among the second table's runs of one corpus and one compute, seeds averag
 
 Sweeps need no law: runs that differ in their stages alone (one size, length, corpus, ratio and
 seed) are compared with the one among them whose final stage is longest, and with what `m3`, fitted
-to the small table, expects of that.
+to the small table, expects of that. A discount for short stages, by which r_f counts the less the
+shorter its stage, 1 − e^(−s/s0) of its power, is chosen on two languages and tried on the others.
 
 Then `m3` and `m3_stages` are fitted to each table and to both: their coefficients with calibrated
 intervals. Whether η goes with model size is asked once more with all other coefficients held at
@@ -19,6 +20,7 @@ the values of both tables, η fitted to the runs of each band of sizes.
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from importlib import resources
@@ -37,6 +39,8 @@ LEVEL, MISS = 0.9, 20.0  # 2 / (1 − level)
 MANY = 12.0  # epochs
 SHORT = 0.195  # final stages within the decay of the learning rate
 COMPARED = ("m3", "m3_stages")
+DECIDED = ("German", "Indonesian")  # the discount is chosen on
+DISCOUNTS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)  # s0
 BANDS = ((0.0, 1.4e5), (1.4e5, 3.5e5), (3.5e5, np.inf))  # parameters
 _RECIPE = ("n_params", "target_tokens", "epochs", "target_ratio", "final_ratio", "first_ratio")
 
@@ -143,6 +147,48 @@ def stage_effects(fits: Fits, runs: RunTable) -> list[dict[str, Any]]:
     return rows
 
 
+def discounted(row: dict[str, Any], scale: float) -> float:
+    """What is foreseen of a row of `stage_effects` if stages count by 1 − e^(−s/s0), s0 = `scale`.
+
+    The power is what the law's own forecast says: log loss by log r_f. With one stage r_f is r.
+    """
+    ratio, first = row["target_ratio"], row["first_ratio"]
+    final, one_stage = row["final_ratio"], row["base_share"] == 1.0
+    base = ratio if one_stage else first + (ratio - first) / row["base_share"]
+    power = row["foreseen"] / math.log(final / base)
+    counted = math.log(final / ratio) * -math.expm1(-row["share"] / scale)
+    if not one_stage:
+        counted -= math.log(base / ratio) * -math.expm1(-row["base_share"] / scale)
+    return power * counted
+
+
+def discount(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The scale that is best in the languages decided on; errors with it and without, by language.
+
+    Root mean squares of log loss.
+    """
+
+    def error(language: str, scale: float | None) -> float:
+        off = [
+            row["measured"] - (row["foreseen"] if scale is None else discounted(row, scale))
+            for row in rows
+            if row["language"] == language
+        ]
+        return float(np.sqrt(np.mean(np.square(off))))
+
+    languages = list(dict.fromkeys(row["language"] for row in rows))
+    decided = [name for name in languages if name in DECIDED]
+    if not decided:
+        return {}
+    scale = min(DISCOUNTS, key=lambda s: sum(error(name, s) ** 2 for name in decided))
+    return {
+        "scale": scale,
+        "decided_on": decided,
+        "without": {name: error(name, None) for name in languages},
+        "with": {name: error(name, scale) for name in languages},
+    }
+
+
 def extrapolation(
     small: RunTable, large: RunTable, laws: Sequence[str], draws: int, seed: int
 ) -> list[dict[str, Any]]:
@@ -238,12 +284,14 @@ def study(
     both = RunTable.from_frame(pd.concat(frames, ignore_index=True))
     tables = {"small": small, "large": asked, "both": both}
     rows, held = coefficients(tables, draws, seed)
+    stages = stage_effects(fit(small, "m3", draws=draws, level=LEVEL, seed=seed), asked)
     return {
         "draws": draws,
         "small": _extent(small),
         "large": _extent(asked),
         "laws": extrapolation(small, asked, laws, draws, seed),
-        "stages": stage_effects(fit(small, "m3", draws=draws, level=LEVEL, seed=seed), asked),
+        "stages": stages,
+        "discount": discount(stages),
         "coefficients": rows,
         "eta_by_size": eta_by_size(both, held, draws, seed),
     }
@@ -277,6 +325,7 @@ def show(result: dict[str, Any]) -> None:
             f" {row['share']:.0%}, against {row['base_share']:.0%}:"
             f" {row['measured']:+.1%}, foreseen {row['foreseen']:+.1%}"
         )
+    print(result["discount"])
     for row in result["coefficients"]:
         if row["coefficient"] in ("gamma", "eta", "phi", "delta", "kappa", "omega", "R"):
             print(

@@ -86,6 +86,28 @@ def test_stages_are_compared_with_all_else_equal():
     assert -eta * np.log(3) < rows[0]["foreseen"] < 0
 
 
+def test_a_discount_for_short_stages_is_found_where_there_is_one():
+    rows = []
+    for language in ("German", "French"):
+        for final, share in ((0.75, 0.4), (0.75, 0.1), (1.0, 0.05)):
+            power = -0.08 * np.log(final / 0.3)
+            rows.append(
+                {
+                    "language": language, "target_ratio": 0.3, "first_ratio": 0.2,
+                    "final_ratio": final, "share": share, "base_share": 1.0, "foreseen": power,
+                    "measured": power * (1 - np.exp(-share / 0.2)),
+                }
+            )  # fmt: skip
+    found = across_scales.discount(rows)
+    assert (found["scale"], found["decided_on"]) == (0.2, ["German"])
+    assert found["with"]["French"] == pytest.approx(0.0, abs=1e-12)
+    assert found["without"]["French"] > 0.03
+    longer = {**rows[0], "base_share": 0.5, "foreseen": -0.1}
+    # A very short scale counts every stage in full: the law's own forecast.
+    assert across_scales.discounted(longer, 1e-3) == pytest.approx(-0.1)
+    assert across_scales.discount([{**row, "language": "Occitan"} for row in rows]) == {}
+
+
 def test_short_final_stages_are_told_from_long_ones():
     frame = pd.DataFrame(
         {
