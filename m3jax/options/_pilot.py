@@ -41,13 +41,14 @@ class PilotOptions(Options):
         None,
         kind="recipes",
         help="Instead: train these recipes, a .csv file (`m3jax optimize --recipes`). In Python"
-        " also a function from a language to recipes with leaves (n,).",
+        " also a function from a language to recipes with leaves (n,). Final stages may be as short"
+        " as these say, within the decay of the learning rate too.",
     )
     seeds: int = option(
         3,
         kind="whole number",
         allowed=counted(1),
-        help="Runs of each of --recipes.",
+        help="Runs of each of --recipes; where that file has a column `seed`, one with each row's.",
     )
     runs: int = option(
         100,

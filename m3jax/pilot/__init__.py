@@ -5,7 +5,7 @@
 
 from ..options import PilotDesign
 from ..options import PilotDesign as Design
-from ._config import read_pilot_config, recipes_from
+from ._config import read_pilot_config, recipes_from, seeds_from
 from ._corpus import BYTES, Text, read_text, read_tokenizer, split_pair
 from ._design import from_recipes, space_filling
 from ._model import Shape, init, shapes, token_losses
@@ -43,6 +43,7 @@ __all__ = [
     "reading_order",
     "recipes_from",
     "seed_noise",
+    "seeds_from",
     "shapes",
     "space_filling",
     "split_pair",

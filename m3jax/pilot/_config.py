@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 from .._errors import M3Error
 from ..formatting import quoted
@@ -36,6 +37,7 @@ _KINDS = {
     "training": toml_kinds(TrainingOptions),
     "design": toml_kinds(PilotDesign),
 }
+_SEEDS = 2**32  # different ones there are
 _FILES = ("output", "source", "tokenizer", "recipes")
 
 
@@ -67,23 +69,54 @@ def recipes_from(path: str | os.PathLike[str]) -> Callable[[str], Recipe]:
     its rows without a recipe being left out. Without a column `language` all recipes are for every
     language. Raises `M3Error` on a broken table, and for a language it does not have.
     """
-    path = Path(path)
-    frame = read_raw(path).frame
-    names = ("language", "n_params", "target_tokens", "epochs", "target_ratio", "final_ratio",
-             "first_ratio")  # fmt: skip
-    frame = frame[[name for name in frame.columns if name in names]]
-    if "n_params" in frame.columns:
-        frame = frame[frame["n_params"] != ""]
-    table = Columns(frame, path.name, TableOptions())
+    table = _sheet(path)
     recipes, _ = read_recipes(table)
-    language = table.text("language")
 
     def of(name: str) -> Recipe:
-        if language is None:
-            return recipes
-        rows = language == name
-        if not rows.any():
-            raise M3Error(f"{path}: no recipe for {name!r}, only for {quoted(sorted({*language}))}")
+        rows = _rows_of(table, path, name)
         return jax.tree.map(lambda leaf: leaf[rows], recipes)
 
     return of
+
+
+def seeds_from(path: str | os.PathLike[str]) -> Callable[[str], tuple[int, ...] | None]:
+    """From such a table, the seed of each of a language's recipes, (n,); None without that column.
+
+    Raises `M3Error` as `recipes_from` does, and on a seed that is no whole number from 0 to
+    2^32 - 1.
+    """
+    table = _sheet(path)
+    seeds = table.number("seed")
+    if seeds is not None:
+        whole = (seeds >= 0) & (seeds < _SEEDS) & (seeds == np.floor(seeds))
+        table.require(whole, ["seed"], "a whole number from 0 to 2^32 - 1")
+
+    def of(name: str) -> tuple[int, ...] | None:
+        if seeds is None:
+            return None
+        return tuple(seeds[_rows_of(table, path, name)].astype(np.int64).tolist())
+
+    return of
+
+
+def _sheet(path: str | os.PathLike[str]) -> Columns:
+    """What of a table says which runs to do."""
+    path = Path(path)
+    frame = read_raw(path).frame
+    names = ("language", "n_params", "target_tokens", "epochs", "target_ratio", "final_ratio",
+             "first_ratio", "seed")  # fmt: skip
+    frame = frame[[name for name in frame.columns if name in names]]
+    if "n_params" in frame.columns:
+        frame = frame[frame["n_params"] != ""]
+    return Columns(frame, path.name, TableOptions())
+
+
+def _rows_of(table: Columns, path: str | os.PathLike[str], name: str) -> np.ndarray:
+    """Which rows are for a language, (n,) bool. Raises `M3Error` if none is."""
+    language = table.text("language")
+    if language is None:
+        return np.ones(len(table.frame), dtype=bool)
+    rows = np.asarray(language == name)
+    if not rows.any():
+        raise M3Error(f"{path}: no recipe for {name!r}, only for {quoted(sorted({*language}))}")
+    return rows

@@ -163,12 +163,14 @@ def from_recipes(
     training: Training,
     recipes: Recipe,
     *,
-    seeds: int,
+    seeds: int | Sequence[int],
 ) -> list[Trial]:
-    """Runs nearest to given recipes (a `Recipe` with leaves (n,)), each with so many seeds.
+    """Runs nearest to given recipes (a `Recipe` with leaves (n,)).
 
-    The model is the size on the ladder nearest in log n_params. Compute, corpus and ratios are
-    kept; tokens and epochs follow.
+    Each with so many seeds, from 0 on; or, of (n,) seeds, with its own. The model is the size on
+    the ladder nearest in log n_params. Compute, corpus and ratios are kept; tokens and epochs
+    follow. A final stage may be as short as the recipe says, unlike those of `space_filling`: one
+    within the decay of the learning rate is trained on at ever lower rates.
     """
     trials = []
     for i in range(len(recipes.n_params)):
@@ -187,5 +189,6 @@ def from_recipes(
             seed=0,
             **{name: recipe[name] for name in kept},
         )
-        trials += [dataclasses.replace(trial, seed=seed) for seed in range(seeds)]
+        own = range(seeds) if isinstance(seeds, int) else (seeds[i],)
+        trials += [dataclasses.replace(trial, seed=seed) for seed in own]
     return trials

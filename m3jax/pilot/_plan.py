@@ -18,7 +18,7 @@ from .._errors import M3Error
 from .._version import __version__
 from ..files import check_place
 from ..options import PilotDesign, PilotOptions, takes
-from ._config import recipes_from
+from ._config import recipes_from, seeds_from
 from ._corpus import BYTES, Corpus, Encoding, read_text, read_tokenizer, split_pair
 from ._design import from_recipes, space_filling
 from ._model import Shape, shapes
@@ -119,8 +119,9 @@ def prepare(
             f"stage_fraction: expected {training.decay_fraction:g} (decay_fraction) <= low, got"
             f" {design.stage_fraction[0]:g}"
         )
-    recipes = options.recipes
+    recipes, own_seeds = options.recipes, None
     if isinstance(recipes, str | os.PathLike):
+        own_seeds = seeds_from(recipes)
         recipes = recipes_from(recipes)
     tokenizer, held_out_tokens = options.tokenizer, options.held_out_tokens
     precision = precision_for(options.precision)
@@ -151,9 +152,8 @@ def prepare(
             "machine": before.get(language, {}).get("machine", _machine()),
         }
         if recipes is not None:
-            planned = from_recipes(
-                language, sizes, training, recipes(language), seeds=options.seeds
-            )
+            seeds = (own_seeds and own_seeds(language)) or options.seeds
+            planned = from_recipes(language, sizes, training, recipes(language), seeds=seeds)
         else:
             amount = {"minutes": options.minutes, "runs": options.runs, "seed": options.seed}
             budget = options.budget

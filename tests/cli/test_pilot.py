@@ -350,6 +350,19 @@ def test_given_recipes_are_trained(folder):
         recipes_from(folder / "best.csv")("Third")
 
 
+def test_a_sheet_says_which_seeds(folder):
+    sheet = folder / "sheet.csv"
+    sheet.write_text(
+        "language,run_id,n_params,target_tokens,epochs,target_ratio,loss,seed\n"
+        "Target,a,7000,4096,1.5,0.5,,7\nTarget,a-again,7000,4096,1.5,0.5,,9\nOther,b,7000,4096,1,0.5,,8\n"
+    )
+    trials = planned(folder, budget=None, recipes=sheet, seeds=5).trials
+    assert [trial.seed for trial in trials] == [7, 9]
+    sheet.write_text("n_params,target_tokens,epochs,seed\n7000,4096,1,\n7000,4096,1,-1\n")
+    with pytest.raises(M3Error, match=r"sheet.csv, row 1, column 'seed': .*whole number from 0"):
+        planned(folder, budget=None, recipes=sheet)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -94,3 +94,17 @@ def test_recipes_become_runs_of_the_same_compute():
         assert trial.target_ratio == pytest.approx(float(recipes.target_ratio[i]), abs=0.01)
         assert trial.final_ratio == pytest.approx(float(recipes.final_ratio[i]), abs=0.01)
     assert trials[0].first_target == 0
+    own = from_recipes("x", shapes(256), Training(), recipes, seeds=(5, 11))
+    assert own == [dataclasses.replace(trials[i], seed=s) for i, s in ((0, 5), (3, 11))]
+
+
+def test_a_final_stage_may_be_shorter_than_the_decay_where_a_recipe_says_so():
+    recipe = Recipe.create(
+        n_params=np.array([1.6e5]), target_tokens=25_600.0, epochs=np.array([4.0]),
+        target_ratio=0.0975, final_ratio=1.0, first_ratio=0.05,
+    )  # fmt: skip
+    (trial,) = from_recipes("x", shapes(256), Training(), recipe, seeds=1)
+    final = (trial.steps - trial.first_steps) / trial.steps
+    assert final == pytest.approx(0.05, abs=0.002)
+    assert final < Training().decay_fraction
+    assert (trial.first_ratio, trial.final_ratio) == pytest.approx((0.05, 1.0), abs=0.005)
