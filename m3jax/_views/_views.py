@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from html import escape
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -13,16 +14,16 @@ if TYPE_CHECKING:
 _ROWS = 20  # of a notebook's table
 
 
-class Views:
+class Views(ABC):
     """A result that shows itself by its own `summary()` and `to_frame()`."""
 
+    @abstractmethod
     def summary(self) -> str:
         """What this is, in a line."""
-        raise NotImplementedError
 
+    @abstractmethod
     def to_frame(self) -> pd.DataFrame:
         """This as a DataFrame."""
-        raise NotImplementedError
 
     def brief_frame(self) -> pd.DataFrame:
         """The part of `to_frame()` that a notebook shows."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from .. import formatting
 from .._errors import M3Error
@@ -59,6 +57,7 @@ def run(config: RunConfig, *, progress: Progress | None = None, command: str = "
     recommendations = None
     if config.optimize is not None:
         recommendations = optimize(fits, progress=progress, **config.optimize)
+    proposals = _proposals(config, fits, recommendations, report)
     scores: list[Score] = []
     held_out: list[HeldOut] = []
     if config.compare is not None:
@@ -79,7 +78,6 @@ def run(config: RunConfig, *, progress: Progress | None = None, command: str = "
         report("drawing", 0, 1)
         pictures = draw(config.figures, runs, fits, recommendations, diagnoses, held_out)
         report("drawing", 1, 1)
-    proposals = _proposals(config, fits, report)
     page = report_page(
         title=config.title,
         fits=fits,
@@ -113,7 +111,9 @@ def run(config: RunConfig, *, progress: Progress | None = None, command: str = "
     )
 
 
-def _proposals(config: RunConfig, fits: Fits, report: Progress) -> list[NextRuns]:
+def _proposals(
+    config: RunConfig, fits: Fits, recommendations: Recommendations | None, report: Progress
+) -> list[NextRuns]:
     """Further runs of each language, for its first recipe of the largest budget if not told others.
 
     That is the recipe which the report begins with; for all of a grid it would take minutes.
@@ -121,17 +121,17 @@ def _proposals(config: RunConfig, fits: Fits, report: Progress) -> list[NextRuns
     if config.next is None:
         return []
     asked = config.optimize or {}
-    shared = {name: value for name, value in asked.items() if name in Limits.names()}
-    if "compute" in asked:
-        shared["compute"] = np.max(asked["compute"])
-    sizes = asked.get("target_tokens")
+    limits = {name: value for name, value in asked.items() if name in Limits.names()}
+    languages = fits.languages if recommendations is None else recommendations.languages
     found = []
-    for i, language in enumerate(fits.languages):
-        report("proposing runs", i, len(fits.languages))
-        own = sizes[language] if isinstance(sizes, Mapping) else sizes
-        text = {} if own is None else {"target_tokens": np.ravel(own)[0]}
-        found.append(next_runs(fits, language=language, **{**shared, **text, **config.next}))
-    report("proposing runs", len(fits.languages), len(fits.languages))
+    for i, language in enumerate(languages):
+        report("proposing runs", i, len(languages))
+        recipe: dict[str, float] = {}
+        if recommendations is not None:
+            recipe["compute"] = float(recommendations.compute.max())
+            recipe["target_tokens"] = float(recommendations.target_tokens[i, 0])
+        found.append(next_runs(fits, language=language, **{**limits, **recipe, **config.next}))
+    report("proposing runs", len(languages), len(languages))
     return found
 
 

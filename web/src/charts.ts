@@ -105,6 +105,7 @@ export function surface(
           y2: best.targetRatio,
           stroke: BEST,
           strokeWidth: 2,
+          clip: true,
         }),
         Plot.link([0], {
           x1: best.epochs,
@@ -113,6 +114,7 @@ export function surface(
           y2: drawn.recipe.targetRatio[1],
           stroke: BEST,
           strokeWidth: 2,
+          clip: true,
         }),
       ]
     : [];

@@ -99,12 +99,14 @@ class Checkpoint:
         return [number for number, path in enumerate(self.paths) if path.name not in finished]
 
     def discard_damaged(self, numbers: Iterable[int]) -> None:
-        """Of these chunks, remove files that are there but cannot be read."""
+        """Of these chunks, remove files that are there but cannot be read. Raises `FolderGone`."""
         missing = {*self.missing()}
         for number in numbers:
             if number not in missing:
                 try:
                     self.load(number)
+                except FolderGone:
+                    raise  # of which nothing is known, so nothing is removed
                 except M3Error:
                     self.paths[number].unlink(missing_ok=True)
 

@@ -3,10 +3,9 @@
 from ._calculator import write_calculator
 from ._comparison import verdict, write_comparison
 from ._program import law_program
-from ._report import determined_section, report_page, write_report
+from ._report import report_page, write_report
 
 __all__ = [
-    "determined_section",
     "law_program",
     "report_page",
     "verdict",

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,15 +14,10 @@ from ...optimization import Questions, ask
 from ...options import Limits
 from . import _page
 from ._caveats import NOT_THE_PAPERS
-from ._glossary import GLOSSARY
+from ._living import living_page
 from ._payload import page_data
 
 _BEYOND = 4.0  # times the largest run: where the sliders begin
-
-_LEFT_OUT = {
-    "constraints": "constraints given as functions",
-    "source_fits": "the cap on the loss on source text",
-}
 
 
 def first_questions(
@@ -50,16 +44,6 @@ def first_questions(
         compute=compute or most,
         target_tokens=middle if target_tokens is None else target_tokens,
     )
-
-
-def calculator_notes(data: Mapping[str, Any]) -> Iterator[str]:
-    """What the reader must know of the calculator in a page with these data."""
-    if data["law"]["program"] is None:
-        yield f"Law {data['law']['name']} is no sum of elementary functions: no calculator here."
-        return
-    left_out = [_LEFT_OUT[name] for name in data["limits"]["leftOut"]]
-    if left_out:
-        yield f"The sliders' recipes do not keep {' and '.join(left_out)}; those in the table do."
 
 
 def write_calculator(
@@ -101,15 +85,4 @@ def write_calculator(
     if fits.law.name.startswith("m3"):
         caveats.append(NOT_THE_PAPERS)
     body = [_page.heading("Caveats"), _page.bullets(caveats)]
-    text = _page.page(
-        title,
-        body,
-        data=data,
-        answer="",
-        elsewhere="",
-        calculator_notes=list(calculator_notes(data)),
-        law=fits.law,
-        glossary=GLOSSARY,
-        made=_page.made(fits, None, command),
-    )
-    return write_text(path, text)
+    return write_text(path, living_page(body, data=data, fits=fits, command=command))

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import json
-import platform
 from collections.abc import Iterable, Mapping
 from html import escape as escape_html
-from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
 
 from ..._errors import M3Error
-from ..._version import __version__
-from ...fitting import Fits
 from ...formatting import printable
-from ...runs import RunTable
 from ..tables import Table
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -27,23 +21,12 @@ def _escape(text: str) -> str:
     return escape_html(printable(text))
 
 
-def made(fits: Fits, runs: RunTable | None, command: str) -> str:
-    """When, with what, from what and how a page was made."""
-    versions = f"m3jax {__version__}, jax {version('jax')}, Python {platform.python_version()}"
-    parts = [f"{datetime.date.today():%-d %B %Y}", versions]
-    if runs is None:
-        parts.append(str(fits.settings["source"]))
-    else:
-        parts.append(f"{len(runs.loss)} runs of {runs.source} (digest {runs.digest})")
-    return printable(" · ".join([*parts, *([command] if command else [])]))
-
-
 def page(
     title: str, body: Iterable[str], *, data: Mapping[str, Any] | None = None, **shown: Any
 ) -> str:
     """A whole document around `body`, which is HTML already.
 
-    With `data`, see `page_data`, it is one that computes and draws from them; `shown` is what else
+    With `data` it is one that computes and draws from them, see `living_page`; `shown` is what else
     the template asks for then.
     """
     # Imported here: most commands write no page.
@@ -86,13 +69,6 @@ def paragraph(text: str, style: str = "") -> str:
     return f'<p class="{style}">{_escape(text)}</p>' if style else f"<p>{_escape(text)}</p>"
 
 
-def formula(text: str) -> str:
-    """A formula, which may have parts divided by a semicolon."""
-    return (
-        "<p>" + "<br>".join(f"<code>{_escape(p.strip())}</code>" for p in text.split("; ")) + "</p>"
-    )
-
-
 def bullets(items: Iterable[str]) -> str:
     """A list, or nothing if there are no items."""
     inner = "".join(f"<li>{_escape(item)}</li>" for item in items)
@@ -131,12 +107,6 @@ def _cell(text: str, prose: bool) -> str:
     large = f"{first}<br>" if first and details else first
     small = f"<small>{details}</small>" if details else ""
     return f"<td>{large}{small}</td>"
-
-
-def details(summary: str, inner: Iterable[str], *, is_open: bool) -> str:
-    """A part that opens and closes; `inner` is HTML already."""
-    state = " open" if is_open else ""
-    return f"<details{state}><summary>{_escape(summary)}</summary>\n{''.join(inner)}\n</details>"
 
 
 def picture(caption: str, png: bytes) -> str:

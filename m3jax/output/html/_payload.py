@@ -24,6 +24,18 @@ from ._program import law_program
 
 _DIGITS = 7  # of runs, which are drawn and not computed with
 
+# Leaves of a recipe, by their names in the page.
+_RECIPE = {
+    "nParams": "n_params",
+    "targetTokens": "target_tokens",
+    "epochs": "epochs",
+    "targetRatio": "target_ratio",
+    "finalRatio": "final_ratio",
+    "firstRatio": "first_ratio",
+}
+_OF_ROWS = {"compute": "compute", "loss": "loss", "low": "loss_low", "high": "loss_high",
+            "used": "budget_used", "infeasible": "infeasible"}  # fmt: skip
+
 
 def page_data(
     *,
@@ -150,34 +162,16 @@ def _language(
 
 def _runs(runs: RunTable) -> dict[str, Any]:
     counted = np.flatnonzero(runs.weight > 0)
-    recipe = runs.recipe
-    columns = {
-        "nParams": recipe.n_params,
-        "targetTokens": recipe.target_tokens,
-        "epochs": recipe.epochs,
-        "targetRatio": recipe.target_ratio,
-        "finalRatio": recipe.final_ratio,
-        "firstRatio": recipe.first_ratio,
-        "loss": runs.loss,
-    }
+    columns = {key: getattr(runs.recipe, name) for key, name in _RECIPE.items()}
     rounded = {
-        name: [float(f"{x:.{_DIGITS}g}") for x in column[counted]]
-        for name, column in columns.items()
+        key: [float(f"{x:.{_DIGITS}g}") for x in column[counted]]
+        for key, column in (columns | {"loss": runs.loss}).items()
     }
     return {"name": [printable(str(name)) for name in runs.run_id[counted]], **rounded}
 
 
 def _further(sheet: NextRuns) -> dict[str, Any]:
-    names = {
-        "nParams": "n_params",
-        "targetTokens": "target_tokens",
-        "epochs": "epochs",
-        "targetRatio": "target_ratio",
-        "finalRatio": "final_ratio",
-        "firstRatio": "first_ratio",
-        "compute": "compute",
-        "worth": "worth",
-    }
+    names = _RECIPE | {"compute": "compute", "worth": "worth"}
     return {
         "now": sheet.regret_now,
         "after": sheet.regret_after,
@@ -193,23 +187,10 @@ def _places(recommendations: Recommendations) -> tuple[list[int], list[dict[str,
 
 
 def _row(language: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    names = {
-        "compute": "compute",
-        "targetTokens": "target_tokens",
-        "nParams": "n_params",
-        "epochs": "epochs",
-        "targetRatio": "target_ratio",
-        "finalRatio": "final_ratio",
-        "loss": "loss",
-        "low": "loss_low",
-        "high": "loss_high",
-        "used": "budget_used",
-        "infeasible": "infeasible",
-    }
     return {
         "language": language,
         "regime": None if row["regime"] is None else REGIMES.index(row["regime"]),
-        **{key: row[name] for key, name in names.items()},
+        **{key: row[name] for key, name in (_RECIPE | _OF_ROWS).items()},
     }
 
 

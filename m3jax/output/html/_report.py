@@ -13,19 +13,17 @@ from ...comparison import Score
 from ...design import NextRuns
 from ...files import write_text
 from ...fitting import Diagnosis, Fits
-from ...formatting import printable
 from ...optimization import Recommendations
 from ...runs import RunTable
-from ..tables import Table, diagnoses_table, plain_column
+from ..tables import Table, plain_column
 from . import _page
 from ._answer import answer
-from ._calculator import calculator_notes, first_questions
+from ._calculator import first_questions
 from ._caveats import NOT_THE_PAPERS
-from ._glossary import GLOSSARY
+from ._living import living_page
 from ._payload import page_data
 
 _MOST_ROWS = 200
-_OPEN = 3  # up to so many languages, coefficient tables stand open
 
 _SETTING_WORDS = {
     "huber_delta": "Huber delta, log residuals",
@@ -86,45 +84,15 @@ def report_page(
         *_caveats(fits, recommendations, scores, notes),
         *_settings(fits, recommendations),
     ]
-    return _page.page(
-        title,
+    return living_page(
         body,
         data=data,
-        answer="" if recommendations is None else printable(answer(recommendations)),
+        fits=fits,
+        runs=runs,
+        answer="" if recommendations is None else answer(recommendations),
         elsewhere="; recipes.csv and fits.json hold the results" if recommendations else "",
-        calculator_notes=list(calculator_notes(data)),
-        law=fits.law,
-        glossary=GLOSSARY,
-        made=_page.made(fits, runs, command),
+        command=command,
     )
-
-
-def determined_section(diagnoses: Mapping[str, Diagnosis]) -> Iterator[str]:
-    """What each language's runs are worth, in sentences; of many languages the first sentence."""
-    if not diagnoses:
-        return
-    table = diagnoses_table(diagnoses, "What the runs determine")
-    yield _page.heading(table.title)
-    if len(diagnoses) > _OPEN:
-        yield _page.table(table, most=_MOST_ROWS, rest="`m3jax diagnose` has them all")
-        return
-    for name, diagnosis in diagnoses.items():
-        scatter = formatting.percent(diagnosis.noise)
-        summary = f"{name}: {diagnosis.grade}, {diagnosis.n_runs} runs"
-        inner = [_page.bullets(diagnosis.verdicts)]
-        groups = _by_determination(diagnosis)
-        if groups:
-            inner.append(_page.paragraph(f"Coefficients determined {'; '.join(groups)}.", "faint"))
-        yield _page.details(f"{summary}, scatter around the fit {scatter}", inner, is_open=True)
-
-
-def _by_determination(diagnosis: Diagnosis) -> list[str]:
-    """Names of coefficients by how well the runs determine them: "well: E, A"."""
-    groups = {
-        label: [c.name for c in diagnosis.coefficients if c.determined == label]
-        for label in ("well", "weakly", "prior only", "not", "fixed")
-    }
-    return [f"{label}: {', '.join(names)}" for label, names in groups.items() if names]
 
 
 def _caveats(

@@ -13,7 +13,7 @@ from ._recipes import (
     standing_in_words,
 )
 from ._runs import design_table, next_runs_table, pilot_table
-from ._scores import LEVEL_MARK, all_scores_table, holdout_table, medians_table, ranked
+from ._scores import LEVEL_MARK, holdout_table, medians_table, ranked
 from ._table import Column, Record, Table, View, plain_column, variable_column
 from ._worth import worth_table
 
@@ -23,7 +23,6 @@ __all__ = [
     "Record",
     "Table",
     "View",
-    "all_scores_table",
     "coefficients_table",
     "crossings_table",
     "design_table",

@@ -119,24 +119,3 @@ def medians_table(scores: Sequence[Score], holdout: str) -> Table:
 def _median(scores: Sequence[Score], name: str) -> float:
     known = [x for s in scores if (x := getattr(s, name)) is not None]
     return float(np.median(known or [np.nan]))
-
-
-def all_scores_table(scores: Sequence[Score]) -> Table:
-    """One row a score, in their order: every law, language and hold-out."""
-    return Table(
-        title="Laws compared on runs left out",
-        columns=(
-            LAW,
-            LANGUAGE,
-            plain_column("holdout", "runs left out"),
-            plain_column("n_train", "runs fitted"),
-            plain_column("n_test", "runs tested"),
-            MAE,
-            BEHIND,
-            RELATIVE_ERROR,
-            R2,
-            REGRET,
-            MESSAGE,
-        ),
-        rows=scores,
-    )

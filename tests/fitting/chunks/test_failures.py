@@ -13,7 +13,7 @@ import pytest
 from m3jax import M3Error
 from m3jax.fitting import Fits
 
-from .workers import LAW, assert_same, ended, in_chunks, made_up
+from .workers import LAW, assert_same, ended, in_chunks, made_up, stamps
 
 MOUNT = """
 import ctypes, os, sys
@@ -86,6 +86,31 @@ def test_a_folder_that_stays_away_is_told(table, whole, tmp_path):
     assert list(elsewhere.glob("chunk-*.json"))
     elsewhere.rename(folder)
     assert_same(in_chunks(table, folder), whole)
+
+
+def test_a_folder_that_goes_while_files_are_read_loses_none(table, whole, tmp_path, monkeypatch):
+    folder, elsewhere = tmp_path / "shared", tmp_path / "elsewhere"
+    in_chunks(table, folder, chunk=1)
+    before, load, listed, missed = stamps(folder), Fits.load, os.listdir, []
+
+    def load_without_the_folder(path, **more):
+        monkeypatch.setattr(Fits, "load", load)
+        folder.rename(elsewhere)
+        return load(path, **more)
+
+    def back_as_soon_as_it_is_missed(path):
+        try:
+            return listed(path)
+        except FileNotFoundError:
+            missed.append(path)
+            elsewhere.rename(folder)
+            raise
+
+    monkeypatch.setattr(Fits, "load", load_without_the_folder)
+    monkeypatch.setattr(os, "listdir", back_as_soon_as_it_is_missed)
+    assert_same(in_chunks(table, folder, patience=30), whole)
+    assert missed == [folder]
+    assert stamps(folder) == before
 
 
 def test_a_full_disk_keeps_what_is_finished(table, whole, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import re
 import sys
 
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ import pytest
 from m3jax import M3Error, RunTable, covariance, delta_interval, diagnose
 from m3jax.cli import main
 from m3jax.output.figures import residuals_by_variable, to_png
-from m3jax.output.html import determined_section
+from m3jax.output.html import report_page
 
 
 def test_other_runs_are_refused(simple):
@@ -114,12 +115,17 @@ def test_residuals_are_drawn(simple):
 
 
 def test_the_report_has_the_verdicts(simple):
-    few = "".join(determined_section({name: simple.found[name] for name in ("odd", "few")}))
-    assert "What the runs determine" in few
-    assert "odd: good, 60 runs" in few
-    assert "run &#x27;odd-17&#x27; lies" in few
-    assert "Coefficients determined well: E, A, alpha, B, beta." in few
-    all_of_them = "".join(determined_section(simple.found))
-    assert "first of all" in all_of_them
-    assert "not fitted: too few runs" in all_of_them
-    assert "".join(determined_section({})) == ""
+    page = report_page(
+        title="", fits=simple.fits, recommendations=None, scores=[], diagnoses=simple.found
+    )
+    assert "What the runs determine" in page
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
+    told = {language["name"]: language for language in data["languages"]}
+    assert set(told) == set(simple.fits.languages)
+    for name, language in told.items():
+        assert language["verdicts"] == list(simple.found[name].verdicts)
+    assert (told["odd"]["grade"], told["odd"]["nRuns"]) == ("good", 60)
+    assert any(sentence.startswith("run 'odd-17' lies") for sentence in told["odd"]["verdicts"])
+    assert [c["determined"] for c in told["odd"]["coefficients"]] == ["well"] * 5
+    (few,) = (other for other in data["notFitted"] if other["name"] == "few")
+    assert "too few runs" in few["why"]
