@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,9 @@ def interrupted(sign, *arguments, code):
     """How `m3jax` ends with these arguments, interrupted as soon as a file is there."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    running = subprocess.Popen(command, text=True, **pipes)
+    # As from a terminal, though this may run in the background, where shells have Ctrl-C ignored.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    running = subprocess.Popen(command, text=True, preexec_fn=heard, **pipes)
     deadline = time.monotonic() + 120
     while not Path(sign).exists():
         assert running.poll() is None, running.communicate()
