@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -28,16 +27,16 @@ setattr(module, name, begun)
 from m3jax.cli import main
 main()
 """
+# As from a terminal, though this may run in the background, where shells have Ctrl-C ignored.
+HEARD = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
 LONG = ("--law", "m3", "--draws", 100_000)
 
 
 def interrupted(sign, *arguments, code):
     """How `m3jax` ends with these arguments, interrupted as soon as a file is there."""
-    command = [sys.executable, "-c", code, *map(str, arguments)]
+    command = [sys.executable, "-c", HEARD + code, *map(str, arguments)]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # As from a terminal, though this may run in the background, where shells have Ctrl-C ignored.
-    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    running = subprocess.Popen(command, text=True, preexec_fn=heard, **pipes)
+    running = subprocess.Popen(command, text=True, **pipes)
     deadline = time.monotonic() + 120
     while not Path(sign).exists():
         assert running.poll() is None, running.communicate()
