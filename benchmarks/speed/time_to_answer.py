@@ -13,6 +13,7 @@ they find is compared.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import subprocess
@@ -40,7 +41,7 @@ from m3jax.laws import LogSpaceLaw
 from m3jax.runs import RunTable
 
 PEERS = {"fit_many": "minpack", "optimize_plain": "slsqp"}
-_COLUMNS = ("n_params", "target_tokens", "epochs", "target_ratio", "final_ratio")
+_COLUMNS = ("n_params", "target_tokens", "epochs", "target_ratio", "final_ratio", "first_ratio")
 _COMPUTE, _TOKENS = 1e20, 1e8  # of `optimize_plain`
 SHIPPED = Path(m3jax.__file__).parent / "data" / "pilot_debian.csv"
 
@@ -74,7 +75,14 @@ def write_files(folder: Path, work: Work) -> None:
     law = problem.law
     np.savez(
         folder / "minpack.npz",
-        law=json.dumps({"names": law.names, "terms": law.terms, "variables": _COLUMNS}),
+        law=json.dumps(
+            {
+                "names": law.names,
+                "terms": law.terms,
+                "diluting": law.diluting,
+                "variables": _COLUMNS,
+            }
+        ),
         centre=problem.centre,
         lower=problem.lower,
         upper=problem.upper,
@@ -95,7 +103,8 @@ def write_files(folder: Path, work: Work) -> None:
         for name, leaf in vars(face).items()
     }
     stacked = {
-        n: np.array([getattr(t, n) for t in terms]) for n in ("constant", "slope", "penalty")
+        field.name: np.array([getattr(t, field.name) for t in terms])
+        for field in dataclasses.fields(Terms)
     }
     np.savez(folder / "slsqp.npz", **stacked, **sides)
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+STAGE_SCALE = 0.15  # of `laws.m3`
 SLACK = 1e-7  # a limit overstepped by less, in log units, counts as kept
 
 
@@ -20,6 +21,9 @@ class LawInTerms(Protocol):
 
     @property
     def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def diluting(self) -> tuple[str, ...]: ...
 
     @property
     def terms(self) -> Mapping[str, Mapping[str, tuple[int, str]]]: ...
@@ -31,11 +35,15 @@ class Terms:
 
     Attributes:
         constant: (J,); slope: (J, 4); of the terms' affine parts.
+        counted: exponents of the ratio that a final stage counts, (J,); r_1 is 0.
+        diluting: which terms x count as log(1 + x), (J,) bool.
         penalty: (δ, ω, log R, log τ) of the last term's ρ and D_T + τ·D_S; None for a posynomial.
     """
 
     constant: np.ndarray
     slope: np.ndarray
+    counted: np.ndarray
+    diluting: np.ndarray
     penalty: tuple[float, float, float, float] | None
 
     @classmethod
@@ -44,30 +52,41 @@ class Terms:
             "n_params": (1, 0, 0, 0, 0), "epochs": (0, 1, 0, 0, 0), "target_ratio": (0, 0, 1, 0, 0),
             "final_ratio": (0, 0, 0, 1, 0), "target_tokens": (0, 0, 0, 0, 1),
             "total_tokens": (0, 1, -1, 0, 1), "repetition": (0,) * 5, "text": (0, 0, 0, 0, 1),
+            "counted_ratio": (0, 0, 1, 0, 0),
         }  # fmt: skip
         named = dict(zip(law.names, theta.tolist(), strict=True))
-        rows = np.zeros((len(law.terms), 5))
+        rows, counted = np.zeros((len(law.terms), 5)), np.zeros(len(law.terms))
         for j, powers in enumerate(law.terms.values()):
             for exponent, (sign, feature) in powers.items():
                 rows[j] += sign * named[exponent] * np.array(features[feature])
+                counted[j] += sign * named[exponent] * (feature == "counted_ratio")
         constant = np.array([named[a] for a in law.terms]) + rows[:, 4] * np.log(tokens)
         penalty = None
         if "R" in named:
             penalty = tuple(named[name] for name in ("delta", "omega", "R", "tau"))
-        return cls(constant, rows[:, :4], penalty)
+        diluting = np.array([name in law.diluting for name in law.terms])
+        return cls(constant, rows[:, :4], counted, diluting, penalty)
 
     def with_gradient(self, z: np.ndarray) -> tuple[float, np.ndarray]:
         """Log loss and gradient (4,)."""
         logs = self.constant + self.slope @ z
-        slope = self.slope
+        slope = self.slope.copy()
         if self.penalty is not None:
             delta, omega, log_scale, log_tau = self.penalty
             k, r = float(z[1]), float(z[2])
             value, by_k, by_r = _log_penalty(k, r, delta, omega, log_scale, log_tau)
             logs[-1] += value
-            slope = slope.copy()
             slope[-1, 1] += by_k
             slope[-1, 2] += by_r
+        if self.counted.any():
+            value, by_stage = _counted(float(z[3] - z[2]))
+            logs += self.counted * value
+            slope[:, 3] += self.counted * by_stage
+            slope[:, 2] -= self.counted * by_stage
+        if self.diluting.any():
+            cost = np.logaddexp(0.0, logs[self.diluting])
+            slope[self.diluting] *= (np.exp(logs[self.diluting] - cost) / cost)[:, None]
+            logs[self.diluting] = np.log(cost)
         top = logs.max()
         sizes = np.exp(logs - top)
         total = sizes.sum()
@@ -95,6 +114,14 @@ def _log_penalty(
         delta * slope - omega * w / (1 + w),
         omega * (a + w) / (1 + w),
     )
+
+
+def _counted(stage: float) -> tuple[float, float]:
+    """log(r_e / r) at log(r_f / r) where nothing is before the final stage, and its derivative."""
+    from math import exp, expm1
+
+    q = exp(-stage) / STAGE_SCALE
+    return -stage * expm1(-q), -expm1(-q) - stage * q * exp(-q)
 
 
 @dataclasses.dataclass(frozen=True)

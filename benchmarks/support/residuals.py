@@ -7,7 +7,7 @@ Jacobian takes about 30 µs for `m3` and 100 runs, most of it NumPy's cost per c
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,11 @@ Variables = Mapping[str, np.ndarray]
 # Shape coefficient's logarithm and variables -> log feature and its derivative by that logarithm.
 Feature = Callable[[float, Variables], tuple[np.ndarray, np.ndarray]]
 
-PLAIN = ("n_params", "target_tokens", "epochs", "total_tokens", "target_ratio", "final_ratio")
+STAGE_SCALE = 0.15  # of `laws.m3`
+PLAIN = (
+    "n_params", "target_tokens", "epochs", "total_tokens", "target_ratio", "final_ratio",
+    "counted_ratio",
+)  # fmt: skip
 
 
 def _repetition(log_scale: float, log: Variables) -> tuple[np.ndarray, np.ndarray]:
@@ -48,14 +52,18 @@ def huber(residual: np.ndarray, delta: float) -> np.ndarray:
 def log_variables(recipe: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Logarithms of a recipe's variables (n,), and what the shaped features are made of."""
     epochs, ratio = np.log(recipe["epochs"]), np.log(recipe["target_ratio"])
-    target = np.log(recipe["target_tokens"])
+    target, final = np.log(recipe["target_tokens"]), np.log(recipe["final_ratio"])
+    two = recipe["final_ratio"] > recipe["target_ratio"]
+    span = np.where(two, recipe["final_ratio"] - recipe["first_ratio"], 1.0)
+    stage = np.where(two, (recipe["target_ratio"] - recipe["first_ratio"]) / span, 1.0)
     return {
         "n_params": np.log(recipe["n_params"]),
         "target_tokens": target,
         "epochs": epochs,
         "total_tokens": epochs + target - ratio,
         "target_ratio": ratio,
-        "final_ratio": np.log(recipe["final_ratio"]),
+        "final_ratio": final,
+        "counted_ratio": ratio - (final - ratio) * np.expm1(-stage / STAGE_SCALE),
         "beyond_one_epoch": np.maximum(np.expm1(epochs), 0.0),
         "source_share": np.exp(epochs) * np.expm1(-ratio),  # source tokens per target token
     }
@@ -69,6 +77,7 @@ class Residuals:
         linear: (terms, n, p); `linear @ x` are the log terms but for the shaped features.
         shaped: per shaped feature of a term: term, index of the exponent, sign, index of the shape
             coefficient, name of the feature.
+        diluting: which terms x count as log(1 + x), (terms,) bool.
         log: variables as `log_variables` gives them.
         log_loss: measured, (n,).
         weight: (n,), >= 0.
@@ -79,6 +88,7 @@ class Residuals:
 
     linear: np.ndarray
     shaped: tuple[tuple[int, int, int, int, str], ...]
+    diluting: np.ndarray
     log: dict[str, np.ndarray]
     log_loss: np.ndarray
     weight: np.ndarray
@@ -90,8 +100,8 @@ class Residuals:
 
     def __post_init__(self) -> None:
         self._flat = self.linear.reshape(-1, self.linear.shape[-1])
-        # At the point x that was evaluated last: residuals, each term's share of the loss and the
-        # shaped features.
+        # At the point x that was evaluated last: residuals, each term's share of the loss (times
+        # what it dilutes less) and the shaped features.
         self._at = b""
         self._last = self._shares = np.empty(0)
         self._features: list[tuple[np.ndarray, np.ndarray]] = []
@@ -101,12 +111,13 @@ class Residuals:
         cls,
         names: tuple[str, ...],
         terms: Mapping[str, Mapping[str, tuple[int, str]]],
+        diluting: Sequence[str],
         recipe: Mapping[str, np.ndarray],
         log_loss: np.ndarray,
         centre: np.ndarray,
         **others: Any,
     ) -> Residuals:
-        """Of a law's coefficient names and terms; `others` are the fields from `delta` on.
+        """Of a law's coefficients, its terms and which dilute; `others` are fields from `delta` on.
 
         theta = `centre` @ x, which moves nothing but amplitudes.
         """
@@ -121,7 +132,8 @@ class Residuals:
                 else:
                     shaped.append((t, index[exponent], sign, index[_SHAPED[feature][0]], feature))
         ones = np.ones(len(log_loss))
-        return cls(linear @ centre, tuple(shaped), log, log_loss, ones, **others)
+        dilutes = np.array([name in diluting for name in terms])
+        return cls(linear @ centre, tuple(shaped), dilutes, log, log_loss, ones, **others)
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Residuals (n,) at x."""
@@ -135,10 +147,17 @@ class Residuals:
             feature = _SHAPED[name][1](x[shape], self.log)
             log_terms[t] += sign * x[exponent] * feature[0]
             features.append(feature)
+        by_term = np.ones((len(log_terms), 1))
+        if self.diluting.any():
+            own = log_terms[self.diluting]
+            cost = np.logaddexp(0.0, own)
+            log_terms[self.diluting] = np.log(cost)
+            by_term = np.ones_like(log_terms)
+            by_term[self.diluting] = np.exp(own - cost) / cost
         top = log_terms.max(axis=0)
         parts = np.exp(log_terms - top)
         total = parts.sum(axis=0)
-        self._at, self._shares, self._features = at, parts / total, features
+        self._at, self._shares, self._features = at, parts / total * by_term, features
         self._last = top + np.log(total) - self.log_loss
         return self._last.copy()  # `least_squares` writes into what it is given
 

@@ -39,6 +39,7 @@ def fit_by_minpack(arrays: Mapping[str, np.ndarray], tolerance: float = 1e-5) ->
         residuals = Residuals.of(
             tuple(law["names"]),
             law["terms"],
+            law["diluting"],
             {name: table[name].to_numpy() for name in law["variables"]},
             np.log(table["loss"].to_numpy()),
             arrays["centre"][language],
@@ -76,11 +77,10 @@ def solve_by_slsqp(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         for i in range(3)
     ]
     best = []
-    for seed, (constant, slope, penalty) in enumerate(
-        zip(arrays["constant"], arrays["slope"], arrays["penalty"], strict=True)
-    ):
+    fields = ("constant", "slope", "counted", "diluting", "penalty")
+    for seed, (*own, penalty) in enumerate(zip(*(arrays[f] for f in fields), strict=True)):
         rng = np.random.default_rng(seed)
-        terms = Terms(constant, slope, tuple(penalty.tolist()))
+        terms = Terms(*own, tuple(penalty.tolist()))
         regimes = [(face, starts(face, STARTS, rng)) for face in faces]
         best.append(solve_by_scipy("SLSQP", terms, regimes).min())
     return np.array(best)

@@ -1,4 +1,4 @@
-"""Synthetic languages with known `m3` coefficients: the truth that studies are held against."""
+"""Synthetic languages with known coefficients: the truth that studies are held against."""
 
 from __future__ import annotations
 
@@ -11,31 +11,26 @@ from m3jax.laws import get_law
 from m3jax.recipe import Recipe
 from m3jax.runs import RunTable
 
-# Laws that can be the truth, and the coefficients of `m3` in the limit in which each of them is.
-TRUE_LAWS: dict[str, dict[str, float]] = {
-    "m3": {},
-    "m3_posynomial": {"R": 1e7, "tau": 1e-8},
-    "chinchilla": {"gamma": 0.0, "eta": 0.0, "P": 1e-60},
-}
+TRUE_LAWS = ("m3", "m3_posynomial", "chinchilla")  # that can be the truth
+_SIMPLER = {"gamma": 0.0, "eta": 0.0, "P": 1e-60}  # coefficients of `m3` where it is `chinchilla`
 
 
 def true_theta(languages: int, seed: int, law: str = "m3") -> np.ndarray:
-    """Coefficient vectors of `m3` for made-up but plausible languages, shape (languages, 14).
+    """Coefficient vectors for made-up but plausible languages, shape (languages, p).
 
-    Each term is given its size in the middle of the runs (N = 1e8, D = 3e9, D_T = 1e8, k = 8).
-    With another `law` of `TRUE_LAWS` that one is the truth as well.
+    Each term is given its size in the middle of the runs (N = 1e8, D = 3e9, D_T = 1e8, k = 8). Of
+    `m3`, or `m3_posynomial` where that is the `law`; `chinchilla` is `m3` at a limit, p = 14.
     """
-    limit = TRUE_LAWS[law]
+    limit = _SIMPLER if law == "chinchilla" else {}
     rng = np.random.default_rng([seed, 0])
 
     def between(low: float, high: float) -> np.ndarray:
         return rng.uniform(low, high, languages)
 
     alpha, beta, delta, kappa, omega = (
-        between(*span) for span in ((0.3, 0.45), (0.3, 0.45), (0.8, 1.8), (0.3, 0.9), (0.5, 1.0))
+        between(*span) for span in ((0.3, 0.45), (0.3, 0.45), (1.6, 3.0), (0.3, 0.9), (0.5, 1.0))
     )
-    scale, tau = between(10, 60), between(0.05, 0.5)
-    scale = np.full(languages, limit.get("R", scale))
+    scale, tau = between(30, 200), between(0.05, 0.5)
     worn = 1 - scale * np.expm1(-7 / scale)  # rho at k = 8
     coefficients = {
         "E": between(1.6, 2.2),
@@ -54,14 +49,21 @@ def true_theta(languages: int, seed: int, law: str = "m3") -> np.ndarray:
         "tau": tau,
     } | {name: np.full(languages, value) for name, value in limit.items()}
     with jax.enable_x64(True):
-        return np.asarray(get_law("m3").to_theta(coefficients))
+        true_law = get_law(_true_law(law))
+        coefficients["zeta"] = np.zeros(languages)
+        return np.asarray(true_law.to_theta({name: coefficients[name] for name in true_law.names}))
 
 
-def true_loss(theta: np.ndarray, recipe: Recipe) -> np.ndarray:
-    """The noiseless loss, nats per token: theta (14,) for one language, (L, 1, 14) for (L, n)."""
+def _true_law(law: str) -> str:
+    return "m3" if law == "chinchilla" else law
+
+
+def true_loss(theta: np.ndarray, recipe: Recipe, law: str = "m3") -> np.ndarray:
+    """The noiseless loss, nats per token: theta (p,) for one language, (L, 1, p) for (L, n)."""
     with jax.enable_x64(True):
         recipe = jax.tree.map(jnp.asarray, recipe)
-        return np.asarray(jnp.exp(get_law("m3").log_loss_theta(jnp.asarray(theta), recipe)))
+        true_law = get_law(_true_law(law))
+        return np.asarray(jnp.exp(true_law.log_loss_theta(jnp.asarray(theta), recipe)))
 
 
 def _draw_variables(runs: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -86,8 +88,8 @@ def draw_recipes(runs: int, rng: np.random.Generator) -> Recipe:
     return Recipe.create(**_draw_variables(runs, rng))
 
 
-def run_table(theta: np.ndarray, runs: int, noise: float, seed: int) -> RunTable:
-    """`runs` noisy runs of every language in `theta` (L, 14); noise is the sd of the log loss."""
+def run_table(theta: np.ndarray, runs: int, noise: float, seed: int, law: str = "m3") -> RunTable:
+    """`runs` noisy runs of every language in `theta` (L, p); noise is the sd of the log loss."""
     # Each language has its own stream, so that its runs do not depend on how many there are.
     variables, scatter = [], []
     for i in range(len(theta)):
@@ -97,7 +99,7 @@ def run_table(theta: np.ndarray, runs: int, noise: float, seed: int) -> RunTable
     recipe = Recipe.create(
         **{name: np.stack([leaves[name] for leaves in variables]) for name in variables[0]}
     )
-    loss = true_loss(theta[:, None], recipe) * np.exp(noise * np.stack(scatter))
+    loss = true_loss(theta[:, None], recipe, law) * np.exp(noise * np.stack(scatter))
     names = [f"language{i:04d}" for i in range(len(theta))]
     frame = pd.DataFrame(
         {

@@ -67,7 +67,7 @@ def take_work(options: dict[str, Any]) -> Work:
 def run_table_of(work: Work) -> RunTable:
     """The run table, made once in a process."""
     theta = true_theta(work.languages, work.seed, work.law)
-    return run_table(theta, work.runs, work.noise, work.seed + 1)
+    return run_table(theta, work.runs, work.noise, work.seed + 1, work.law)
 
 
 @functools.lru_cache(maxsize=1)
@@ -143,6 +143,7 @@ class PeerProblem:
         return Residuals.of(
             self.law.names,
             self.law.terms,
+            self.law.diluting,
             {name: leaf[language] for name, leaf in vars(self.recipe).items()},
             self.log_loss[language],
             self.centre[language],

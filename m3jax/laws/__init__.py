@@ -5,7 +5,7 @@ from __future__ import annotations
 from .._errors import M3Error, suggestion
 from ..variables import RUN_VARIABLES
 from ._base import Coefficient, Law
-from ._log_space import LogSpaceLaw
+from ._log_space import LogSpaceLaw, log_dilution
 from ._special_case import special_case
 from .adaptive_transfer import ADAPTIVE_TRANSFER
 from .additive_mixture import ADDITIVE_MIXTURE
@@ -31,6 +31,7 @@ __all__ = [
     "LogSpaceLaw",
     "get_law",
     "list_laws",
+    "log_dilution",
     "register_law",
     "special_case",
 ]

@@ -22,6 +22,7 @@ CombineFunction = Callable[[Mapping[str, Array], Mapping[str, Array]], Array]
 # The log-feature of what is not there (a repeat, a source token): its power is nothing, and it has
 # no say in where the middle of the runs is.
 ABSENT = -200.0
+_SMALL = -30.0  # log x, below which log(1 + x) is x
 
 
 def log_variables(recipe: Recipe) -> dict[str, Array]:
@@ -45,6 +46,17 @@ def log_sum(*logs: Array) -> Array:
     return top + jnp.log(sum(jnp.exp(log - top) for log in logs))
 
 
+def log_dilution(log_term: Array) -> Array:
+    """log log(1 + x) from log x: x divides every probability by 1 + x, which costs log(1 + x) nats.
+
+    Like x where that is small, and growing no faster than log x where it is large.
+    """
+    small = log_term < _SMALL
+    at = jnp.where(small, _SMALL, log_term)
+    top = jnp.maximum(at, 0.0)
+    return jnp.where(small, log_term, jnp.log(top + jnp.log1p(jnp.exp(at - 2.0 * top))))
+
+
 def _plain(theta: Mapping[str, Array], recipe: Recipe) -> Mapping[str, Array]:
     return log_variables(recipe)
 
@@ -57,7 +69,7 @@ def _features_of(law: LogSpaceLaw) -> Elementwise | Compiled:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LogSpaceLaw(Law):
-    """A sum of terms, each `amplitude · Π feature^(sign·exponent)`.
+    """A sum of terms x, each `amplitude · Π feature^(sign·exponent)`; of some, of log(1 + x).
 
     The terms are stated once and the loss, its logarithm and the centring follow from them. Every
     factor is the exponential of an affine map of log-features, so nothing over- or underflows on
@@ -72,6 +84,7 @@ class LogSpaceLaw(Law):
             exponent or amplitude; all others are plain functions of the recipe. A fit uses it to
             write the Jacobian down instead of differentiating. None where features are of another
             kind: everything still works, more slowly.
+        diluting: amplitudes of the terms x that count as log(1 + x) nats, see `log_dilution`.
         combine: `(theta by name, log-terms by amplitude) -> log loss`, for laws whose terms are not
             simply added; None for their sum.
     """
@@ -80,6 +93,7 @@ class LogSpaceLaw(Law):
     terms: Mapping[str, Powers] = dataclasses.field(default_factory=dict)
     features: FeatureFunction = _plain
     shapes: Mapping[str, str] | None = None
+    diluting: tuple[str, ...] = ()
     combine: CombineFunction | None = None
 
     def __post_init__(self) -> None:
@@ -108,7 +122,9 @@ class LogSpaceLaw(Law):
             log_term = theta[amplitude]
             for exponent, (sign, feature) in powers.items():
                 log_term = log_term + sign * theta[exponent] * features[feature]
-            log_terms[amplitude] = log_term
+            log_terms[amplitude] = (
+                log_dilution(log_term) if amplitude in self.diluting else log_term
+            )
         if self.combine is not None:
             return self.combine(theta, log_terms)
         return log_sum(*log_terms.values())

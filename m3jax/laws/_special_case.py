@@ -71,6 +71,7 @@ def special_case(
         terms=terms,
         features=features,
         shapes=shapes,
+        diluting=tuple(name for name in law.diluting if name in terms),
         variables=law.variables if variables is None else variables,
         formula=f"{law.formula}; {', '.join(f'{n} = {value:g}' for n, value in held.items())}",
         source=f"a special case of `{law.name}`",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from ..recipe import Array, Recipe
 from ._coefficients import saturation
 from ._log_space import LogSpaceLaw
-from .m3 import BASE_TERMS, M3, log_repetition, m3_features
+from .m3 import M3, log_repetition, m3_features
 
 
 def _features(theta: Mapping[str, Array], recipe: Recipe) -> dict[str, Array]:
@@ -33,15 +33,15 @@ M3_EFFECTIVE = LogSpaceLaw(
     formula=M3.formula.replace("B·D^-beta", "B·(D_S + D_T·rho(k;R_e))^-beta"),
     source=f"`m3` and what repeated text still teaches; {M3.source}",
     terms={
-        **BASE_TERMS,
+        **M3.terms,
         "B": {
             name: (sign, "effective" if feature == "total_tokens" else feature)
-            for name, (sign, feature) in BASE_TERMS["B"].items()
+            for name, (sign, feature) in M3.terms["B"].items()
         },
-        "P": M3.terms["P"],
     },
     features=_features,
     shapes={"repetition": "R", "text": "tau", "effective": "R_e"},
+    diluting=M3.diluting,
 )
 """`m3` with D_S + D_T·ρ(k; R_e) in place of D in its data term, in nats per token.
 

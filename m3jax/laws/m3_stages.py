@@ -30,10 +30,8 @@ M3_STAGES = LogSpaceLaw(
             meaning="exponent of s^-phi, s the final stage's share of all tokens",
         ),
     ),
-    variables=(*M3.variables, "first_ratio"),
-    formula=M3.formula.replace("·r_f^-eta", "·r_f^-eta·s^-phi").replace(
-        "; rho", "; s = (r - r_1)/(r_f - r_1), 1 with one stage; rho"
-    ),
+    variables=M3.variables,
+    formula=M3.formula.replace("·r_e^-eta", "·r_e^-eta·s^-phi"),
     source=f"`m3` and the ratio before the final stage; {M3.source}",
     terms={
         amplitude: powers if amplitude == "P" else {**powers, **_RATIOS}
@@ -41,6 +39,7 @@ M3_STAGES = LogSpaceLaw(
     },
     features=_features,
     shapes=M3.shapes,
+    diluting=M3.diluting,
 )
 """`m3` with its first part times s^-φ, where s = (r − r_1)/(r_f − r_1) is the final stage's share.
 

@@ -42,7 +42,7 @@ SMOOTH = CORNERS[CORNERS[:, 2] != 1]
 SINGULAR_ALONE = ("additive_mixture",)
 
 # Of one stage no ratio moves alone: the final stage would have a share of nothing.
-SINGULAR_IN_ONE_STAGE = ("m3_stages",)
+SINGULAR_IN_ONE_STAGE = ("m3", "m3_stages", "m3_effective", "m3_no_repetition")
 
 
 def smooth(law):

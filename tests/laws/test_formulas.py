@@ -24,25 +24,34 @@ def chinchilla(c, n, t, k, r, rf):
     return base(c, n, k * t / r)
 
 
-def m3(c, n, t, k, r, rf):
-    first = base(c, n, k * t / r) * r ** -c["gamma"] * rf ** -c["eta"]
+def stage_share(r, rf, r1):
+    return np.where(rf > r, (r - r1) / np.where(rf > r, rf - r1, 1), 1)
+
+
+def counted(r, rf, r1):
+    return r * (rf / r) ** (1 - np.exp(-stage_share(r, rf, r1) / 0.15))
+
+
+def m3(c, n, t, k, r, rf, r1):
+    final = counted(r, rf, r1)
+    first = base(c, n, k * t / r) * r ** -c["gamma"] * final ** -c["eta"]
     source = k * t * (1 - r) / r
     rho = np.where(k <= 1, k, 1 - c["R"] * np.expm1(-(k - 1) / c["R"]))
     text = (t + c["tau"] * source) ** -c["omega"]
-    return first + c["P"] * rho ** c["delta"] * n ** c["kappa"] * text * rf ** c["theta"]
+    harm = c["P"] * rho ** c["delta"] * n ** c["kappa"] * text * final ** c["theta"]
+    return first + np.log1p(harm)
 
 
-def m3_effective(c, n, t, k, r, rf):
+def m3_effective(c, n, t, k, r, rf, r1):
     taught = np.where(k <= 1, k, 1 - c["R_e"] * np.expm1(-(k - 1) / c["R_e"]))
     data = k * t * (1 - r) / r + t * taught
-    term = data ** -c["beta"] - (k * t / r) ** -c["beta"]
-    return m3(c, n, t, k, r, rf) + c["B"] * term * r ** -c["gamma"] * rf ** -c["eta"]
+    term = (data ** -c["beta"] - (k * t / r) ** -c["beta"]) * r ** -c["gamma"]
+    return m3(c, n, t, k, r, rf, r1) + c["B"] * term * counted(r, rf, r1) ** -c["eta"]
 
 
 def m3_stages(c, n, t, k, r, rf, r1):
-    first = base(c, n, k * t / r) * r ** -c["gamma"] * rf ** -c["eta"]
-    share = (r - r1) / (rf - r1)
-    return m3(c, n, t, k, r, rf) + first * (share ** -c["phi"] - 1)
+    first = base(c, n, k * t / r) * r ** -c["gamma"] * counted(r, rf, r1) ** -c["eta"]
+    return m3(c, n, t, k, r, rf, r1) + first * (stage_share(r, rf, r1) ** -c["phi"] - 1)
 
 
 def m3_posynomial(c, n, t, k, r, rf):
@@ -61,12 +70,12 @@ def data_constrained(c, n, t, k, r, rf):
     return base(c, model, data)
 
 
-def m3_one_stage(c, n, t, k, r, rf):
-    return m3({**c, "eta": 0.0, "theta": 0.0}, n, t, k, r, rf)
+def m3_one_stage(c, n, t, k, r, rf, r1):
+    return m3({**c, "eta": 0.0, "theta": 0.0}, n, t, k, r, rf, r1)
 
 
-def m3_no_repetition(c, n, t, k, r, rf):
-    return base(c, n, k * t / r) * r ** -c["gamma"] * rf ** -c["eta"]
+def m3_no_repetition(c, n, t, k, r, rf, r1):
+    return base(c, n, k * t / r) * r ** -c["gamma"] * counted(r, rf, r1) ** -c["eta"]
 
 
 def kaplan(c, n, t, k, r, rf):

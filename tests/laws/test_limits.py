@@ -2,12 +2,13 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from m3jax.laws import get_law
-from m3jax.laws.m3 import log_repetition
+from m3jax.laws import get_law, log_dilution
+from m3jax.laws.m3 import log_counted_ratio, log_repetition
 from m3jax.recipe import Recipe
 
 from .points import draw, each_built_in, each_law, recipes
@@ -33,12 +34,38 @@ def test_m3_without_penalty_on_one_language_is_chinchilla():
 
 
 @pytest.mark.usefixtures("x64")
-def test_m3_without_saturation_and_discount_is_the_posynomial():
+def test_m3_is_the_posynomial_diluted_where_nothing_saturates_and_stages_are_long():
     coefficients = middle("m3", R=1e12, tau=1e-30)
     shared = {name: coefficients.get(name, 0.0) for name in get_law("m3_posynomial").names}
     runs = recipes(100)
-    many, few = get_law("m3").loss(coefficients, runs), get_law("m3_posynomial").loss(shared, runs)
-    np.testing.assert_allclose(many, few, rtol=1e-7)
+    counted = dataclasses.replace(runs, final_ratio=np.exp(log_counted_ratio(runs)))
+    posynomial = get_law("m3_posynomial")
+    first = posynomial.loss({**shared, "P": 0.0}, counted)
+    harm = posynomial.loss(shared, counted) - first
+    expected = first + np.log1p(harm)
+    np.testing.assert_allclose(get_law("m3").loss(coefficients, runs), expected, rtol=1e-7)
+
+
+@pytest.mark.usefixtures("x64")
+def test_a_final_stage_counts_the_less_the_shorter_it_is():
+    final, first = np.full(5, 0.8), np.array([0.0, 0.1, 0.2, 0.29, 0.3])
+    runs = Recipe(np.full(5, 1e7), np.full(5, 1e6), np.full(5, 2.0), np.full(5, 0.3), final, first)
+    one_stage = dataclasses.replace(runs, final_ratio=runs.target_ratio)
+    counted = np.exp(log_counted_ratio(runs))
+    assert np.all(np.diff(counted) < 0)
+    assert 0.3 <= counted.min() < counted.max() < 0.8
+    np.testing.assert_allclose(np.exp(log_counted_ratio(one_stage)), 0.3, rtol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
+def test_dilution_is_the_logarithm_of_one_more_at_every_size():
+    x = np.concatenate([-np.logspace(3, -3, 50), [0.0], np.logspace(-3, 3, 50)])
+    exact = np.where(x < -30, x, np.log(np.logaddexp(0, np.maximum(x, -30))))
+    np.testing.assert_allclose(log_dilution(jnp.asarray(x)), exact, rtol=1e-12, atol=1e-12)
+    slopes = jax.vmap(jax.grad(log_dilution))(jnp.asarray(x))
+    assert np.all(np.diff(slopes) <= 1e-12)
+    assert slopes[0] == 1.0
+    assert np.all(np.isfinite(slopes))
 
 
 @pytest.mark.usefixtures("x64")

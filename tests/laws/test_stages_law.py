@@ -55,8 +55,8 @@ def test_where_it_does_not_vary_it_is_not_guessed():
 @pytest.mark.slow
 def test_a_law_that_does_not_see_it_is_told_off():
     runs = runs_with(-0.3)
-    (found,) = diagnose(fit(runs, "m3", draws=0), runs).values()
-    words = "law m3 knows nothing of that; take one that does"
+    (found,) = diagnose(fit(runs, "m3_posynomial", draws=0), runs).values()
+    words = "law m3_posynomial knows nothing of that; take one that does"
     assert any("final-stage shares" in v and words in v for v in found.verdicts)
     (found,) = diagnose(fit(runs, "m3_stages", draws=0), runs).values()
     assert not any("knows nothing of that" in v for v in found.verdicts)

@@ -152,7 +152,7 @@ def test_workbooks_as_people_have_them(tmp_path: Path) -> None:
     openpyxl = pytest.importorskip("openpyxl", reason="pip install 'm3jax[excel]'")
     path = tmp_path / "runs.xlsx"
     excel(path, TABLE, sheet_name="runs")
-    book = openpyxl.load_workbook(path)
+    book = openpyxl.load_workbook(io.BytesIO(path.read_bytes()))  # by path, old ones never close it
     sheet = book["runs"]
     sheet.insert_rows(1)  # a blank row above the header, one within, and a cell once used
     sheet.insert_rows(4)

@@ -11,12 +11,14 @@ import numpy as np
 
 from ...laws import Law, LogSpaceLaw
 from ...recipe import Array
-from ._jacobian import log_terms
+from ._jacobian import counted_logs, log_terms
 from ._linalg import matvec
 from ._objective import FitData
 
 _SWEEPS = 30  # of coordinate descent
 _LEAST_SHARE = 2e-3  # of the loss, that a term gets at least
+_DILUTIONS = 2  # times that a term which dilutes is sized anew
+_COSTS = 1e-12, 30.0  # nats, that a term which dilutes is taken to typically cost
 
 
 def with_best_amplitudes(law: Law, x: Array, data: FitData, features: Array | None) -> Array:
@@ -29,10 +31,13 @@ def with_best_amplitudes(law: Law, x: Array, data: FitData, features: Array | No
     assert isinstance(law, LogSpaceLaw)
     at = amplitude_indices(law)
     amplitude = jnp.zeros(len(law.names), bool).at[at].set(data.free[at])
-    bare = jnp.where(amplitude, 0.0, x)
-    logs = log_terms(law, bare, data, features).logs
+    diluting = np.array([name in law.diluting for name in law.terms])
+    # What dilutes is only known at an amplitude: that of x.
+    bare = jnp.where(amplitude.at[at].min(~diluting), 0.0, x)
+    logs = counted_logs(law, log_terms(law, bare, data, features).logs)
     shares = jnp.exp(jnp.stack(list(logs.values())) - data.log_loss)
-    return x.at[at].set(best_log_amplitudes(shares, bare[at], data.free[at], data))
+    best = best_log_amplitudes(shares, bare[at], data.free[at], data, diluting=diluting)
+    return x.at[at].set(best)
 
 
 def amplitude_indices(law: LogSpaceLaw) -> np.ndarray:
@@ -41,19 +46,55 @@ def amplitude_indices(law: LogSpaceLaw) -> np.ndarray:
 
 
 def best_log_amplitudes(
-    shares: Array, log_amplitudes: Array, free: Array, data: FitData, xp: ModuleType = jnp
+    shares: Array,
+    log_amplitudes: Array,
+    free: Array,
+    data: FitData,
+    xp: ModuleType = jnp,
+    *,
+    diluting: np.ndarray,
 ) -> Array:
     """Logarithms of the best amplitudes of a law's terms, (..., t); those not free as they are.
 
-    The loss is linear in the amplitudes, so their factors f ≥ 0 solve a least-squares problem in as
-    many unknowns as the law has terms, on relative errors, Σ weight (Σ_t f_t shares_t − 1)². It is
-    solved by coordinate descent. Terms that come out as nothing get a small share, from which a
-    descent can find its way back.
+    The loss is linear in the amplitudes of all terms but those x that count as log(1 + x). One of
+    these gets the factor g of x by which its typical cost v = log(1 + x) is f times what it was,
+    with f the best as if it were linear, g = (e^(f·v) − 1) / (e^v − 1). That is done twice, and
+    then the others get theirs.
 
     Args:
-        shares: each term over the measured loss, at `log_amplitudes`, (..., t, n).
+        shares: what each term adds over the measured loss, at `log_amplitudes`, (..., t, n).
         log_amplitudes: (..., t).
         free: which of them may move, (..., t) bool.
+        diluting: which of the terms count as log(1 + x), (t,) bool.
+    """
+    typical = xp.sum(data.weight * data.log_loss, axis=-1) / xp.sum(data.weight, axis=-1)
+    least = _LEAST_SHARE * xp.exp(typical)[..., None]
+
+    def linear(shares: Array, at: Array, free: Array) -> tuple[Array, Array]:
+        factors = _best_factors(shares, free, data, xp)
+        solved = xp.log(xp.maximum(factors, least * xp.exp(-at))) + at
+        return xp.where(free, solved, at), factors
+
+    loss, at = xp.exp(data.log_loss)[..., None, :], log_amplitudes
+    for _ in range(_DILUTIONS if diluting.any() else 0):
+        _, factors = linear(shares, at, free)
+        cost = xp.minimum(shares * loss, _COSTS[1])
+        pull = cost * data.weight[..., None, :]
+        total = xp.maximum(xp.sum(pull, axis=-1), np.finfo(cost.dtype).tiny)
+        usual = xp.clip(xp.sum(pull * cost, axis=-1) / total, *_COSTS)
+        wanted = xp.clip(xp.maximum(factors * usual, least), *_COSTS)
+        factor = xp.where(free & diluting, xp.expm1(wanted) / xp.expm1(usual), 1.0)
+        diluted = xp.log1p(factor[..., None] * xp.expm1(cost)) / loss
+        shares, at = xp.where(diluting[:, None], diluted, shares), at + xp.log(factor)
+    return linear(shares, at, free & ~diluting)[0]
+
+
+def _best_factors(shares: Array, free: Array, data: FitData, xp: ModuleType) -> Array:
+    """Factors (..., t) of terms that add up, those that fit best.
+
+    They solve a least-squares problem in as many unknowns as the law has terms, on relative errors,
+    Σ weight (Σ_t f_t shares_t − 1)² with f ≥ 0, by coordinate descent. Terms that come out as
+    nothing get a small share later, from which a descent can find its way back.
     """
     held = xp.sum(xp.where(free[..., None], 0.0, shares), axis=-2)
     shares = xp.where(free[..., None], shares, 0.0)
@@ -68,11 +109,7 @@ def best_log_amplitudes(
             factors = _with_entry(factors, t, factor)
         return factors
 
-    factors = _repeat(sweep, xp.zeros_like(right), xp)
-    typical = xp.sum(data.weight * data.log_loss, axis=-1) / xp.sum(data.weight, axis=-1)
-    least = _LEAST_SHARE * xp.exp(typical[..., None] - log_amplitudes)
-    solved = xp.log(xp.maximum(factors, least)) + log_amplitudes
-    return xp.where(free, solved, log_amplitudes)
+    return _repeat(sweep, xp.zeros_like(right), xp)
 
 
 def _with_entry(array: Array, t: int, entry: Array) -> Array:

@@ -182,12 +182,22 @@ def _with_best_amplitudes(law: Law, x: np.ndarray, data: FitData) -> tuple[np.nd
             at = amplitude_indices(law)
             share = np.exp(np.minimum(residual, 50.0))[:, None] * np.maximum(jacobian[:, at], 0.0)
             share = np.where(np.isfinite(share), share, 0.0)  # of the measured loss, (B, t, n)
-            log = best_log_amplitudes(share, x[:, at], data.free[:, at], data, np)
+            loss = np.exp(data.log_loss)
+            diluting = np.array([name in law.diluting for name in law.terms])
+            # Of log(1 + x) the derivative is x / (1 + x).
+            diluted = np.minimum(share[:, diluting] * loss[:, None], 1 - 1e-12)
+            share[:, diluting] = -np.log1p(-diluted) / loss[:, None]
+            log = best_log_amplitudes(
+                share, x[:, at], data.free[:, at], data, np, diluting=diluting
+            )
             log = np.where(
                 data.free[:, at], np.clip(log, data.lower[:, at], data.upper[:, at]), x[:, at]
             )
             factor = np.exp(np.minimum(log - x[:, at], 300.0))
-            fitted = np.sum(share * factor[..., None], axis=1)
+            share[:, ~diluting] *= factor[:, ~diluting, None]
+            more = factor[:, diluting, None] * diluted / (1 - diluted)
+            share[:, diluting] = np.log1p(more) / loss[:, None]
+            fitted = np.sum(share, axis=1)
             residual = np.where(data.weight > 0, np.log(fitted), 0.0)
             x = x.copy()
             x[:, at] = log

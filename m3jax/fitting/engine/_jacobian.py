@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ...computing import KEPT
-from ...laws import Law, LogSpaceLaw
+from ...laws import Law, LogSpaceLaw, log_dilution
 from ...recipe import Array
 from ._objective import FitData
 
@@ -57,7 +57,7 @@ class LogTerms(NamedTuple):
     """A law's terms, each (n,), and what its shape coefficients do to them.
 
     Attributes:
-        logs: amplitude -> logarithm of its term.
+        logs: amplitude -> logarithm of its term, before it is diluted.
         shaped: (amplitude, exponent) -> the signed, centred feature that the exponent multiplies,
             where a shape coefficient enters it.
         shape_slopes: such a feature -> its derivative in its shape coefficient.
@@ -103,15 +103,24 @@ def log_terms(law: LogSpaceLaw, x: Array, data: FitData, features: Array) -> Log
     return LogTerms(logs, shaped, slopes)
 
 
+def counted_logs(law: LogSpaceLaw, logs: Mapping[str, Array]) -> dict[str, Array]:
+    """Logarithms of what the terms add to the loss, from theirs."""
+    return {
+        name: log_dilution(log_term) if name in law.diluting else log_term
+        for name, log_term in logs.items()
+    }
+
+
 def log_loss_and_jacobian(
     law: Law, x: Array, data: FitData, features: Array | None
 ) -> tuple[Array, Array]:
     """Log loss (n,) at x (p,) and its Jacobian in x, (p, n).
 
     For a loss L = Σ_t exp(l_t) of log-space terms, ∂ log L / ∂x_j = Σ_t (exp(l_t) / L) ∂l_t / ∂x_j:
-    a term's share of the loss times what the coefficient does to the term's logarithm. For plain
-    exponents the latter is the same in every fit of a language, so the Jacobian is `features`, as
-    of `feature_matrix`, times a small mixture of shares. For other laws, forward differentiation.
+    a term's share of the loss times what the coefficient does to the term's logarithm. A term x
+    that counts as log(1 + x) has the share x / (1 + x) / L in its place. For plain exponents the
+    latter is the same in every fit of a language, so the Jacobian is `features`, as of
+    `feature_matrix`, times a small mixture of shares. For other laws, forward differentiation.
     """
     if features is None:
 
@@ -123,9 +132,12 @@ def log_loss_and_jacobian(
     assert isinstance(law, LogSpaceLaw)
     assert law.shapes is not None
     terms = log_terms(law, x, data, features)
-    top = jnp.stack(list(terms.logs.values())).max(axis=0)
-    sizes = {name: jnp.exp(log_term - top) for name, log_term in terms.logs.items()}
+    counted = counted_logs(law, terms.logs)
+    top = jnp.stack(list(counted.values())).max(axis=0)
+    sizes = {name: jnp.exp(log_term - top) for name, log_term in counted.items()}
     total = sum(sizes.values(), start=jnp.zeros_like(top))
+    for name in law.diluting:
+        sizes[name] = jax.nn.sigmoid(terms.logs[name]) * jnp.exp(-top)
 
     # What the mixture is made of, and into which coefficients each row of it goes.
     rows: list[Array] = []

@@ -6,11 +6,14 @@ from ._faces import build_problem
 from ._interior_point import PrimalDualIterate, solve_interior_point
 from ._limits import HELD_WIDTH, LIMIT_INDEX, LIMITS, NAMED_LIMITS, can_bind
 from ._log_sum_exp import (
+    STAGED,
     has_terms,
     is_posynomial,
     log_repetition_derivatives,
     log_sum_exp,
     log_text_derivatives,
+    stage_curvature_bounds,
+    stage_derivatives,
 )
 from ._over_draws import Drawn
 from ._programs import NonlinearProgram, Objective
@@ -24,6 +27,7 @@ __all__ = [
     "LIMIT_INDEX",
     "NAMED_LIMITS",
     "REGIME_TIE",
+    "STAGED",
     "Drawn",
     "NonlinearProgram",
     "Objective",
@@ -46,5 +50,7 @@ __all__ = [
     "secant",
     "solve",
     "solve_interior_point",
+    "stage_curvature_bounds",
+    "stage_derivatives",
     "text_as_read",
 ]

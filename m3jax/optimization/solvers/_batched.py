@@ -38,6 +38,8 @@ _ROUNDS = (9, 5, 60)  # iterations before the unfinished are packed together
 _PAYS = 1 << 17
 _LANES = 1 << 14  # that NumPy takes together: their arrays stay in the cache
 _COMPILED_LANES, _LANES_ELSEWHERE = 1 << 10, 1 << 16  # in one compiled call, on an accelerator
+_MOST = 0.9  # of the range of log epochs, beyond which a valley is that of the most
+_DEPTH = 0.1  # in log loss, that a valley may lie below a few points in it
 _CLOSE = 0.5  # starts worse by more than this, in log loss, are not worth a descent
 _AGREE = 1e-6  # difference in log loss below which two ends are one
 
@@ -105,15 +107,24 @@ def screen_starts(
 def near_starts(
     law: Law, theta: Array, problem: RecipeProblem, z: Array
 ) -> tuple[LogSumExp, list[PrimalDualIterate], Array]:
-    """The terms, and iterates near z (4, P) and at the best of a few points elsewhere.
+    """The terms, and iterates near z (4, P), at the best of a few points elsewhere and at the best
+    of those at the most epochs; of fewer, where z is at the most.
 
-    Last, as of `screen_starts`, by how much the latter is worse, (2, P): infinite where it does not
-    beat z, or took its place because z breaks a limit here.
+    Last, as of `screen_starts`, by how much the others are worse, (3, P): infinite where the former
+    does not beat z, or took its place because z breaks a limit here, and where the latter is so far
+    above z that no valley there can be lower.
     """
     terms, xp = as_log_sum_exp(law, theta, problem), array_namespace(theta)
     loss, places = _screened(terms, problem, _FEW_POINTS)
+    of_few = xp.arange(len(loss)) < len(loss) // 2
+    low, high = problem.low[1], problem.high[1]
+    at_most = xp.clip(z[1], low, high) > low + _MOST * (high - low)
     best = xp.argmin(loss, axis=0)[None]
-    elsewhere = [xp.take_along_axis(u, best, axis=0)[0] for u in places]
+    across = xp.where(of_few[:, None] == at_most, loss, xp.inf)
+    other = xp.argmin(across, axis=0)[None]
+    elsewhere, beyond = (
+        [xp.take_along_axis(u, place, axis=0)[0] for u in places] for place in (best, other)
+    )
     n, k, r, f = z
     there = [n, k, r, f - problem.tilt * r][: len(elsewhere)]
     there = [xp.clip(x, problem.low[i], problem.high[i]) for i, x in enumerate(there)]
@@ -124,9 +135,12 @@ def near_starts(
     for name in problem.rows:
         sound = sound & (problem.slack(name, inside) > 0)
     start = [xp.where(sound, x, y) for x, y in zip(inside, elsewhere, strict=True)]
-    better = sound & (loss.min(axis=0) < log_sum_exp(terms, there))
-    worse = xp.stack([xp.zeros_like(theta[0]), xp.where(better, 0.0, xp.inf)])
-    return terms, [initial_iterate(problem, u) for u in (start, elsewhere)], worse
+    known = log_sum_exp(terms, there)
+    better = sound & (loss.min(axis=0) < known)
+    near = across.min(axis=0) < known + _DEPTH
+    worse = [xp.zeros_like(known), *(xp.where(which, 0.0, xp.inf) for which in (better, near))]
+    starts = [initial_iterate(problem, u) for u in (start, elsewhere, beyond)]
+    return terms, starts, xp.stack(worse)
 
 
 def _screened(terms: LogSumExp, problem: RecipeProblem, count: int) -> tuple[Array, list[Array]]:

@@ -1,15 +1,18 @@
 """Proof that a recipe is the best one: spatial branch and bound, convex in each box.
 
-What keeps `m3` from being convex in u are two features of (log k, log r) alone (Falk & Soland 1969
-treat such separable problems). In a box of (log k, log r) each is replaced by an affine function
-that can only lower the loss:
+What keeps the loss of `m3` from being convex in u are features of log k, log r and the stage
+t = log(r_f / r) alone (Falk & Soland 1969 treat such separable problems). In a box of these each is
+replaced by an affine function that can only lower the loss:
 
     log ρ(k; R), concave in log k            by its secant, below it
     log(1 + τ·k·(1/r − 1)), exponent < 0     by a plane above it
+    what the stage bends                     by its secant less its largest curvature · width²/8
     unique source text, r + log(1 + S/(k·D_T)) >= 0   by the secant in log k, which only allows more
 
-What is left is a geometric program whose duality bound (`lower_bound`) holds in the whole box.
-Boxes that may hold something better than the best loss known, by more than the gap, are halved.
+A bend of the stage that is convex with its sign is kept as it is. What is left are exponentials,
+and log(1 + e^x), of convex functions: a convex loss, whose duality bound (`lower_bound`) holds in
+the whole box. Boxes that may hold something better than the best loss known, by more than the gap,
+are halved.
 """
 
 from __future__ import annotations
@@ -21,15 +24,24 @@ import jax
 import numpy as np
 
 from ...computing import array_namespace
-from ...recipe import MONOLINGUAL, Array
+from ...recipe import MONOLINGUAL, TWO_STAGE, Array
 from ._batched import map_lanes, solve_paths
 from ._faces import with_limits
 from ._interior_point import PrimalDualIterate, initial_iterate, lower_bound
 from ._limits import LIMIT_INDEX
-from ._log_sum_exp import LogSumExp, log_repetition_derivatives, log_sum_exp, log_text_derivatives
+from ._log_sum_exp import (
+    STAGED,
+    LogSumExp,
+    log_repetition_derivatives,
+    log_sum_exp,
+    log_text_derivatives,
+    stage_curvature_bounds,
+    stage_derivatives,
+)
 from ._recipe_problem import DIMENSIONS, RecipeProblem
 
 _ROUNDS = 60
+_STAGE_SIDES = ("highest stage_fraction", "lowest stage_fraction")  # of the least stage, the most
 _MARGIN = 0.9  # of the gap asked for that boxes are closed at
 
 
@@ -57,8 +69,20 @@ def convex_relaxation(
     low, high = problem.low, problem.high
     few, many = terms.log_epochs(low[1]), terms.log_epochs(high[1])
     flat = problem.regime == MONOLINGUAL
+    kept, kept_bends = [], []
     for i, (j, feature) in enumerate(terms.bends):
         strength, shape = terms.strength[i], terms.shape[i]
+        if feature in STAGED:
+            short, long = stage_range(problem)
+            a, b, is_convex = stage_line(feature, strength, short, long, terms.first_share)
+            kept.append(xp.where(is_convex, strength, 0.0))
+            kept_bends.append((j, feature))
+            strength = xp.where(is_convex, 0.0, strength)
+            # The stage is u[3] + (tilt − 1)·u[2].
+            constant[j] = constant[j] + strength * a
+            slope[j][2] = slope[j][2] + strength * b * (terms.tilt - 1.0)
+            slope[j][3] = slope[j][3] + strength * b
+            continue
         if feature == "repetition":
             a, b = secant(lambda k, s=shape: log_repetition_derivatives(k, s)[0], few, many)
             plane = (a, b, 0.0)
@@ -70,15 +94,13 @@ def convex_relaxation(
         slope[j][1] = slope[j][1] + strength * plane[1]
         if not flat:
             slope[j][2] = slope[j][2] + strength * plane[2]
-    convex = LogSumExp(
-        xp.stack(constant),
-        xp.stack([xp.stack(row) for row in slope]),
-        terms.strength[:0],
-        terms.shape[:0],
-        terms.epochs,
-        terms.in_part,
-        (),
-        terms.regime,
+    convex = dataclasses.replace(
+        terms,
+        constant=xp.stack(constant),
+        slope=xp.stack([xp.stack(row) for row in slope]),
+        strength=xp.stack(kept) if kept else terms.strength[:0],
+        shape=xp.zeros_like(xp.stack(kept)) if kept else terms.shape[:0],
+        bends=tuple(kept_bends),
     )
     if "source_tokens" in problem.rows:
         limit = problem.limit[LIMIT_INDEX["source_tokens"]]
@@ -87,6 +109,33 @@ def convex_relaxation(
         problem = dataclasses.replace(problem, secant=xp.stack(line))
     middle = problem.place([0.5] * DIMENSIONS[problem.regime])
     return convex, problem, initial_iterate(problem, middle)
+
+
+def stage_range(problem: RecipeProblem) -> tuple[Array, Array]:
+    """Least and most of log(r_f / r) in the box of a two-stage problem."""
+    xp = array_namespace(problem.low)
+    low, high = problem.low, problem.high
+    free = problem.tilt == 0
+    limit = {name: problem.limit[LIMIT_INDEX[name]] for name in _STAGE_SIDES}
+    short = xp.maximum(-limit["highest stage_fraction"], low[3] - high[2])
+    long = xp.minimum(limit["lowest stage_fraction"], high[3] - low[2])
+    short, long = xp.where(free, xp.maximum(short, 0.0), low[3]), xp.where(free, long, high[3])
+    return short, xp.maximum(long, short)
+
+
+def stage_line(
+    feature: str, strength: Array, low: Array, high: Array, share: Array
+) -> tuple[Array, Array, Array]:
+    """Intercept and slope of a line, `strength` times which is nowhere above `strength` times the
+    feature of the stage from `low` to `high`; and whether that is convex itself."""
+    a, b = secant(lambda stage: stage_derivatives(feature, stage, share)[0], low, high)
+    xp = array_namespace(low)
+    least, most = stage_curvature_bounds(feature, low, high, share)
+    convex = xp.where(strength > 0, least >= 0.0, most <= 0.0)
+    # A function is within its largest curvature · width²/8 of its secant.
+    room = (high - low) ** 2 / 8
+    below, above = xp.maximum(most, 0.0) * room, xp.maximum(-least, 0.0) * room
+    return a + xp.where(strength > 0, -below, above), b, convex
 
 
 def secant(function: Any, low: Array, high: Array) -> tuple[Array, Array]:
@@ -133,18 +182,27 @@ def plane_above_text(low: Array, high: Array, log_discount: Array) -> tuple[Arra
 
 def _bound_boxes(
     terms: LogSumExp, convex: LogSumExp, box: RecipeProblem, state: PrimalDualIterate
-) -> tuple[Array, Array, Array, Array]:
-    """Lower bound in the box, log loss at the relaxed solution, the relaxation's errors in k, r."""
+) -> tuple[Array, Array, Array]:
+    """Lower bound in the box, log loss at the relaxed solution, the relaxation's errors (3, B).
+
+    These in k, in r and in the stage.
+    """
     xp = array_namespace(state.kkt)
     bound = lower_bound(convex, box, state)
     u, low, high = state.u, box.low, box.high
-    error_k, error_r = xp.zeros_like(bound), xp.zeros_like(bound)
+    error_k, error_r, error_t = (xp.zeros_like(bound) for _ in range(3))
     wide = (terms.log_epochs(high[1]) - terms.log_epochs(low[1])) ** 2
     for i, (_, feature) in enumerate(terms.bends):
         size = xp.abs(terms.strength[i])
-        if feature == "repetition":
+        if feature in STAGED:
+            short, long = stage_range(box)
+            bends = stage_curvature_bounds(feature, short, long, terms.first_share)
+            *_, kept = stage_line(feature, terms.strength[i], short, long, terms.first_share)
+            bend = xp.maximum(xp.abs(bends[0]), xp.abs(bends[1]))
+            error_t = error_t + xp.where(kept, 0.0, size * (long - short) ** 2 * bend)
+        elif feature == "repetition":
             error_k = error_k + size * wide * xp.abs(
-                log_repetition_derivatives(terms.log_epochs(u[1]), terms.shape[i])[3]
+                log_repetition_derivatives(terms.log_epochs(u[1]), terms.shape[i])[2]
             )
         elif box.regime != MONOLINGUAL:
             bent = log_text_derivatives(terms.log_epochs(u[1]), u[2], terms.shape[i])
@@ -156,26 +214,30 @@ def _bound_boxes(
     true = dataclasses.replace(box, secant=None)
     for name in box.rows:
         allowed = allowed & (true.slack(name, u) >= -1e-9)
-    return bound, xp.where(allowed, log_sum_exp(terms, u), xp.inf), error_k, error_r
+    errors = xp.stack([error_k, error_r, error_t])
+    return bound, xp.where(allowed, log_sum_exp(terms, u), xp.inf), errors
 
 
-_SIDES = ("lowest epochs", "highest epochs", "lowest target_ratio", "highest target_ratio")
+# Of boxes: the limits that are their edges, and the sign of the edge in them.
+_SIDES = {
+    "lowest epochs": -1,
+    "highest epochs": 1,
+    "lowest target_ratio": -1,
+    "highest target_ratio": 1,
+    "highest stage_fraction": -1,
+    "lowest stage_fraction": 1,
+}
 
 
 def _restricted_to_boxes(
     problem: RecipeProblem, edges: np.ndarray
 ) -> tuple[RecipeProblem, np.ndarray]:
-    """The problems with (log k, log r) held in boxes (4, B): low and high of each."""
+    """The problems with (log k, log r, stage) held in boxes (2·axes, B): low and high of each."""
     limit = problem.limit.copy()
-    for name, sign, edge in zip(_SIDES, (-1, 1, -1, 1), edges, strict=True):
-        if problem.regime != MONOLINGUAL or name.endswith("epochs"):
-            limit[LIMIT_INDEX[name]] = sign * edge
-    rows = tuple(
-        name
-        for name in LIMIT_INDEX
-        if name in problem.rows
-        or (name in _SIDES and (problem.regime != MONOLINGUAL or name.endswith("epochs")))
-    )
+    sides = dict(list(_SIDES.items())[: len(edges)])
+    for (name, sign), edge in zip(sides.items(), edges, strict=True):
+        limit[LIMIT_INDEX[name]] = sign * edge
+    rows = tuple(name for name in LIMIT_INDEX if name in problem.rows or name in sides)
     return with_limits(problem, limit, rows)
 
 
@@ -191,16 +253,16 @@ def branch_and_bound(
     bound = np.full(total, np.inf)
     best, at = np.full(total, np.inf), np.array(start)
     best_known = np.array(known)
-    flat = problem.regime == MONOLINGUAL
     owner = np.arange(total)
-    none = np.zeros(total)
-    edges = np.stack(
-        [
-            problem.low[1],
-            problem.high[1],
-            *([none, none] if flat else [problem.low[2], problem.high[2]]),
-        ]
-    )
+    # Cut across what bends alone.
+    ranges = [(problem.low[1], problem.high[1])]
+    if problem.regime != MONOLINGUAL:
+        ranges.append((problem.low[2], problem.high[2]))
+    if problem.regime == TWO_STAGE and any(feature in STAGED for _, feature in terms.bends):
+        short, long = stage_range(problem)
+        # A box of no width would hold the stage, and move along it.
+        ranges.append((short, np.where(problem.tilt == 0, np.maximum(long, short + 1e-6), long)))
+    edges = np.stack([edge for ends in ranges for edge in ends])
     parent = np.full(total, -np.inf)  # a bound that the box has from the one it was cut from
     for _ in range(_ROUNDS):
         if not len(owner):
@@ -215,9 +277,7 @@ def branch_and_bound(
         kind = terms.bends, problem.regime, box.rows, box.serves
         convex, box, state = map_lanes(convex_relaxation, count, kind, box_terms, box)
         state = solve_paths(convex, box, state)
-        lowest, true, error_k, error_r = map_lanes(
-            _bound_boxes, count, kind, box_terms, convex, box, state
-        )
+        lowest, true, errors = map_lanes(_bound_boxes, count, kind, box_terms, convex, box, state)
         lowest = np.maximum(np.where(np.isfinite(lowest), lowest, -np.inf), parent)
         true = np.where(np.isfinite(true), true, np.inf)
         np.minimum.at(best_known, owner, true)
@@ -228,21 +288,22 @@ def branch_and_bound(
         closed = lowest >= best_known[owner] - _MARGIN * gap
         np.minimum.at(bound, owner[closed], lowest[closed])
         owner, edges, parent = owner[~closed], edges[:, ~closed], lowest[~closed]
-        error_r = error_r[~closed]
-        owner, edges, parent = _bisected_boxes(owner, edges, parent, error_k[~closed] >= error_r)
+        widest = np.argmax(errors[: len(ranges), ~closed], axis=0)
+        owner, edges, parent = _bisected_boxes(owner, edges, parent, widest)
     np.minimum.at(bound, owner, parent)
     return ProvenBounds(np.minimum(bound, best_known), best, at)
 
 
 def _bisected_boxes(
-    owner: np.ndarray, edges: np.ndarray, parent: np.ndarray, in_k: np.ndarray
+    owner: np.ndarray, edges: np.ndarray, parent: np.ndarray, axis: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Each box cut in two, across k or across r."""
+    """Each box cut in two, across `axis` (B,)."""
     lower, upper = edges.copy(), edges.copy()
-    for axis, chosen in ((0, in_k), (1, ~in_k)):
-        middle = (edges[2 * axis] + edges[2 * axis + 1]) / 2
-        lower[2 * axis + 1] = np.where(chosen, middle, edges[2 * axis + 1])
-        upper[2 * axis] = np.where(chosen, middle, edges[2 * axis])
+    for each in range(len(edges) // 2):
+        chosen = axis == each
+        middle = (edges[2 * each] + edges[2 * each + 1]) / 2
+        lower[2 * each + 1] = np.where(chosen, middle, edges[2 * each + 1])
+        upper[2 * each] = np.where(chosen, middle, edges[2 * each])
     return (
         np.concatenate([owner, owner]),
         np.concatenate([lower, upper], axis=1),

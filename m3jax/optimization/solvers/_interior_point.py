@@ -293,12 +293,12 @@ def solve_interior_point(
 
 
 def lower_bound(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualIterate) -> Array:
-    """A log loss that no allowed recipe is below, where log loss and limits are convex in u, (P,).
+    """A log loss that no allowed recipe is below, where the loss and limits are convex in u, (P,).
 
-    Weak duality: for any multipliers m >= 0 the Lagrangian L(v) = f(v) − Σ m_i s_i(v) is convex and
-    no higher than f where limits are kept, so over the box of u
+    Weak duality: for any multipliers m >= 0 the Lagrangian Λ(v) = F(v)/F(u) − Σ m_i s_i(v), of the
+    loss F = e^f, is convex and no higher than F(v)/F(u) where limits are kept, so over the box of u
 
-        f(v) >= L(v) >= L(u) + Σ_j min over the box of ∂L/∂u_j · (v_j − u_j).
+        F(v)/F(u) >= Λ(v) >= 1 − Σ m_i s_i(u) + Σ_j min over the box of ∂Λ/∂u_j · (v_j − u_j).
 
     Holds at any iterate; tight where the KKT conditions hold.
     """
@@ -306,14 +306,13 @@ def lower_bound(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualItera
     u = state.u
     loss, gradient, _ = derivatives(terms, u)
     slopes = [slack_slopes(problem, name, u) for name in problem.rows]
-    bound = loss
+    less = xp.zeros_like(loss)
     for name, m in zip(problem.rows, state.multipliers, strict=True):
-        bound = bound - m * problem.slack(name, u)
+        less = less - m * problem.slack(name, u)
     for i, total in enumerate(gradient):
         for slope, m in zip(slopes, state.multipliers, strict=True):
             if (part := _times(slope[i], m)) is not None:
                 total = total + part
-        bound = bound + xp.minimum(
-            total * (problem.low[i] - u[i]), total * (problem.high[i] - u[i])
-        )
-    return bound
+        less = less + xp.minimum(total * (problem.low[i] - u[i]), total * (problem.high[i] - u[i]))
+    some = less > -1.0
+    return xp.where(some, loss + xp.log1p(xp.where(some, less, 0.0)), -xp.inf)

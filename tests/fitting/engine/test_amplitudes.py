@@ -24,7 +24,10 @@ def test_amplitudes_are_the_best_for_their_exponents(table):
         moved = [law.names.index(name) for name in law.terms]
         assert np.array_equal(np.delete(better, moved), np.delete(x, moved))
         assert squares(better) < squares(x)
-        for i in moved:
+        # What dilutes gets about as much as its runs ask for, in the middle of them.
+        for name, i in zip(law.terms, moved, strict=True):
+            if name in law.diluting:
+                continue
             for step in (-0.01, 0.01):
                 worse = better.copy()
                 worse[i] += step
