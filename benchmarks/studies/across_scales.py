@@ -10,8 +10,8 @@ choice among the second table's runs of one corpus and one compute, seeds averag
 
 Sweeps need no law: runs that differ in their stages alone (one size, length, corpus, ratio and
 seed) are compared with the one among them whose final stage is longest, and with what `m3`, fitted
-to the small table, expects of that. A discount for short stages, by which r_f counts the less the
-shorter its stage, 1 − e^(−s/s0) of its power, is chosen on two languages and tried on the others.
+to the small table, expects of that. What the second table changed in `m3` was decided on two of its
+languages; the law without each change is scored on these and on the others.
 
 Then `m3` and `m3_stages` are fitted to each table and to both: their coefficients with calibrated
 intervals. Whether η goes with model size is asked once more with all other coefficients held at
@@ -20,27 +20,31 @@ the values of both tables, η fitted to the runs of each band of sizes.
 
 from __future__ import annotations
 
-import math
+import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
 from benchmarks.support.script import new_parser, parse, print_result, say
 from m3jax import Fits, RunTable, fit, get_law, list_laws
 from m3jax.comparison import slices
+from m3jax.laws import LogSpaceLaw
+from m3jax.laws.m3 import M3
+from m3jax.recipe import Recipe
 
 LEVEL, MISS = 0.9, 20.0  # 2 / (1 − level)
 MANY = 12.0  # epochs
 SHORT = 0.195  # final stages within the decay of the learning rate
 COMPARED = ("m3", "m3_stages")
-DECIDED = ("German", "Indonesian")  # the discount is chosen on
-DISCOUNTS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4)  # s0
+DECIDED = ("German", "Indonesian")  # what changed in `m3` was decided on
+SCALES = (0.05, 0.1, 0.2, 0.3)  # s0 beside that of `m3`
 BANDS = ((0.0, 1.4e5), (1.4e5, 3.5e5), (3.5e5, np.inf))  # parameters
 _RECIPE = ("n_params", "target_tokens", "epochs", "target_ratio", "final_ratio", "first_ratio")
 
@@ -147,46 +151,60 @@ def stage_effects(fits: Fits, runs: RunTable) -> list[dict[str, Any]]:
     return rows
 
 
-def discounted(row: dict[str, Any], scale: float) -> float:
-    """What is foreseen of a row of `stage_effects` if stages count by 1 − e^(−s/s0), s0 = `scale`.
+def variants() -> dict[str, LogSpaceLaw]:
+    """`m3` without what the second pilot changed in it, or with another scale of short stages."""
 
-    The power is what the law's own forecast says: log loss by log r_f. With one stage r_f is r.
-    """
-    ratio, first = row["target_ratio"], row["first_ratio"]
-    final, one_stage = row["final_ratio"], row["base_share"] == 1.0
-    base = ratio if one_stage else first + (ratio - first) / row["base_share"]
-    power = row["foreseen"] / math.log(final / base)
-    counted = math.log(final / ratio) * -math.expm1(-row["share"] / scale)
-    if not one_stage:
-        counted -= math.log(base / ratio) * -math.expm1(-row["base_share"] / scale)
-    return power * counted
+    def features(scale: float | None) -> Callable[..., dict[str, Any]]:
+        def of(theta: Any, recipe: Recipe) -> dict[str, Any]:
+            log_r, log_f = jnp.log(recipe.target_ratio), jnp.log(recipe.final_ratio)
+            counts = -jnp.expm1(-recipe.stage_fraction / scale) if scale else 1.0
+            return {**M3.features(theta, recipe), "counted_ratio": log_r + (log_f - log_r) * counts}
 
+        return of
 
-def discount(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The scale that is best in the languages decided on; errors with it and without, by language.
-
-    Root mean squares of log loss.
-    """
-
-    def error(language: str, scale: float | None) -> float:
-        off = [
-            row["measured"] - (row["foreseen"] if scale is None else discounted(row, scale))
-            for row in rows
-            if row["language"] == language
-        ]
-        return float(np.sqrt(np.mean(np.square(off))))
-
-    languages = list(dict.fromkeys(row["language"] for row in rows))
-    decided = [name for name in languages if name in DECIDED]
-    if not decided:
-        return {}
-    scale = min(DISCOUNTS, key=lambda s: sum(error(name, s) ** 2 for name in decided))
+    whole = dataclasses.replace(M3, name="m3_whole_stages", features=features(None))
+    # As it was: what the public tables say of delta where harm does not dilute.
+    coefficients = tuple(
+        dataclasses.replace(c, start=(1.5, 2.5)) if c.name == "delta" else c
+        for c in M3.coefficients
+    )
+    undiluted = {"diluting": (), "coefficients": coefficients}
     return {
-        "scale": scale,
-        "decided_on": decided,
-        "without": {name: error(name, None) for name in languages},
-        "with": {name: error(name, scale) for name in languages},
+        "as before": dataclasses.replace(whole, name="m3_as_before", **undiluted),
+        "short stages count less": dataclasses.replace(M3, name="m3_undiluted", **undiluted),
+        "harm dilutes": whole,
+        "both: `m3`": M3,
+        **{
+            f"both, s0 = {scale:g}": dataclasses.replace(
+                M3, name=f"m3_stages_by_{scale:g}", features=features(scale)
+            )
+            for scale in SCALES
+        },
     }
+
+
+def decision(small: RunTable, large: RunTable, draws: int, seed: int) -> list[dict[str, Any]]:
+    """Scores of the `variants`, fitted to the small table and asked for the large, by language."""
+    rows = []
+    for name, law in variants().items():
+        say(f"{name}: fitted to {len(small)} runs, asked for {len(large)}")
+        fits = fit(small, law, draws=draws, level=LEVEL, seed=seed)
+        error, width = foreseen(fits, large)
+        predicted = np.exp(error) * large.loss
+        effects = stage_effects(fits, large)
+        for language in fits.languages:
+            mask = np.isfinite(error) & (large.language == language)
+            off = [r["measured"] - r["foreseen"] for r in effects if r["language"] == language]
+            lost = regrets(large, language, predicted)
+            rows.append(
+                {
+                    "variant": name, "language": language, "decided_on": language in DECIDED,
+                    **scores(error[mask], width[mask]),
+                    **({"stages": float(np.sqrt(np.mean(np.square(off))))} if off else {}),
+                    **({"regret": float(np.mean(lost, axis=0)[0])} if lost else {}),
+                }
+            )  # fmt: skip
+    return rows
 
 
 def extrapolation(
@@ -291,7 +309,7 @@ def study(
         "large": _extent(asked),
         "laws": extrapolation(small, asked, laws, draws, seed),
         "stages": stages,
-        "discount": discount(stages),
+        "decision": decision(small, asked, draws, seed),
         "coefficients": rows,
         "eta_by_size": eta_by_size(both, held, draws, seed),
     }
@@ -325,7 +343,19 @@ def show(result: dict[str, Any]) -> None:
             f" {row['share']:.0%}, against {row['base_share']:.0%}:"
             f" {row['measured']:+.1%}, foreseen {row['foreseen']:+.1%}"
         )
-    print(result["discount"])
+    for row in result["decision"]:
+        print(
+            f"{row['variant']:26} {row['language']:12}"
+            f" {'decided on' if row['decided_on'] else 'reported':11}"
+            + "".join(
+                f" {name} {row[name]:.4f}"
+                for name in (
+                    "mean_relative_error", "median_relative_error", "coverage", "interval_score",
+                    "stages", "regret",
+                )
+                if name in row
+            )
+        )  # fmt: skip
     for row in result["coefficients"]:
         if row["coefficient"] in ("gamma", "eta", "phi", "delta", "kappa", "omega", "R"):
             print(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.studies import across_scales
-from m3jax import RunTable, fit
+from m3jax import Recipe, RunTable, fit, get_law
 
 from ...conftest import call_script, is_finite
 
@@ -46,6 +46,8 @@ def test_all_of_it_on_one_language(tables, capsys):
     bands = result["eta_by_size"]
     assert sum(row["runs"] for row in bands) == 80
     assert all(row["low"] <= row["eta"] <= row["high"] for row in bands)
+    decided = {(row["variant"], row["language"]) for row in result["decision"]}
+    assert decided == {(name, "French") for name in across_scales.variants()}
     across_scales.show(result)
     assert "eta" in capsys.readouterr().out
 
@@ -83,29 +85,29 @@ def test_stages_are_compared_with_all_else_equal():
     assert {row["base_share"] for row in rows} == {1.0}
     assert rows[0]["measured"] == pytest.approx(np.log(1.9 / 2.0))
     eta = fits.coefficients("French")["eta"]
-    assert -eta * np.log(3) < rows[0]["foreseen"] < 0
+    assert -eta * np.log(3) < rows[0]["foreseen"] < 0 < rows[0]["measured"] - rows[1]["measured"]
 
 
-def test_a_discount_for_short_stages_is_found_where_there_is_one():
-    rows = []
-    for language in ("German", "French"):
-        for final, share in ((0.75, 0.4), (0.75, 0.1), (1.0, 0.05)):
-            power = -0.08 * np.log(final / 0.3)
-            rows.append(
-                {
-                    "language": language, "target_ratio": 0.3, "first_ratio": 0.2,
-                    "final_ratio": final, "share": share, "base_share": 1.0, "foreseen": power,
-                    "measured": power * (1 - np.exp(-share / 0.2)),
-                }
-            )  # fmt: skip
-    found = across_scales.discount(rows)
-    assert (found["scale"], found["decided_on"]) == (0.2, ["German"])
-    assert found["with"]["French"] == pytest.approx(0.0, abs=1e-12)
-    assert found["without"]["French"] > 0.03
-    longer = {**rows[0], "base_share": 0.5, "foreseen": -0.1}
-    # A very short scale counts every stage in full: the law's own forecast.
-    assert across_scales.discounted(longer, 1e-3) == pytest.approx(-0.1)
-    assert across_scales.discount([{**row, "language": "Occitan"} for row in rows]) == {}
+def test_variants_are_m3_without_what_changed():
+    variants = across_scales.variants()
+    law = get_law("m3")
+    theta = np.mean(law.theta_start(), axis=0)
+    theta[law.names.index("eta")] = 0.1
+    one, two = (
+        Recipe.create(n_params=1e8, target_tokens=1e7, epochs=40.0, target_ratio=0.2, final_ratio=f)
+        for f in (0.2, 1.0)
+    )
+    losses = {
+        name: [float(variant.log_loss_theta(theta, recipe)) for recipe in (one, two)]
+        for name, variant in variants.items()
+    }
+    assert losses["both: `m3`"] == [float(law.log_loss_theta(theta, r)) for r in (one, two)]
+    # Undiluted, harm is worse; whole, a stage matters more. With one stage there is none.
+    assert losses["as before"][0] == losses["short stages count less"][0]
+    assert losses["as before"][0] > losses["harm dilutes"][0] == losses["both: `m3`"][0]
+    moved = {name: abs(after - before) for name, (before, after) in losses.items()}
+    assert moved["harm dilutes"] > moved["both, s0 = 0.05"] > moved["both: `m3`"]
+    assert moved["both: `m3`"] > moved["both, s0 = 0.3"] > 0
 
 
 def test_short_final_stages_are_told_from_long_ones():
