@@ -163,10 +163,9 @@ def variants() -> dict[str, LogSpaceLaw]:
         return of
 
     whole = dataclasses.replace(M3, name="m3_whole_stages", features=features(None))
-    # As it was: what the public tables say of delta where harm does not dilute.
+    # As it was, where R began, too.
     coefficients = tuple(
-        dataclasses.replace(c, start=(1.5, 2.5)) if c.name == "delta" else c
-        for c in M3.coefficients
+        dataclasses.replace(c, start=(30.0, 200.0)) if c.name == "R" else c for c in M3.coefficients
     )
     undiluted = {"diluting": (), "coefficients": coefficients}
     return {

@@ -31,8 +31,9 @@ RATIOS = (
 # r_e = r·(r_f/r)^(1 − e^(−s/STAGE_SCALE)); chosen on German and Indonesian of the second pilot.
 STAGE_SCALE = 0.15
 
-# Where delta and R begin, and what the weak prior then says of them, is what the two public tables
-# with repetition say: 1.9 and 3.3, 97 and 142 epochs. Harm grows faster than repetition at first.
+# Where delta and R begin, and what the weak prior then says of them, is about what the two public
+# tables with repetition say: 1.9 and 3.3 (undiluted 1.5 and 2.7), 97 and 161 epochs. Harm grows
+# faster than repetition at first.
 PENALTY = (
     Coefficient(
         "P",
@@ -45,7 +46,7 @@ PENALTY = (
     ),
     Coefficient(
         "delta",
-        (2.0, 3.0),
+        (1.5, 2.5),
         (0.0, 6.0),
         needs=_REPEATED,
         neutral=1.0,
@@ -128,7 +129,7 @@ M3 = LogSpaceLaw(
         ),
         Coefficient(
             "R",
-            (30.0, 200.0),
+            (50.0, 250.0),
             (1e-2, 1e7),
             log=True,
             neutral=1e7,

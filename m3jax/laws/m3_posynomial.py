@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from ._base import Coefficient
 from ._log_space import LogSpaceLaw
 from .chinchilla import COEFFICIENTS as CHINCHILLA
@@ -14,11 +12,7 @@ M3_POSYNOMIAL = LogSpaceLaw(
     coefficients=(
         *CHINCHILLA,
         *RATIOS,
-        *(
-            # Undiluted, harm grows the slower: 1.5 and 2.7 in the public tables.
-            dataclasses.replace(c, start=(1.5, 2.5)) if c.name == "delta" else c
-            for c in PENALTY
-        ),
+        *PENALTY,
         Coefficient(
             "zeta",
             (-0.5, 0.5),
