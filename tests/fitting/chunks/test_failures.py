@@ -10,17 +10,27 @@ import time
 
 import pytest
 
-from m3jax import M3Error
+from m3jax import M3Error, fit
 from m3jax.fitting import Fits
 
-from .workers import LAW, assert_same, ended, in_chunks, made_up, stamps
+from .workers import LAW, MANY, OPTIONS, assert_same, ended, in_chunks, made_up, stamps
 
 MOUNT = """
 import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)
-if libc.mount(b"none", sys.argv[1].encode(), b"tmpfs", 0, b"size=4m"):
+what, where = (argument.encode() for argument in sys.argv[1:])
+small_disk = (b"none", where, b"tmpfs", 0, b"size=4m")
+folder = (what, where, None, 4096, None)  # MS_BIND
+if libc.mount(*(small_disk if what == b"small disk" else folder)):
     sys.exit(os.strerror(ctypes.get_errno()))
 """
+
+
+def mount(what, where):
+    """Mount a folder, or a "small disk", at another; or skip, where that is not allowed."""
+    done = subprocess.run([sys.executable, "-c", MOUNT, str(what), str(where)], capture_output=True)
+    if done.returncode:
+        pytest.skip(f"cannot mount: {done.stderr.decode().strip()}")
 
 
 def _after(condition, then):
@@ -75,6 +85,39 @@ def test_a_folder_that_goes_and_comes_back(instead, table, whole, tmp_path):
     gone.join()
     assert "waiting for the folder" in told
     assert_same(fits, whole)
+
+
+@pytest.mark.slow
+def test_a_mount_that_is_lost_and_comes_back(start, tmp_path):
+    """The shared folder is unmounted under two processes at work, and mounted again."""
+    folder, disk = tmp_path / "shared", tmp_path / "disk"
+    folder.mkdir()
+    disk.mkdir()
+    mount(disk, folder)
+    try:
+        order = {
+            "languages": MANY, "checkpoint": str(folder), "patience": 60,
+            "options": OPTIONS | {"chunk": 1},
+        }  # fmt: skip
+        workers = [start(**order, share=(i, 2), output=str(tmp_path / f"{i}.json")) for i in (0, 1)]
+        deadline = time.monotonic() + 120
+        while not _some_chunk(folder)() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        before = len(list(disk.glob("chunk-*.json")))
+        assert 0 < before < MANY
+        time.sleep(3.0)
+        # Nothing is lost in the empty place: what was finished meanwhile is in its process still.
+        assert not list(folder.glob("chunk-*"))
+        assert not list(folder.glob("manifest*"))
+        mount(disk, folder)
+        told = [ended(worker) for worker in workers]
+        assert any("waiting for the folder" in line for lines in told for line in lines)
+        whole = fit(made_up(MANY), LAW, **OPTIONS)
+        assert_same(Fits.load(tmp_path / "0.json", law=LAW), whole)
+        assert_same(Fits.load(tmp_path / "1.json", law=LAW), whole)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=False)
 
 
 def test_a_folder_that_stays_away_is_told(table, whole, tmp_path):
@@ -138,9 +181,7 @@ def test_a_disk_that_is_really_full(whole, start, table, tmp_path):
     """A small disk is filled to the last byte by another while two processes work."""
     folder = tmp_path / "shared"
     folder.mkdir()
-    mounted = subprocess.run([sys.executable, "-c", MOUNT, str(folder)], capture_output=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount a small disk: {mounted.stderr.decode().strip()}")
+    mount("small disk", folder)
     try:
         order = {"languages": 5, "checkpoint": str(folder), "patience": 5}
         with pytest.raises(OSError, match="No space"):

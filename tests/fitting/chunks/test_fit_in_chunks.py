@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import signal
+import subprocess
 import sys
 import time
 
@@ -161,3 +162,25 @@ def test_the_command_line_shares_and_goes_on(tmp_path, capsys, monkeypatch):
         (("--checkpoint", parts, "--processes", 2), "expected both or neither"),
     ):
         assert told in m3jax(*given, *wrong).err
+
+
+@pytest.mark.slow
+def test_jobs_that_a_scheduler_numbers_share_by_the_folder_alone(tmp_path, environment):
+    """As an indexed job of Kubernetes starts them, or an array of Slurm: one number each."""
+    number = "JOB_COMPLETION_INDEX"
+    made_up(3).to_frame().to_csv(tmp_path / "runs.csv", index=False)
+    fit = f"{sys.executable} -m m3jax fit runs.csv --law chinchilla --starts 2 --draws 2"
+    shared = f"{fit} --checkpoint parts --processes 2 --process ${number} -o fits.json"
+    jobs = [
+        subprocess.Popen(["sh", "-c", shared], cwd=tmp_path, env=environment | {number: str(index)})
+        for index in (0, 1)
+    ]
+    assert [job.wait(timeout=180) for job in jobs] == [0, 0]
+    alone = subprocess.run(
+        ["sh", "-c", f"{fit} --json"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        check=True,
+    )
+    assert Fits.load(tmp_path / "fits.json").to_dict() == json.loads(alone.stdout)
