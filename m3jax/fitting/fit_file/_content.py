@@ -21,16 +21,26 @@ Check = Callable[[Any], bool]
 
 
 def law_of(path: object, content: Mapping[str, Any], law: Law | None) -> Law:
-    """The law that `content` is about: `law`, or a registered one. Raises `M3Error` on another."""
+    """The law that `content` is about: `law`, or a registered one.
+
+    Raises `M3Error` on another, and on another formula of it.
+    """
     name: Any = content.get("law")
     if not _is_text(name):
         raise M3Error(f"{path}, law: expected a name, found {_found(content, 'law')}")
     if law is not None and law.name != name:
         raise M3Error(f"{path}, law: expected {law.name!r}, found {_shown(name)}")
     try:
-        return get_law(name[:80]) if law is None else law
+        known = get_law(name[:80]) if law is None else law
     except M3Error as error:
         raise M3Error(f"{path}: {error}") from error
+    # Coefficients of the same names mean something else in another formula.
+    if content.get("formula") != known.formula:
+        raise M3Error(
+            f"{path}, formula: expected that of law {name}, {known.formula!r}, found"
+            f" {_found(content, 'formula')}; fit again with this version"
+        )
+    return known
 
 
 def check_content(
