@@ -1,4 +1,4 @@
-"""The pictures of `docs/gallery.md` and of the README, from what its commands wrote to a folder.
+"""The pictures of `docs/gallery.md`, from what its commands wrote to a folder.
 
     python -m tools.screenshots out/gallery     # writes docs/images
 
@@ -42,7 +42,6 @@ class Shot:
 
 
 SHOTS = {
-    "report.png": Shot("report.html", (1180, 1861)),
     "report_wide.png": Shot("report.html", (1300, 1230)),
     "report_phone.png": Shot("report.html", (390, 1000), "dark"),
     "report_figures.png": Shot("report.html", (1300, 1255), "dark", "Figures"),
