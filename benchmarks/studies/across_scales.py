@@ -11,7 +11,8 @@ choice among the second table's runs of one corpus and one compute, seeds averag
 Sweeps need no law: runs that differ in their stages alone (one size, length, corpus, ratio and
 seed) are compared with the one among them whose final stage is longest, and with what `m3`, fitted
 to the small table, expects of that. What the second table changed in `m3` was decided on two of its
-languages; the law without each change is scored on these and on the others.
+languages, when some of its runs were there (--decided, their run_id); the law without each change
+is scored on these by language, and on what was trained afterwards.
 
 Then `m3` and `m3_stages` are fitted to each table and to both: their coefficients with calibrated
 intervals. Whether η goes with model size is asked once more with all other coefficients held at
@@ -22,7 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ MANY = 12.0  # epochs
 SHORT = 0.195  # final stages within the decay of the learning rate
 COMPARED = ("m3", "m3_stages")
 DECIDED = ("German", "Indonesian")  # what changed in `m3` was decided on
+DECIDED_RUNS = Path(__file__).parent.parent / "results" / "across_scales_decided.csv"
 SCALES = (0.05, 0.1, 0.2, 0.3)  # s0 beside that of `m3`
 BANDS = ((0.0, 1.4e5), (1.4e5, 3.5e5), (3.5e5, np.inf))  # parameters
 _RECIPE = ("n_params", "target_tokens", "epochs", "target_ratio", "final_ratio", "first_ratio")
@@ -182,25 +184,32 @@ def variants() -> dict[str, LogSpaceLaw]:
     }
 
 
-def decision(small: RunTable, large: RunTable, draws: int, seed: int) -> list[dict[str, Any]]:
-    """Scores of the `variants`, fitted to the small table and asked for the large, by language."""
+def decision(
+    small: RunTable, large: RunTable, known: Collection[str], draws: int, seed: int
+) -> list[dict[str, Any]]:
+    """Scores of the `variants`, fitted to the small table and asked for the large.
+
+    By language of the `known` runs, and of the others.
+    """
     rows = []
+    there = np.isin(large.run_id, list(known))
     for name, law in variants().items():
         say(f"{name}: fitted to {len(small)} runs, asked for {len(large)}")
         fits = fit(small, law, draws=draws, level=LEVEL, seed=seed)
         error, width = foreseen(fits, large)
-        predicted = np.exp(error) * large.loss
-        effects = stage_effects(fits, large)
-        for language in fits.languages:
-            mask = np.isfinite(error) & (large.language == language)
-            off = [r["measured"] - r["foreseen"] for r in effects if r["language"] == language]
-            lost = regrets(large, language, predicted)
+        effects = stage_effects(fits, large.select(there))
+        parts = {language: there & (large.language == language) for language in fits.languages}
+        parts["trained afterwards"] = ~there
+        for part, mask in parts.items():
+            mask = mask & np.isfinite(error)
+            if not mask.any():
+                continue
+            off = [r["measured"] - r["foreseen"] for r in effects if r["language"] == part]
             rows.append(
                 {
-                    "variant": name, "language": language, "decided_on": language in DECIDED,
+                    "variant": name, "of": part, "decided_on": part in DECIDED,
                     **scores(error[mask], width[mask]),
                     **({"stages": float(np.sqrt(np.mean(np.square(off))))} if off else {}),
-                    **({"regret": float(np.mean(lost, axis=0)[0])} if lost else {}),
                 }
             )  # fmt: skip
     return rows
@@ -291,7 +300,12 @@ def eta_by_size(
 
 
 def study(
-    small: RunTable, large: RunTable, laws: Sequence[str], draws: int, seed: int
+    small: RunTable,
+    large: RunTable,
+    laws: Sequence[str],
+    known: Collection[str],
+    draws: int,
+    seed: int,
 ) -> dict[str, Any]:
     """All of it."""
     shared = [name for name in large.languages if name in small.languages]
@@ -308,7 +322,7 @@ def study(
         "large": _extent(asked),
         "laws": extrapolation(small, asked, laws, draws, seed),
         "stages": stages,
-        "decision": decision(small, asked, draws, seed),
+        "decision": decision(small, asked, known, draws, seed),
         "coefficients": rows,
         "eta_by_size": eta_by_size(both, held, draws, seed),
     }
@@ -344,13 +358,13 @@ def show(result: dict[str, Any]) -> None:
         )
     for row in result["decision"]:
         print(
-            f"{row['variant']:26} {row['language']:12}"
+            f"{row['variant']:26} {row['of']:18}"
             f" {'decided on' if row['decided_on'] else 'reported':11}"
             + "".join(
                 f" {name} {row[name]:.4f}"
                 for name in (
                     "mean_relative_error", "median_relative_error", "coverage", "interval_score",
-                    "stages", "regret",
+                    "stages",
                 )
                 if name in row
             )
@@ -375,12 +389,23 @@ def main() -> int:
     parser.add_argument("--small", type=Path, default=Path(str(data / "pilot_debian.csv")))
     parser.add_argument("--large", type=Path, default=Path(str(data / "pilot_debian_2.csv")))
     parser.add_argument("--laws", default="all", help="all, or names: m3,chinchilla")
+    parser.add_argument(
+        "--decided",
+        type=Path,
+        default=DECIDED_RUNS,
+        help="runs of --large that `m3` was changed by",
+    )
     parser.add_argument("--draws", type=int, default=200)
     options, as_json = parse(parser)
     laws = list_laws() if options["laws"] == "all" else options["laws"].split(",")
     small, large = (RunTable.read(options[name]) for name in ("small", "large"))
     result = study(
-        small, large, [get_law(law).name for law in laws], options["draws"], options["seed"]
+        small,
+        large,
+        [get_law(law).name for law in laws],
+        pd.read_csv(options["decided"])["run_id"].astype(str).tolist(),
+        options["draws"],
+        options["seed"],
     )
     return print_result(result, as_json, show)
 
