@@ -35,8 +35,8 @@ def muennighoff(shared_data):
 @pytest.mark.slow
 def test_m3_on_muennighoff(muennighoff):
     fits = fit(muennighoff, "m3", **PUBLISHED)
-    assert fits.objective[0] <= 0.00347
-    assert fits.r2[0] >= 0.985
+    assert fits.objective[0] <= 0.00365
+    assert fits.r2[0] >= 0.98
     assert fits.converged.all()
 
 

@@ -300,7 +300,8 @@ def lower_bound(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualItera
 
         F(v)/F(u) >= Λ(v) >= 1 − Σ m_i s_i(u) + Σ_j min over the box of ∂Λ/∂u_j · (v_j − u_j).
 
-    Holds at any iterate; tight where the KKT conditions hold.
+    Holds at any iterate; tight where the KKT conditions hold. Where no term dilutes f itself is convex,
+    and the same of f is tighter.
     """
     xp = array_namespace(state.kkt)
     u = state.u
@@ -314,5 +315,7 @@ def lower_bound(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualItera
             if (part := _times(slope[i], m)) is not None:
                 total = total + part
         less = less + xp.minimum(total * (problem.low[i] - u[i]), total * (problem.high[i] - u[i]))
+    if not terms.diluting:
+        return loss + less
     some = less > -1.0
     return xp.where(some, loss + xp.log1p(xp.where(some, less, 0.0)), -xp.inf)

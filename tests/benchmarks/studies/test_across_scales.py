@@ -36,8 +36,8 @@ def test_all_of_it_on_one_language(tables, capsys):
         "m3,chinchilla",
         "--draws",
         10,
-        "--decided-rows",
-        20,
+        "--decided",
+        tables / "decided.csv",
         "--json",
     )
     assert done.code == 0

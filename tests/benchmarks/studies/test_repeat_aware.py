@@ -25,7 +25,7 @@ def result(shared_data):
 
 @pytest.mark.slow
 def test_the_best_ratio_is_where_it_was_measured(result):
-    assert result["r2"] >= 0.988
+    assert result["r2"] >= 0.987
     assert result["mean_abs_dlog_r"] <= 0.10
     assert is_finite(result)
     assert set(result) == {"runs", "objective", "r2", "mean_abs_dlog_r", "cells", "ahead"}

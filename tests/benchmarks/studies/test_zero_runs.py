@@ -63,7 +63,9 @@ def test_a_table_left_out(shared_data, monkeypatch, capsys):
     assert set(rows) == {"0", "4"}
     # Which table it is was chosen for its size; the study's figures are in the documentation.
     assert rows["0"]["cells"] == 9
-    assert rows["0"]["plan"] < rows["0"]["four epochs"] < rows["0"]["natural mix"]
+    assert rows["0"]["four epochs"] < rows["0"]["natural mix"]
+    # It is unlike the others: what these say of it is bad, and a few runs mend it.
+    assert rows["4"]["plan"] < rows["0"]["plan"] / 2
     zero_runs.show(done.json)
     assert "Wikipedia" in capsys.readouterr().out
 

@@ -58,7 +58,8 @@ def test_bad_runs_that_decide_a_recipe_are_found(runs):
         starts=2,
         huber_delta=0.3,
     )
-    assert sway.loss == pytest.approx(float(optimize(without, draws=0, **QUESTION).loss[0, 0, 0]))
+    again = float(optimize(without, draws=0, **QUESTION).loss[0, 0, 0])
+    assert sway.loss == pytest.approx(again, rel=1e-4)
     assert sway.given_up > 0.002 * sway.loss
     (record,) = worth_records(recommendations, swayed)
     assert record["hangs_on"] == list(sway.runs)
@@ -94,4 +95,4 @@ def test_the_fit_without_is_made_like_the_fit(how):
         delta = None if "pool" in how else float(fits.huber_delta[fits.index(language)])
         again = fit(runs.select(~gone), draws=0, huber_delta=delta, **how)
         best = optimize(again, draws=0, languages=[language], **QUESTION)
-        assert sway.loss == pytest.approx(float(best.loss[0, 0, 0]), rel=1e-4)
+        assert sway.loss == pytest.approx(float(best.loss[0, 0, 0]), rel=1e-3)
