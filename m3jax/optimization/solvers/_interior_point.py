@@ -300,8 +300,8 @@ def lower_bound(terms: LogSumExp, problem: RecipeProblem, state: PrimalDualItera
 
         F(v)/F(u) >= Λ(v) >= 1 − Σ m_i s_i(u) + Σ_j min over the box of ∂Λ/∂u_j · (v_j − u_j).
 
-    Holds at any iterate; tight where the KKT conditions hold. Where no term dilutes f itself is convex,
-    and the same of f is tighter.
+    Holds at any iterate; tight where the KKT conditions hold. Where no term dilutes f itself
+    is convex, and the same of f is tighter.
     """
     xp = array_namespace(state.kkt)
     u = state.u

@@ -31,7 +31,7 @@ def test_a_profile_closes_around_the_fit_where_the_runs_decide():
 @pytest.mark.slow
 def test_a_profile_stays_open_where_the_runs_say_little():
     # Few and noisy: what a source token is worth as unique text could be next to nothing.
-    few = run_table(true_theta(1, 7), 20, 0.06, 9)
+    few = run_table(true_theta(1, 7), 24, 0.03, 11)
     fits = fit(few, draws=0, prior="none")
     (one,) = profile(fits, few, ["tau"]).values()
     assert one.closed == (False, True)

@@ -92,7 +92,7 @@ def test_a_cap_on_the_loss_on_source_text():
     options = {"compute": 1e20, "target_tokens": 3e8, **_recipes.BOUNDS}
     free = optimize(fits, **options)
     at = [source.predict(free.at(i, 0, 0), source.languages[i]) for i in range(2)]
-    cap = 0.995 * min(float(a) for a in at)
+    cap = 0.995 * max(float(a) for a in at)
     found = optimize(fits, source_fits=source, max_source_loss=cap, **options)
     assert found.feasible.all()
     for i in range(2):

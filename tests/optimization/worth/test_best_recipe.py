@@ -56,7 +56,7 @@ BINDING = {
     ("low", 2): {("low", 2): 0.3},
 }
 # The same where two stages are best.
-BINDING_STAGES = {"stage_low": {"stage_low": 0.3}, ("high", 3): {("high", 3): 0.4}}
+BINDING_STAGES = {"stage_low": {"stage_low": 0.5}, ("high", 3): {("high", 3): 0.7}}
 
 
 def packed(changes, shift=0.0) -> np.ndarray:
