@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.support.recipe_terms import STAGE_SCALE
+
 Variables = Mapping[str, np.ndarray]
 # Shape coefficient's logarithm and variables -> log feature and its derivative by that logarithm.
 Feature = Callable[[float, Variables], tuple[np.ndarray, np.ndarray]]
 
-STAGE_SCALE = 0.15  # of `laws.m3`
 PLAIN = (
     "n_params", "target_tokens", "epochs", "total_tokens", "target_ratio", "final_ratio",
     "counted_ratio",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 
 from ..recipe import Array, Recipe
+from ..variables import RUN_VARIABLES
 from ._base import Coefficient
 from ._log_space import LogSpaceLaw, log_variables
 from ._special_case import special_case
@@ -146,15 +147,7 @@ M3 = LogSpaceLaw(
             meaning="worth of a source token as unique text",
         ),
     ),
-    variables=(
-        "n_params",
-        "target_tokens",
-        "epochs",
-        "total_tokens",
-        "target_ratio",
-        "final_ratio",
-        "first_ratio",
-    ),
+    variables=RUN_VARIABLES,
     formula=(
         "L = (E + A·N^-alpha + B·D^-beta)·r^-gamma·r_e^-eta"
         " + log(1 + P·rho(k;R)^delta·N^kappa·(D_T + tau·D_S)^-omega·r_e^theta);"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..variables import RUN_VARIABLES
 from ._base import Coefficient
 from ._log_space import LogSpaceLaw
 from .chinchilla import COEFFICIENTS as CHINCHILLA
@@ -28,14 +29,7 @@ M3_POSYNOMIAL = LogSpaceLaw(
             meaning="growth of the penalty with concentration, exponent of r_f",
         ),
     ),
-    variables=(
-        "n_params",
-        "target_tokens",
-        "epochs",
-        "total_tokens",
-        "target_ratio",
-        "final_ratio",
-    ),
+    variables=tuple(name for name in RUN_VARIABLES if name != "first_ratio"),
     formula=(
         "L = (E + A·N^-alpha + B·D^-beta)·r^-gamma·r_f^-eta"
         " + P·k^delta·N^kappa·D_T^-omega·r^zeta·r_f^theta"

@@ -153,7 +153,8 @@ def _how(fits: Fits, language: str | None) -> dict[str, Any]:
     settings = fits.settings
     options = {name: settings[name] for name in FitOptions.names() if name != "prior"}
     prior: Any = settings["prior"]
-    if "prior_ranges" in settings:
+    # The public one is known by its name, and is more than its ranges.
+    if prior != "public" and "prior_ranges" in settings:
         spans = settings["prior_ranges"].items()
         prior = Prior({name: tuple(span) for name, span in spans}, settings["prior_source"])
     if language is not None:

@@ -16,12 +16,12 @@ def sizes_of(fits) -> dict[str, float]:
 
 @pytest.mark.slow
 def test_budget_split_is_proven_best_for_a_posynomial_law():
-    fits = _recipes.fits_of(6, 3, "m3_posynomial")
+    fits = _recipes.fits_of(6, 6, "m3_posynomial")
     weights = {fits.languages[0]: 3.0}
     found = split_budget(fits, compute=3e20, target_tokens=sizes_of(fits), weights=weights)
     assert found.convex
     assert found.compute.sum() == pytest.approx(3e20)
-    assert found.gap < 2e-5
+    assert found.gap < 1e-5
     assert found.kkt < 1e-5
     assert found.mean_loss <= found.equal_loss
     assert found.weight[0] == pytest.approx(3 / 8)

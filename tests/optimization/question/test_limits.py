@@ -98,6 +98,7 @@ def test_a_cap_on_the_loss_on_source_text():
     for i in range(2):
         assert source.predict(found.at(i, 0, 0), source.languages[i]) <= cap * (1 + 1e-6)
     assert np.all(found.loss >= free.loss - 1e-9)
+    assert np.any(found.loss > free.loss + 1e-6)
 
 
 def test_limits_that_clash_are_the_fewest():

@@ -11,7 +11,10 @@ from m3jax import M3Error, RunTable, fit, optimize, swaying_runs, worth_records
 from m3jax.fitting import linearise
 
 PILOT = resources.files("m3jax") / "data" / "pilot_debian.csv"
-QUESTION = {"compute": 1e12, "target_tokens": 65536, "max_source_tokens": 2.5e6}
+# The share before the final stage is given: without some of the runs it would be another.
+QUESTION = {
+    "compute": 1e12, "target_tokens": 65536, "max_source_tokens": 2.5e6, "first_share": 0.3
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +61,7 @@ def test_bad_runs_that_decide_a_recipe_are_found(runs):
         starts=2,
         huber_delta=0.3,
     )
-    again = float(optimize(without, draws=0, **QUESTION).loss[0, 0, 0])
-    assert sway.loss == pytest.approx(again, rel=1e-4)
+    assert sway.loss == pytest.approx(float(optimize(without, draws=0, **QUESTION).loss[0, 0, 0]))
     assert sway.given_up > 0.002 * sway.loss
     (record,) = worth_records(recommendations, swayed)
     assert record["hangs_on"] == list(sway.runs)
@@ -95,4 +97,4 @@ def test_the_fit_without_is_made_like_the_fit(how):
         delta = None if "pool" in how else float(fits.huber_delta[fits.index(language)])
         again = fit(runs.select(~gone), draws=0, huber_delta=delta, **how)
         best = optimize(again, draws=0, languages=[language], **QUESTION)
-        assert sway.loss == pytest.approx(float(best.loss[0, 0, 0]), rel=1e-3)
+        assert sway.loss == pytest.approx(float(best.loss[0, 0, 0]), rel=1e-4)
